@@ -1,0 +1,41 @@
+"""gadprof: exact costs, explained counters and honest measurements for efficient vision networks.
+
+The public API is short and loads its heavy parts on first use: importing this package imports
+neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gadprof.version import __version__
+
+# public name -> module that defines it
+_PUBLIC: dict[str, str] = {
+    "spec": "gadprof.api",
+    "build": "gadprof.api",
+    "cost": "gadprof.api",
+    "count": "gadprof.api",
+    "compare": "gadprof.api",
+    "formula": "gadprof.api",
+    "GadprofError": "gadprof.errors",
+}
+
+__all__ = [
+    "GadprofError",
+    "__version__",
+    "build",
+    "compare",
+    "cost",
+    "count",
+    "formula",
+    "spec",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'gadprof' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

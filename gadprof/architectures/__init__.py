@@ -1,0 +1,1 @@
+"""Architectures: pure functions from a frozen spec to a plan."""

@@ -1,0 +1,1 @@
+"""One module a command; nothing is imported until the command runs."""

@@ -1,0 +1,70 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def parse_integers(text: str, option: str) -> tuple[int, ...]:
+    """Read ``8``, ``8,16,32`` or a range ``16:64:8`` (end included) of positive integers.
+
+    Raises click.BadParameter.
+    """
+    values: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?::(\d+)(?::(\d+))?)?\s*", part)
+        if match is None:
+            raise click.BadParameter(
+                f"{part!r} is not a positive integer or a range like 16:64:8", param_hint=option
+            )
+        start, stop, step = match.groups()
+        if stop is None:
+            values.append(int(start))
+        else:
+            values.extend(range(int(start), int(stop) + 1, max(1, int(step or 1))))
+    if not values or any(value <= 0 for value in values):
+        raise click.BadParameter(f"{text!r} must be positive", param_hint=option)
+    return tuple(values)
+
+
+def input_option(function: Function) -> Function:
+    """``--input 3x256x192`` (repeatable for several inputs), as ``input_texts``."""
+    return click.option(
+        "--input",
+        "input_texts",
+        multiple=True,
+        metavar="CxHxW",
+        help="Input shape without the batch; repeat for several inputs.",
+    )(function)
+
+
+def batch_option(function: Function) -> Function:
+    """``--batch N``, as ``batch``."""
+    return click.option(
+        "--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Batch size."
+    )(function)
+
+
+def output_option(function: Function) -> Function:
+    """``-o FILE``, as ``output``."""
+    return click.option(
+        "-o", "--output", metavar="FILE", help="Write to a file instead of standard output."
+    )(function)
+
+
+def format_option(*choices: str) -> Callable[[Function], Function]:
+    """``--format``, as ``output_format``; the first choice is the default."""
+    return click.option(
+        "--format",
+        "output_format",
+        type=click.Choice(choices),
+        default=choices[0],
+        show_default=True,
+        help="How to print the result.",
+    )

@@ -1,0 +1,1 @@
+"""Counting: our trace, conventions, one adapter a backend, and the audit."""

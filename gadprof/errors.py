@@ -1,0 +1,67 @@
+"""Every error that gadprof raises on purpose, drawn in one tree.
+
+A message names the value, the rule and a way out. The command line prints it as one line and
+exits with ``exit_code``; ``--debug`` shows the traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class GadprofError(Exception):
+    """Base of all errors; bad use unless a subclass says otherwise (exit 2)."""
+
+    exit_code = 2
+
+
+class UnknownNameError(GadprofError):
+    """A preset, knob, block, device, backend or option value that does not exist."""
+
+
+class SpecError(GadprofError):
+    """A model string or knob value that breaks a rule of its architecture."""
+
+
+class InputShapeError(GadprofError):
+    """An input shape that the model cannot take."""
+
+
+class SourceError(GadprofError):
+    """A model source (file, package, checkpoint, ONNX) that cannot be read or built."""
+
+
+class MissingExtraError(GadprofError):
+    """An optional package that is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {package}; type: pip install 'gadprof[{extra}]'")
+        self.package = package
+        self.extra = extra
+
+
+class OutputError(GadprofError):
+    """An output path that cannot be written."""
+
+
+class ModelFailedError(GadprofError):
+    """A model that raised, hung, crashed or ran out of memory while it was observed."""
+
+    exit_code = 1
+
+
+class CheckFailedError(GadprofError):
+    """A check that ran and did not hold (exit 1)."""
+
+    exit_code = 1
+
+
+def nearest(name: str, known: Iterable[str], *, count: int = 3) -> str:
+    """A tail for an error message: ``; did you mean 'a' or 'b'?``, or the empty string."""
+    import difflib
+
+    options = list(known)
+    close = difflib.get_close_matches(name, options, n=count, cutoff=0.5)
+    if not close:
+        return ""
+    return "; did you mean " + " or ".join(repr(option) for option in close) + "?"

@@ -1,0 +1,1 @@
+"""Measuring: latency, memory and energy of modules, with intervals."""

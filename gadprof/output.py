@@ -1,0 +1,66 @@
+"""Where text and bytes leave the program: standard output, or one atomic file write.
+
+A file is written whole or not at all (temporary file beside it, then rename), and a folder that
+does not exist is refused before any work is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from gadprof.errors import OutputError
+
+
+def check_writable(path: str | Path) -> Path:
+    """Refuse a path whose folder is missing or unwritable; returns it as a Path.
+
+    Raises OutputError.
+    """
+    target = Path(path)
+    folder = target.parent
+    if not folder.is_dir():
+        raise OutputError(f"folder {str(folder)!r} does not exist; type: mkdir -p {folder}")
+    if target.is_dir():
+        raise OutputError(f"{str(target)!r} is a folder; name a file in it")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"folder {str(folder)!r} is not writable; choose another with -o")
+    return target
+
+
+def write_atomic(path: str | Path, content: str | bytes) -> Path:
+    """Write a file whole or not at all. Raises OutputError."""
+    target = check_writable(path)
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise OutputError(f"cannot write {str(target)!r}: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise OutputError(f"cannot write {str(target)!r}: {error.strerror}") from error
+    return target
+
+
+def emit(text: str, output: str | Path | None = None) -> None:
+    """Print to standard output, or write to a file when one is named."""
+    if not text.endswith("\n"):
+        text += "\n"
+    if output is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        write_atomic(output, text)

@@ -1,0 +1,1 @@
+"""The pose method: data, targets, training, evaluation and redundancy (extra gadprof[pose])."""

@@ -1,0 +1,318 @@
+"""Model strings: what they name, and how each becomes a module with example inputs.
+
+Forms: a preset with overrides (``gadnet32:s=4,d=5``), ``timm:NAME``, ``torchvision:NAME``,
+``transformers:NAME``, ``path/to/file.py:function``, ``package.module:function``, ``model.onnx``.
+The user's code runs only for the two forms that name code. ``resolve`` imports neither torch nor
+the model's package; ``load`` does.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from gadprof.errors import GadprofError, MissingExtraError, SourceError, nearest
+from gadprof.spec import ModelSpec, is_builtin, known_presets, parse_shape, parse_spec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Kind = Literal["builtin", "timm", "torchvision", "transformers", "file", "package", "onnx"]
+
+PACKAGE_KINDS: dict[str, str] = {
+    "timm": "zoo",
+    "torchvision": "zoo",
+    "transformers": "transformers",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model string that has been understood but not built.
+
+    ``name`` is the text as the user typed it; ``target`` is what the kind needs (a timm name, a
+    path, a module); ``attribute`` is the function for file and package sources; ``spec`` is set
+    for built-in models only.
+    """
+
+    name: str
+    kind: Kind
+    target: str
+    attribute: str = ""
+    spec: ModelSpec | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A module in eval mode with the example inputs to call it with."""
+
+    name: str
+    module: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    input_shapes: tuple[tuple[int, ...], ...]
+
+
+def resolve(text: str) -> Source:
+    """Understand a model string without importing torch or running any code.
+
+    Raises UnknownNameError, SpecError or SourceError.
+    """
+    text = text.strip()
+    if not text:
+        raise SourceError("an empty model name; 'gadprof models' lists what can be named")
+    if text.lower().endswith(".onnx"):
+        return Source(text, "onnx", text)
+    prefix, colon, rest = text.partition(":")
+    if colon and prefix in PACKAGE_KINDS:
+        if not rest:
+            raise SourceError(f"{text!r} names no model; type for example {prefix}:resnet50")
+        return Source(text, prefix, rest)  # type: ignore[arg-type]
+    file_match = re.fullmatch(r"(.+\.py):([A-Za-z_]\w*)", text)
+    if file_match:
+        return Source(text, "file", file_match.group(1), file_match.group(2))
+    if text.endswith(".py"):
+        raise SourceError(f"{text!r} names no function; type {text}:build")
+    if is_builtin(prefix):
+        return Source(text, "builtin", prefix, spec=parse_spec(text))
+    package_match = re.fullmatch(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)", text)
+    if package_match and not nearest(prefix, known_presets()):
+        return Source(text, "package", package_match.group(1), package_match.group(2))
+    return Source(text, "builtin", prefix, spec=parse_spec(text))
+
+
+def build_module(source: Source, *, device: str = "cpu") -> nn.Module:
+    """Build a source's module in eval mode with random weights on ``device`` (``meta`` allocates
+    nothing).
+
+    Raises SourceError, MissingExtraError, SpecError.
+    """
+    import torch
+
+    if source.kind == "builtin":
+        from gadprof.build import build_spec
+
+        assert source.spec is not None
+        with torch.device(device):
+            return build_spec(source.spec).eval()
+    if source.kind == "onnx":
+        raise SourceError(
+            f"{source.name!r} is an ONNX graph, not a torch module; this command needs a module"
+        )
+    factory = _factory(source)
+    try:
+        with torch.device(device):
+            module = factory()
+    except GadprofError:
+        raise
+    except Exception as error:
+        raise SourceError(
+            f"building {source.name!r} raised {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(module, torch.nn.Module):
+        raise SourceError(
+            f"{source.name!r} returned {type(module).__name__}, not a torch.nn.Module"
+        )
+    return module.eval()
+
+
+def default_shapes(source: Source, module: nn.Module | None = None) -> tuple[tuple[int, ...], ...]:
+    """The input shapes (without batch) that a source is used with when none is given."""
+    if source.kind == "builtin":
+        assert source.spec is not None
+        return (source.spec.default_input,)
+    if source.kind == "timm" and module is not None:
+        config = getattr(module, "default_cfg", None) or {}
+        size = config.get("input_size")
+        if size:
+            return (tuple(int(value) for value in size),)
+    declared = getattr(module, "example_input_shapes", None)
+    if declared:
+        return tuple(tuple(int(size) for size in shape) for shape in declared)
+    return ((3, 224, 224),)
+
+
+def load(
+    source: Source | str,
+    *,
+    shapes: tuple[tuple[int, ...], ...] = (),
+    batch: int = 1,
+    device: str = "cpu",
+    dtype: torch.dtype | None = None,
+    seed: int = 0,
+) -> Loaded:
+    """Build a source and its example inputs (random normal from ``seed``; zeros on meta).
+
+    ``shapes`` are without batch; empty means the source's own default. Raises GadprofError.
+    """
+    import torch
+
+    if isinstance(source, str):
+        source = resolve(source)
+    if source.spec is not None and shapes:
+        source.spec.check_input(shapes[0])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = build_module(source, device=device)
+        if dtype is not None:
+            module = module.to(dtype)
+        if source.kind == "transformers":
+            return _load_transformers(source, module, shapes, batch, device)
+        shapes = shapes or default_shapes(source, module)
+        args = tuple(
+            torch.empty((batch, *shape), device=device, dtype=dtype)
+            if device == "meta"
+            else torch.randn((batch, *shape), dtype=torch.float32).to(device=device, dtype=dtype)
+            for shape in shapes
+        )
+    return Loaded(source.name, module, args, {}, shapes)
+
+
+def _load_transformers(
+    source: Source,
+    module: nn.Module,
+    shapes: tuple[tuple[int, ...], ...],
+    batch: int,
+    device: str,
+) -> Loaded:
+    import torch
+
+    length = shapes[0][-1] if shapes else 128
+    tokens = torch.zeros((batch, length), dtype=torch.long, device=device)
+    return Loaded(source.name, module, (), {"input_ids": tokens}, ((length,),))
+
+
+def _factory(source: Source) -> Any:
+    match source.kind:
+        case "timm":
+            return lambda: _timm(source.target)
+        case "torchvision":
+            return lambda: _torchvision(source.target)
+        case "transformers":
+            return lambda: _transformers(source.target)
+        case "file":
+            return _file_function(source.target, source.attribute)
+        case "package":
+            return _package_function(source.target, source.attribute)
+        case _:
+            raise TypeError(f"no factory for source kind {source.kind}")
+
+
+def _import_extra(package: str, purpose: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        if error.name and error.name.split(".")[0] == package:
+            raise MissingExtraError(package, PACKAGE_KINDS[package], purpose) from error
+        raise SourceError(f"importing {package} failed: {error}") from error
+
+
+def _timm(name: str) -> Any:
+    timm = _import_extra("timm", f"'timm:{name}'")
+    if name not in timm.list_models():
+        raise SourceError(
+            f"timm has no model {name!r}"
+            + (nearest(name, timm.list_models()) or "; see timm.list_models()")
+        )
+    return timm.create_model(name, pretrained=False)
+
+
+def _torchvision(name: str) -> Any:
+    _import_extra("torchvision", f"'torchvision:{name}'")
+    from torchvision import models
+
+    if name not in models.list_models():
+        raise SourceError(
+            f"torchvision has no model {name!r}"
+            + (nearest(name, models.list_models()) or "; see torchvision.models.list_models()")
+        )
+    # no pretrained weights are fetched, for a segmentation model's backbone either
+    try:
+        return models.get_model(name, weights=None, weights_backbone=None)
+    except (TypeError, ValueError):
+        return models.get_model(name, weights=None)
+
+
+def _transformers(name: str) -> Any:
+    """A model class or config of transformers with its default configuration, or a config.json."""
+    transformers = _import_extra("transformers", f"'transformers:{name}'")
+    if name.endswith(".json"):
+        config = transformers.AutoConfig.from_pretrained(name)
+        return transformers.AutoModelForCausalLM.from_config(config)
+    model_class = getattr(transformers, name, None)
+    if model_class is None:
+        names = [item for item in dir(transformers) if item.endswith(("Model", "ForCausalLM"))]
+        raise SourceError(f"transformers has no class {name!r}{nearest(name, names)}")
+    return model_class(model_class.config_class())
+
+
+def _file_function(path: str, attribute: str) -> Any:
+    import importlib.util
+    import os
+    import sys
+
+    if not os.path.isfile(path):
+        raise SourceError(f"model file {path!r} does not exist")
+    module_spec = importlib.util.spec_from_file_location(
+        "gadprof_user_" + re.sub(r"\W", "_", os.path.abspath(path)), path
+    )
+    assert module_spec is not None
+    assert module_spec.loader is not None
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[module_spec.name] = module
+    folder = os.path.dirname(os.path.abspath(path))
+    sys.path.insert(0, folder)
+    try:
+        module_spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise SourceError(f"{path}:{error.lineno}: SyntaxError: {error.msg}") from error
+    except Exception as error:
+        raise SourceError(f"{_position(error, path)}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(folder)
+    return _attribute(module, attribute, path)
+
+
+def _package_function(package: str, attribute: str) -> Any:
+    import importlib
+
+    try:
+        module = importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        raise SourceError(
+            f"unknown model '{package}:{attribute}': no module {error.name!r} can be imported and "
+            "no preset has that name; 'gadprof models' lists the presets"
+        ) from error
+    except Exception as error:
+        raise SourceError(
+            f"importing {package} raised {type(error).__name__}: {error}"
+        ) from error
+    return _attribute(module, attribute, package)
+
+
+def _attribute(module: Any, attribute: str, where: str) -> Any:
+    function = getattr(module, attribute, None)
+    if function is None:
+        names = [name for name in vars(module) if callable(getattr(module, name))]
+        raise SourceError(f"{where} has no function {attribute!r}{nearest(attribute, names)}")
+    if not callable(function):
+        raise SourceError(f"{where}:{attribute} is not callable")
+    return function
+
+
+def _position(error: BaseException, path: str) -> str:
+    import traceback
+
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename == path or frame.filename.endswith(path):
+            return f"{path}:{frame.lineno}"
+    return path
+
+
+def parse_shapes(texts: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+    """Read every ``--input`` of a command line. Raises InputShapeError."""
+    return tuple(parse_shape(text) for text in texts)

@@ -1,0 +1,19 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The development data: $GADPROF_DATA, else shared/data beside the checkout."""
+    named = os.environ.get("GADPROF_DATA")
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    for folder in [Path(named)] if named else [beside]:
+        if folder.is_dir():
+            return folder
+    pytest.skip("development data absent; set GADPROF_DATA to its folder to run this test")
