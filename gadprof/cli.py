@@ -31,7 +31,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "bench": ("gadprof.commands.bench:bench", "Measure latency ratios, memory and energy."),
     "explain": ("gadprof.commands.explain:explain", "Where the time of two models goes, and why."),
-    "paper": ("gadprof.commands.paper:paper", "Regenerate the paper's tables and judge its claims."),
+    "paper": (
+        "gadprof.commands.paper:paper",
+        "Regenerate the paper's tables and judge its claims.",
+    ),
     "zoo": ("gadprof.commands.zoo:zoo", "Published figures beside exact counts."),
     "report": ("gadprof.commands.report:report", "Write a markdown and an HTML report."),
     "check": ("gadprof.commands.check:check", "Gate a pipeline on cost budgets."),
@@ -110,7 +113,8 @@ def run(argv: list[str]) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except click.ClickException as error:
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        command = context.command_path if context else ""
         hint = f" (see '{command} --help')" if command else ""
         return _fail(_one_line(error.format_message()) + hint, 2)
     except BrokenPipeError:

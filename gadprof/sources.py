@@ -288,9 +288,7 @@ def _package_function(package: str, attribute: str) -> Any:
             "no preset has that name; 'gadprof models' lists the presets"
         ) from error
     except Exception as error:
-        raise SourceError(
-            f"importing {package} raised {type(error).__name__}: {error}"
-        ) from error
+        raise SourceError(f"importing {package} raised {type(error).__name__}: {error}") from error
     return _attribute(module, attribute, package)
 
 

@@ -109,8 +109,7 @@ class ModelSpec:
             )
         if shape[0] != 3:
             raise InputShapeError(
-                f"input has {shape[0]} channels; {self.name} takes 3; "
-                f"try 3x{shape[1]}x{shape[2]}"
+                f"input has {shape[0]} channels; {self.name} takes 3; try 3x{shape[1]}x{shape[2]}"
             )
         multiple = families()[self.family].multiple
         for word, size in (("height", shape[1]), ("width", shape[2])):
@@ -176,7 +175,8 @@ def parse_spec(text: str) -> ModelSpec:
     family, preset = presets()[name]
     changes: dict[str, Any] = {}
     if colon and not rest.strip():
-        raise SpecError(f"{text!r} ends in a colon; type for example {name}:{family.knobs[0].name}=…")
+        knob = family.knobs[0].name
+        raise SpecError(f"{text!r} ends in a colon; type for example {name}:{knob}=…")
     for part in filter(None, re.split(r"[,\s]+", rest)):
         key, equals, value = part.partition("=")
         knob = _knob(family, key)
@@ -199,8 +199,7 @@ def make_spec(family_name: str, values: Mapping[str, Any], *, name: str = "") ->
     for key in values:
         _knob(family, key)
     items = tuple(
-        (knob.name, check_value(knob, values.get(knob.name, knob.default)))
-        for knob in family.knobs
+        (knob.name, check_value(knob, values.get(knob.name, knob.default))) for knob in family.knobs
     )
     spec = ModelSpec(family.name, name or _default_name(family, dict(items)), items)
     if family.check:
