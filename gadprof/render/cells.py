@@ -1,0 +1,107 @@
+"""How one value reads to a person: exact integers grouped, sizes scaled, gaps shown as a dash.
+
+Only renderers scale; a unit is always beside its figure. G is 10^9 and MiB is 2^20 bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from gadprof.render.escape import MISSING
+
+_DECIMAL = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_BINARY = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+_TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+
+_NUMERIC = re.compile(
+    r"^[<>≈]?\s*[+\-−±]?\d[\d\s,.]*(e[+-]?\d+)?\s*(%|×|[kMGT]|[KMG]iB|B|m?s|µs)?$"
+)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell holds nothing: None, NaN or an infinity."""
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def cell_text(value: Any) -> str:
+    """A value as words: integers grouped by thousands, floats to four digits, gaps a dash."""
+    if is_missing(value):
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def scaled(value: float | None, digits: int = 4) -> str:
+    """A count with its decimal prefix: 7 645 003 776 reads ``7.645 G``."""
+    if value is None or is_missing(value):
+        return MISSING
+    for size, unit in _DECIMAL:
+        if abs(value) >= size:
+            return f"{value / size:.{digits}g} {unit}"
+    return f"{value:.{digits}g}"
+
+
+def bytes_text(value: float | None) -> str:
+    """A size with its binary prefix: 1 048 576 reads ``1 MiB``."""
+    if value is None or is_missing(value):
+        return MISSING
+    for size, unit in _BINARY:
+        if abs(value) >= size:
+            return f"{value / size:.4g} {unit}"
+    return f"{value:.4g} B"
+
+
+def seconds_text(value: float | None) -> str:
+    """A time in seconds, scaled to s, ms or µs."""
+    if value is None or is_missing(value):
+        return MISSING
+    for size, unit in _TIME:
+        if abs(value) >= size:
+            return f"{value / size:.4g} {unit}"
+    return f"{value / 1e-6:.3g} µs"
+
+
+def percent_text(ratio: float | None) -> str:
+    """A ratio to the first model as a signed difference: 0.393 reads ``−60.7 %``."""
+    if ratio is None or is_missing(ratio):
+        return MISSING
+    change = round((ratio - 1.0) * 100, 1)
+    return f"{'−' if change < 0 else '+' if change > 0 else ''}{abs(change):.1f} %"
+
+
+def ratio_text(ratio: float | None) -> str:
+    """A ratio to four digits."""
+    return MISSING if ratio is None or is_missing(ratio) else f"{ratio:.4g}"
+
+
+def numeric_columns(rows: Sequence[Sequence[Any]], width: int) -> tuple[bool, ...]:
+    """Which columns hold numbers alone (gaps aside) and so are aligned to the right."""
+    return tuple(
+        all(_is_numeric(row[index]) for row in rows if index < len(row))
+        and any(not is_missing(row[index]) for row in rows if index < len(row))
+        for index in range(width)
+    )
+
+
+def _is_numeric(value: Any) -> bool:
+    if is_missing(value) or value in ("", MISSING):
+        return True
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float)) or bool(_NUMERIC.match(str(value)))
+
+
+def padded(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Rows filled with gaps to the number of headers; a longer row is a programmer's mistake."""
+    for row in rows:
+        if len(row) > len(headers):
+            raise ValueError(f"a row has {len(row)} cells under {len(headers)} headers")
+    return [[*row, *[None] * (len(headers) - len(row))] for row in rows]

@@ -1,0 +1,233 @@
+"""Tables in every language: nothing that a name holds acts as markup, and no digit is lost."""
+
+from __future__ import annotations
+
+import csv
+import html.parser
+import io
+import math
+import re
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from rich.cells import cell_len
+
+from gadprof.render import escape
+from gadprof.render.tables import (
+    TABLE_FORMATS,
+    render_table,
+    to_console,
+    to_csv,
+    to_html,
+    to_latex,
+    to_markdown,
+)
+
+NASTY = [
+    "<script>alert(1)</script>",
+    "a|b\nc\r\nd",
+    "\"quoted\" 'single' `code`",
+    "**bold** _it_ [x](javascript:alert(1)) ![i](http://e.x/y.png)",
+    '=HYPERLINK("http://e.x")',
+    "+1+1",
+    "-2+3",
+    "@SUM(A1)",
+    "\t=1",
+    "＝1+1",
+    "\\input{/etc/passwd} $x$ %c",
+    "%0A::error::x",
+    "\u202eevil\u2066",
+    "שלום עולם",
+    "\x1b[31mred\x1b]0;t\x07",
+    "x" * 10_000,
+    "\ud800",
+    "",
+    " ",
+    "[bold red]rich[/]",
+    "www.example.org http://example.org @someone #12 :smile: &lt;",
+    "a;=1",
+    "]]>",
+    "{{ 7*7 }}{% x %}",
+]
+
+names = st.one_of(st.sampled_from(NASTY), st.text(st.characters(), max_size=60))
+
+
+def fuzz(function):  # type: ignore[no-untyped-def]
+    for name in NASTY:
+        function = example(name)(function)
+    return settings(deadline=None, max_examples=150)(given(names)(function))
+
+
+class Tags(html.parser.HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+        self.cells: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag in ("td", "th"):
+            self.cells.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.cells and data.strip():
+            self.cells[-1] += data
+
+
+@fuzz
+def test_a_name_stays_words_in_a_markdown_table(name: str) -> None:
+    text = to_markdown(["model", "params"], [[name, 7], ["plain", 8]])
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
+    kinds = [token.type for token in tokens]
+    assert kinds.count("table_open") == 1
+    assert kinds.count("tr_open") == 3
+    assert kinds.count("td_open") == 4
+    inline = [token for token in tokens if token.type == "inline"]
+    children = [child.type for token in inline for child in token.children or []]
+    assert set(children) <= {"text", "text_special"}
+    cells = ["".join(child.content for child in token.children or []) for token in inline]
+    assert cells[2].replace("\u2060", "").strip() == escape.plain(name).strip()
+    assert cells[3] == "7"
+
+
+@fuzz
+def test_a_name_stays_words_in_html(name: str) -> None:
+    parser = Tags()
+    parser.feed(to_html([name, "params"], [[name, 7]], caption=name))
+    assert set(parser.tags) <= {"table", "caption", "thead", "tbody", "tr", "th", "td", "bdi"}
+    assert parser.attributes <= {"class", "scope", "style", "data-value"}
+    assert parser.cells[2].strip() == escape.plain(name).strip()
+
+
+@fuzz
+def test_a_name_is_never_a_spreadsheet_formula(name: str) -> None:
+    text = to_csv(["model", "macs"], [[name, 3], [name, -4]])
+    rows = list(csv.reader(io.StringIO(text)))
+    assert [len(row) for row in rows] == [2, 2, 2]
+    cell = rows[1][0]
+    assert not cell.startswith(tuple("=+-@\t\r|＝＋－＠")) or re.fullmatch(r"[+-]?[\d.eE+-]+", cell)
+    assert rows[2][1] == "-4"
+    # a locale whose separator is the semicolon sees the same first cell
+    assert len(next(csv.reader(io.StringIO(text.splitlines()[1]), delimiter=";"))) == 1
+
+
+@fuzz
+def test_a_name_stays_words_in_latex(name: str) -> None:
+    text = to_latex(["model", "params"], [[name, 7]], caption=name, label="tab:x")
+    commands = set(re.findall(r"\\([a-zA-Z]+)", text))
+    allowed = {"begin", "end", "toprule", "midrule", "bottomrule", "centering", "caption", "label"}
+    allowed |= {"ldots", "times", "pm", "leq", "geq", "to", "textsuperscript", "textquotedbl"}
+    allowed |= {"textbackslash", "textasciitilde", "textasciicircum", "textless", "textgreater"}
+    allowed |= {"textbar", "textasciigrave", "textquotesingle"}
+    assert commands <= allowed
+    assert not re.search(r"(?<!\\)[%#~^]", text)
+    assert _balanced(text)
+
+
+def _balanced(text: str) -> bool:
+    depth = 0
+    for brace in re.findall(r"(?<!\\)[{}]", text):
+        depth += 1 if brace == "{" else -1
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+@fuzz
+def test_a_name_cannot_start_a_second_workflow_command(name: str) -> None:
+    message, title = escape.annotation_message(name), escape.annotation_property(name)
+    assert not re.search(r"[\r\n]", message + title)
+    assert "," not in title
+    assert ":" not in title
+    assert not re.search("%(?!25|0A|0D|3A|2C)", message + title)
+
+
+@fuzz
+def test_a_name_stays_words_on_the_terminal_and_fits(name: str) -> None:
+    for width in (80, 120):
+        text = to_console(["model", "params"], [[name, 28_536_113]], title="t", width=width)
+        assert max(cell_len(line) for line in text.splitlines()) <= width
+        assert "28,536,113" in text
+        assert "\x1b" not in text
+
+
+@fuzz
+def test_every_escape_gives_text_that_utf8_can_hold(name: str) -> None:
+    for function in (
+        escape.plain,
+        escape.markdown,
+        escape.markdown_code,
+        escape.html,
+        escape.latex,
+        escape.csv_cell,
+        escape.annotation_message,
+        escape.xml_text,
+        escape.file_stem,
+        escape.script_json,
+    ):
+        function(name).encode("utf-8")
+
+
+@fuzz
+def test_a_file_stem_is_plain_whatever_the_name(name: str) -> None:
+    assert re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", escape.file_stem(name))
+
+
+@pytest.mark.parametrize("table_format", TABLE_FORMATS)
+@pytest.mark.parametrize("gap", [None, math.nan, math.inf])
+def test_a_gap_is_never_a_zero(table_format: str, gap: float | None) -> None:
+    text = render_table(table_format, ["model", "macs", "time"], [["a", 5, gap], ["b", gap, 0.5]])
+    assert "nan" not in text.lower()
+    assert "inf" not in text.lower()
+    if table_format == "csv":
+        assert text == "model,macs,time\na,5,\nb,,0.5\n"
+    else:
+        assert ("--" if table_format == "latex" else escape.MISSING) in text
+
+
+@pytest.mark.parametrize("table_format", TABLE_FORMATS)
+def test_no_rows_is_still_a_table(table_format: str) -> None:
+    assert "model" in render_table(table_format, ["model", "macs"], [])
+
+
+def test_csv_keeps_every_digit() -> None:
+    macs = 7_645_003_776 * 10**12 + 1
+    assert str(macs) in to_csv(["m"], [[macs]])
+    assert repr(0.1 + 0.2) in to_csv(["m"], [[0.1 + 0.2]])
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_a_table_of_many_columns_fits_and_loses_no_digit(width: int) -> None:
+    headers = ["model", *(f"quantity {index}" for index in range(14))]
+    rows = [[f"model{row}", *(10**9 + 17 * row + c for c in range(14))] for row in range(9)]
+    text = to_console(headers, rows, width=width)
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+    for row in rows:
+        assert all(f"{value:,}" in text for value in row[1:])
+
+
+def test_a_wide_table_of_two_models_is_turned() -> None:
+    headers = ["model", *(f"a long quantity {index}" for index in range(8))]
+    text = to_console(headers, [["a", *range(8)], ["b", *range(8)]], width=80)
+    assert text.splitlines()[0].split() == ["model", "a", "b"]
+
+
+def test_labels_of_equal_names_differ() -> None:
+    labels = escape.unique_labels(["m", "m", "x" * 10_000, "x" * 10_000, "", "m"])
+    assert labels[:2] == ["m", "m (2)"]
+    assert len(set(labels)) == 6
+
+
+def test_a_row_longer_than_its_headers_is_refused() -> None:
+    with pytest.raises(ValueError, match="3 cells under 2 headers"):
+        to_markdown(["a", "b"], [[1, 2, 3]])
+
+
+def test_columns_of_numbers_are_aligned_right() -> None:
+    text = to_markdown(["m", "n", "p", "w"], [["a", 1, "−60.7 %", "3 words"]])
+    assert text.splitlines()[1] == "| :--- | ---: | ---: | :--- |"
