@@ -1,0 +1,24 @@
+"""``torch.utils.flop_counter``, as one counts inference: eval mode, gradients off.
+
+On the CPU ``nn.MultiheadAttention`` then takes its fused path and fused attention has no formula,
+so that attention counts zero; on the meta device both are seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from gadprof.counting.backends import Reported
+
+
+def measure(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reported:
+    """Flops (two a multiply-add) of the operations that torch has a formula for."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        module(*args, **kwargs)
+    return Reported(int(counter.get_total_flops()))
