@@ -44,6 +44,18 @@ class OutputError(GadprofError):
     """An output path that cannot be written."""
 
 
+class StoreError(GadprofError):
+    """A results store that cannot be read, or that is damaged, foreign or newer."""
+
+
+class ConfigError(GadprofError):
+    """A configuration file or a budget that breaks a rule."""
+
+
+class BaselineError(GadprofError):
+    """A baseline that is not found or cannot be read."""
+
+
 class ModelFailedError(GadprofError):
     """A model that raised, hung, crashed or ran out of memory while it was observed."""
 

@@ -17,3 +17,9 @@ def data_folder() -> Path:
         if folder.is_dir():
             return folder
     pytest.skip("development data absent; set GADPROF_DATA to its folder to run this test")
+
+
+@pytest.fixture(autouse=True)
+def _no_store_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes into the user's results store; a test that needs one names its own."""
+    monkeypatch.setenv("GADPROF_STORE", "off")

@@ -68,3 +68,28 @@ def format_option(*choices: str) -> Callable[[Function], Function]:
         show_default=True,
         help="How to print the result.",
     )
+
+
+def store_option(function: Function) -> Function:
+    """``--store PATH``, as ``store``: the results store, or ``off``."""
+    return click.option(
+        "--store",
+        metavar="PATH",
+        help="Results store (SQLite), or 'off'; default $GADPROF_STORE, else the user's data folder.",
+    )(function)
+
+
+def baseline_option(function: Function) -> Function:
+    """``--baseline NAME|FILE|GIT-REF``, as ``baseline``."""
+    return click.option(
+        "--baseline",
+        metavar="NAME|FILE|REF",
+        help="Compare with kept figures: a name in the store, a JSON file, or a git ref.",
+    )(function)
+
+
+def save_as_option(function: Function) -> Function:
+    """``--save-as NAME``, as ``save_as``: keep the results under a baseline's name."""
+    return click.option(
+        "--save-as", metavar="NAME", help="Keep the results in the store under this baseline name."
+    )(function)
