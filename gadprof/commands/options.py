@@ -75,7 +75,7 @@ def store_option(function: Function) -> Function:
     return click.option(
         "--store",
         metavar="PATH",
-        help="Results store (SQLite), or 'off'; default $GADPROF_STORE, else the user's data folder.",
+        help="Results store, or 'off'; default $GADPROF_STORE, else the user's data folder.",
     )(function)
 
 
