@@ -162,10 +162,11 @@ class CheapOperation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, c, H, W) to (N, g, H / stride, W / stride)."""
-        if self.rest is None:
-            y = self.full(x)
-        elif self.full is None:
+        if self.full is None:
+            assert self.rest is not None
             y = self.rest(x[:, : self.remaining])
+        elif self.rest is None:
+            y = self.full(x)
         else:
             y = torch.cat([self.full(x), self.rest(x[:, : self.remaining])], 1)
         y = self.bn(y)

@@ -215,7 +215,7 @@ class GhostModule(Node):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GaBlock(Node):
-    """concat(y, cheap(attention(y))) with y = primary(x); ``shortcut`` adds x (off in the paper)."""
+    """concat(y, cheap(attention(y))) with y = primary(x); ``shortcut`` adds x."""
 
     primary: Node
     attention: SEBlock | None

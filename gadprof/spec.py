@@ -175,16 +175,16 @@ def parse_spec(text: str) -> ModelSpec:
     family, preset = presets()[name]
     changes: dict[str, Any] = {}
     if colon and not rest.strip():
-        knob = family.knobs[0].name
-        raise SpecError(f"{text!r} ends in a colon; type for example {name}:{knob}=…")
+        first = family.knobs[0].name
+        raise SpecError(f"{text!r} ends in a colon; type for example {name}:{first}=…")
     for part in filter(None, re.split(r"[,\s]+", rest)):
-        key, equals, value = part.partition("=")
+        key, equals, typed = part.partition("=")
         knob = _knob(family, key)
-        if not equals or not value:
+        if not equals or not typed:
             raise SpecError(f"{part!r} has no value; type {key}=…")
         if key in changes:
             raise SpecError(f"{key!r} is given twice in {text!r}; keep one")
-        changes[key] = read_value(knob, value)
+        changes[key] = read_value(knob, typed)
     return make_spec(family.name, {**preset.values, **changes}, name=text.strip())
 
 

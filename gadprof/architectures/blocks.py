@@ -119,3 +119,22 @@ BRANCH_BLOCKS: dict[str, BranchBlock] = {
     "ghost-se": ghost_se_block,
     "ga": branch_ga_block,
 }
+
+
+def conv_block(
+    c_in: p.Number, c_out: p.Number, knobs: BlockKnobs, *, stride: int = 1
+) -> p.Sequence:
+    """The ordinary convolution with batch normalisation and ReLU."""
+    return conv_bn(c_in, c_out, knobs.k, stride)
+
+
+FormulaBlock = Callable[..., p.Node]
+
+# closed form -> the block it speaks of: (c_in, c_out, knobs, stride=…) -> node
+FORMULA_BLOCKS: dict[str, FormulaBlock] = {
+    "conv": conv_block,
+    "ghost": ghost_module,
+    "ghost-se": ghost_se_module,
+    "ga": ga_block,
+    "gd": gd_block,
+}

@@ -1,0 +1,106 @@
+"""The public functions, each loading what it needs when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gadprof.spec import ModelSpec, parse_spec, plan_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from gadprof.compare import Comparison
+    from gadprof.cost import Cost
+    from gadprof.counting.records import Trace
+    from gadprof.formula import Formula
+
+
+def spec(text: str) -> ModelSpec:
+    """Read a model string such as ``gadnet32:s=4,d=5`` into a frozen spec.
+
+    Raises UnknownNameError or SpecError.
+    """
+    return parse_spec(text)
+
+
+def build(model: ModelSpec | str, *, weights: str | None = None) -> nn.Module:
+    """Build the module of a spec or model string on the current default device.
+
+    Maps (N, 3, H, W) to heatmaps (N, joints, H / 4, W / 4) for the pose networks. ``weights`` is a
+    checkpoint loaded with ``weights_only=True`` and ``strict=True``. Raises GadprofError.
+    """
+    from gadprof.build import build_spec, load_weights
+
+    module = build_spec(_as_spec(model))
+    return load_weights(module, weights) if weights is not None else module
+
+
+def cost(model: ModelSpec | str, input: tuple[int, ...] | None = None, *, batch: int = 1) -> Cost:
+    """The exact analytic cost of a built-in model, without torch.
+
+    ``input`` is (channels, height, width). Raises GadprofError.
+    """
+    from gadprof.cost import cost_of
+
+    design = _as_spec(model)
+    shape = tuple(input) if input is not None else design.default_input
+    design.check_input(shape)
+    return cost_of(plan_of(design), shape, name=design.name, batch=batch)
+
+
+def count(
+    module: nn.Module,
+    inputs: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    train: bool = False,
+) -> Trace:
+    """Count any module exactly from a trace on the meta device, leaving it untouched.
+
+    ``inputs`` is a tensor, a tuple of arguments, or a shape with the batch such as
+    ``(1, 3, 224, 224)``. Raises ModelFailedError when the model raises.
+    """
+    import torch
+
+    from gadprof.counting.trace import count as count_module
+
+    if isinstance(inputs, torch.Tensor):
+        args: tuple[Any, ...] = (inputs,)
+    elif inputs and all(isinstance(size, int) for size in inputs):
+        args = (torch.empty(tuple(inputs), device="meta"),)
+    else:
+        args = tuple(inputs)
+    return count_module(module, args, dict(kwargs or {}), train=train)
+
+
+def compare(
+    models: Sequence[str],
+    input: tuple[int, ...] | None = None,
+    *,
+    batch: int = 1,
+    backends: Sequence[str] = (),
+) -> Comparison:
+    """Compare models named by model strings; ``.to_pandas()`` gives a DataFrame.
+
+    Raises SpecError for an empty list; a model that fails fills its row's ``error``.
+    """
+    from gadprof.compare import compare_models
+
+    shapes = (tuple(input),) if input is not None else ()
+    return compare_models(tuple(models), shapes=shapes, batch=batch, backends=tuple(backends))
+
+
+def formula(block: str = "ga", **inputs: int) -> Formula:
+    """A block's closed form at given integers: GP, GG, Rs and every term.
+
+    Inputs are ``c_in``, ``c_out``, ``k``, ``d``, ``s``, ``r``, ``h``, ``w``, ``stride``. Raises
+    UnknownNameError or SpecError. Source: GADNet, equations 1 and 5 to 7.
+    """
+    from gadprof.formula import formula as evaluate
+
+    return evaluate(block, **inputs)
+
+
+def _as_spec(model: ModelSpec | str) -> ModelSpec:
+    return model if isinstance(model, ModelSpec) else parse_spec(model)

@@ -1,0 +1,248 @@
+"""``gadprof formula``: closed forms of a block, beside the ordinary convolution."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import click
+
+from gadprof.commands.options import format_option, output_option, parse_integers
+from gadprof.formula import Formula
+from gadprof.formula import formula as evaluate
+
+GRID_LIMIT = 100_000
+
+
+def _size(text: str) -> tuple[int, int]:
+    parts = text.lower().replace("×", "x").split("x")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"{text!r} is not a size; type 64x48", param_hint="--hw")
+    return int(parts[0]), int(parts[1])
+
+
+@click.command(name="formula")
+@click.option("--block", "block_text", default="ga", show_default=True, help="Block or blocks.")
+@click.option("--cin", required=True, metavar="N[,N…]", help="Input channels.")
+@click.option("--cout", metavar="N[,N…]", help="Output channels  [default: cin]")
+@click.option("--k", default="3", show_default=True, help="Kernel of the convolution.")
+@click.option("--d", default="3", show_default=True, help="Kernel of the cheap operation.")
+@click.option("--s", default="2", show_default=True, help="All maps to intrinsic maps.")
+@click.option("--r", default="16", show_default=True, help="Reduction of the attention.")
+@click.option("--hw", default="64x48", show_default=True, help="Output size, or several.")
+@click.option("--stride", help="Stride  [default: 1, and 2 for gd]")
+@click.option(
+    "--with", "extra_texts", multiple=True, metavar="NAME=N[,N…]", help="Further input of a block."
+)
+@click.option("--verify", "verifying", is_flag=True, help="Build each block and count it.")
+@click.option("--backends", default="all", show_default=True, help="Counters for --verify.")
+@format_option("table", "json", "csv", "md", "latex")
+@output_option
+def formula(
+    block_text: str,
+    hw: str,
+    extra_texts: tuple[str, ...],
+    verifying: bool,
+    backends: str,
+    output_format: str,
+    output: str | None,
+    **numbers: str | None,
+) -> int:
+    """Closed forms GP, GG and Rs of a block, every term apart, beside the ordinary convolution.
+
+    Any number may be a list (32,64) or a range (32:128:32); several make a grid.
+    """
+    from gadprof.output import check_writable, emit
+    from gadprof.results import to_json
+
+    if output is not None:
+        check_writable(output)
+    points = _points(block_text, hw, extra_texts, numbers)
+    verified: list[dict[str, Any]] | None = None
+    if verifying:
+        verified = _verify(points, backends)
+    if output_format == "json":
+        objects = [
+            point_object(point, verified[index] if verified else None)
+            for index, point in enumerate(points)
+        ]
+        emit(to_json(objects[0] if len(objects) == 1 else {"points": objects}), output)
+    elif len(points) == 1 and output_format == "table":
+        emit(describe(points[0], verified[0] if verified else None), output)
+    else:
+        emit(grid_text(points, verified, output_format), output)
+    ours = [row["gadprof"] for row in verified or () if "gadprof" in row]
+    return 1 if any(not row.equal for row in ours) else 0
+
+
+def _points(
+    block_text: str, hw: str, extra_texts: tuple[str, ...], numbers: dict[str, str | None]
+) -> list[Formula]:
+    """Every combination of the options' values, in the order of the options."""
+    names = {"c_in": "cin", "c_out": "cout", "k": "k", "d": "d", "s": "s", "r": "r"}
+    names["stride"] = "stride"
+    axes: dict[str, tuple[Any, ...]] = {}
+    for name, option in names.items():
+        text = numbers[option]
+        if text is not None:
+            axes[name] = parse_integers(text, f"--{option}")
+    for text in extra_texts:
+        name, equals, typed = text.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{text!r} is not NAME=N", param_hint="--with")
+        axes[name] = parse_integers(typed, "--with")
+    sizes = tuple(_size(part) for part in hw.split(","))
+    blocks = tuple(part.strip() for part in block_text.split(",") if part.strip())
+    count = len(sizes) * len(blocks)
+    for values in axes.values():
+        count *= len(values)
+    if count > GRID_LIMIT:
+        raise click.UsageError(f"a grid of {count:,} points is too large; keep to {GRID_LIMIT:,}")
+    points: list[Formula] = []
+    for block in blocks:
+        for combination in itertools.product(*axes.values()):
+            inputs = dict(zip(axes, combination, strict=True))
+            inputs.setdefault("c_out", inputs["c_in"])
+            points.extend(evaluate(block, **inputs, h=h, w=w) for h, w in sizes)
+    return points
+
+
+def _verify(points: list[Formula], backends: str) -> list[dict[str, Any]]:
+    import sys
+
+    from gadprof.counting.backends import parse_backends
+    from gadprof.verify import verify
+
+    names = parse_backends(backends)
+    results = []
+    for index, point in enumerate(points, start=1):
+        if len(points) > 1 and sys.stderr.isatty():
+            click.echo(f"\rverifying {index}/{len(points)}", nl=False, err=True)
+        results.append(verify(point, names))
+    if len(points) > 1 and sys.stderr.isatty():
+        click.echo(err=True)
+    return results
+
+
+def point_object(point: Formula, verified: dict[str, Any] | None) -> dict[str, Any]:
+    """A point as JSON: block, inputs, GP, GG, Rs, terms, reference, and verified when asked."""
+    plain: dict[str, Any] = {
+        "block": point.block,
+        "inputs": dict(point.inputs),
+        "GP": point.GP,
+        "GG": point.GG,
+        "Rs": point.Rs,
+        "Rs_macs": point.Rs_macs,
+        "params": point.params,
+        "terms": list(point.terms),
+        "symbols": dict(point.symbols),
+        "substituted": dict(point.substituted),
+        "derived": dict(point.names),
+        "limit": point.limit,
+        "source": point.source,
+        "note": point.note,
+    }
+    if point.reference is not None:
+        plain["reference"] = point_object(point.reference, None)
+    else:
+        plain["reference"] = {"block": "conv", "GP": point.GP, "GG": point.GG}
+    if verified is not None:
+        plain["verified"] = verified
+    return plain
+
+
+def describe(point: Formula, verified: dict[str, Any] | None) -> str:
+    """One point for a person: the formulas, the terms, the ordinary convolution, the check."""
+    from gadprof.render.tables import to_console
+
+    shown = {"c_in": "Cin", "c_out": "Cout", "h": "H", "w": "W"}
+    inputs = ", ".join(f"{shown.get(name, name)}={value}" for name, value in point.inputs.items())
+    derived = ", ".join(f"{name}={value}" for name, value in point.names.items())
+    lines = [f"{point.block}: {inputs}" + (f"  ({derived})" if derived else ""), ""]
+    for key in ("GP", "GG"):
+        lines.append(f"  {point.symbols[key]}")
+        lines.append(f"     = {point.substituted[key]}")
+    lines.append(f"  {point.symbols['Rs']} = {point.substituted['Rs']}")
+    if point.reference is not None:
+        lines.append(f"  G / GG = {point.reference.GG} / {point.GG} = {point.Rs_macs:.4f}")
+        lines.append(f"  limit: {point.limit}")
+    lines.append("")
+    rows: list[list[Any]] = [
+        [
+            term.name,
+            term.params_symbols,
+            term.params,
+            term.macs,
+            term.operations,
+            term.operations_kind,
+            "yes" if term.counted else "no",
+        ]
+        for term in point.terms
+    ]
+    rows.append([f"{point.block} GP, GG", "", point.GP, point.GG, None, "", ""])
+    if point.reference is not None:
+        reference = point.reference
+        rows.append(["ordinary conv P, G", "Cin·Cout·k²", reference.GP, reference.GG, None, "", ""])
+    headers = ["term", "weights", "params", "MACs", "other ops", "kind", "in GP, GG"]
+    table = to_console(headers, rows)
+    lines.append(table.rstrip("\n"))
+    lines.append("")
+    if point.note:
+        lines.append(f"note: {point.note}")
+    lines.append(f"source: {point.source}")
+    if verified:
+        lines.append("")
+        lines.append(_verified_table(point, verified).rstrip("\n"))
+    return "\n".join(lines) + "\n"
+
+
+def _verified_table(point: Formula, verified: dict[str, Any]) -> str:
+    from gadprof.render.tables import to_console
+
+    rows = [
+        [name, row.version, row.macs, row.difference, row.params, _word(row)]
+        for name, row in verified.items()
+    ]
+    return to_console(
+        ["counter", "version", "MACs", "minus GG", "params", "verdict"],
+        rows,
+        title=f"the real block, counted (GG = {point.GG:,}, params = {point.params:,})",
+    )
+
+
+def _word(row: Any) -> str:
+    if row.error is not None:
+        return str(row.error)
+    return "equal" if row.equal else "differs"
+
+
+def grid_text(
+    points: list[Formula], verified: list[dict[str, Any]] | None, output_format: str
+) -> str:
+    """A grid as one table, a row a point."""
+    from gadprof.render.tables import render_table
+
+    varying = [
+        name
+        for name in points[0].inputs
+        if len({point.inputs.get(name) for point in points}) > 1 or name in ("c_in", "c_out")
+    ]
+    headers = ["block", *varying, "GP", "GG", "P", "G", "Rs", "Rs limit"]
+    backends = list(verified[0]) if verified else []
+    headers += backends
+    rows = []
+    for index, point in enumerate(points):
+        reference = point.reference or point
+        row: list[Any] = [point.block, *(point.inputs.get(name) for name in varying)]
+        row += [point.GP, point.GG, reference.GP, reference.GG, f"{point.Rs:.4f}"]
+        row.append(point.inputs["s"] if "g" in point.names else None)
+        if verified:
+            row += [_short(verified[index][name]) for name in backends]
+        rows.append(row)
+    return render_table(output_format, headers, rows)
+
+
+def _short(row: Any) -> str:
+    if row.error is not None:
+        return "failed"
+    return "equal" if row.equal else f"{row.difference:+,}"

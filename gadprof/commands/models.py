@@ -1,0 +1,60 @@
+"""``gadprof models``: what can be named, one line each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gadprof.commands.options import format_option, output_option
+
+OTHER_FORMS = (
+    ("timm:NAME", "any model of timm (extra gadprof[zoo])"),
+    ("torchvision:NAME", "any model of torchvision (extra gadprof[zoo])"),
+    ("transformers:CLASS", "a class of transformers, or a config.json (gadprof[transformers])"),
+    ("path/to/file.py:build", "a function of your file that returns a module"),
+    ("package.module:build", "a function of an installed package that returns a module"),
+    ("model.onnx", "an ONNX graph (extra gadprof[onnx])"),
+)
+
+
+@click.command(name="models")
+@click.option("--knobs", metavar="MODEL", help="List a model's knobs, as MODEL:knob=value takes.")
+@format_option("table", "json", "csv", "md")
+@output_option
+def models(knobs: str | None, output_format: str, output: str | None) -> None:
+    """List what can be named, one line each."""
+    from gadprof.output import check_writable, emit
+    from gadprof.render.tables import render_table
+    from gadprof.results import to_json
+    from gadprof.spec import families, format_value, parse_spec, presets
+
+    if output is not None:
+        check_writable(output)
+    if knobs is not None:
+        spec = parse_spec(knobs)
+        rows: list[list[Any]] = [
+            [
+                knob.name,
+                format_value(spec.values[knob.name]),
+                knob.help + (f" ({', '.join(knob.choices)})" if knob.choices else ""),
+            ]
+            for knob in families()[spec.family].knobs
+        ]
+        headers = ["knob", "value", "meaning"]
+    else:
+        headers = ["model", "what it is", "source"]
+        rows = [[name, preset.summary, preset.source] for name, (_, preset) in presets().items()]
+        rows += [[form, meaning, ""] for form, meaning in OTHER_FORMS]
+    if output_format == "json":
+        key = "knobs" if knobs is not None else "models"
+        emit(to_json({key: [dict(zip(headers, row, strict=True)) for row in rows]}), output)
+    elif output_format == "table":
+        note = (
+            "type MODEL:knob=value,… to change it"
+            if knobs is not None
+            else "'gadprof models --knobs MODEL' lists what MODEL:knob=value takes"
+        )
+        emit(render_table("table", headers, rows, notes=(note,)), output)
+    else:
+        emit(render_table(output_format, headers, rows), output)

@@ -1,0 +1,56 @@
+"""``gadprof shapes``: every feature map's channels and size (the paper's tables 1 and 3)."""
+
+from __future__ import annotations
+
+import click
+
+from gadprof.commands.options import format_option, input_option, output_option
+
+
+@click.command(name="shapes")
+@click.argument("model")
+@input_option
+@click.option("--every", is_flag=True, help="Every module, not only stages and branches.")
+@format_option("table", "json", "csv", "md", "latex")
+@output_option
+def shapes(
+    model: str,
+    input_texts: tuple[str, ...],
+    every: bool,
+    output_format: str,
+    output: str | None,
+) -> None:
+    """Every feature map's channels and size, by stage and branch."""
+    from gadprof.errors import SourceError
+    from gadprof.output import check_writable, emit
+    from gadprof.render.tables import render_table
+    from gadprof.results import to_json
+    from gadprof.shapes import feature_maps
+    from gadprof.sources import parse_shapes, resolve
+
+    if output is not None:
+        check_writable(output)
+    source = resolve(model)
+    if source.spec is None:
+        raise SourceError(
+            f"{model!r} has no plan; 'gadprof count {model} --by module' shows its maps"
+        )
+    given = parse_shapes(input_texts)
+    shape = given[0] if given else source.spec.default_input
+    maps = feature_maps(source.spec, shape, every=every)
+    if output_format == "json":
+        emit(to_json({"model": model, "input": shape, "maps": list(maps)}), output)
+        return
+    headers = ["stage", "module", "branch", "part", "path", "kind", "channels", "height", "width"]
+    rows = [
+        [
+            item.stage, item.module, item.branch, item.part, item.path, item.kind,
+            item.channels, item.height, item.width,
+        ]
+        for item in maps
+    ]  # fmt: skip
+    if output_format == "table":
+        title = f"{model} at {'x'.join(map(str, shape))}"
+        emit(render_table("table", headers, rows, title=title), output)
+    else:
+        emit(render_table(output_format, headers, rows), output)

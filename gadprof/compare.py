@@ -1,0 +1,251 @@
+"""Compares models in one frozen table: analytic for built-in specs, traced for everything else.
+
+Promises: a row that fails costs the others nothing, and says why in ``error``; built-in models are
+costed without importing torch unless something else is asked for. Refuses an empty list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gadprof.errors import GadprofError, SpecError
+from gadprof.results import Machine
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gadprof.sources import Source
+
+QUANTITIES = (
+    "params",
+    "macs",
+    "flops",
+    "activations",
+    "peak_activation_bytes",
+    "weight_bytes",
+)
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One model's figures at one input; every quantity is an exact integer or None on error.
+
+    ``relative`` holds, for each quantity, this row's figure over the first row's, and
+    ``change_percent`` the same as a signed per cent. ``backends`` maps
+    a counter to its answer; ``latency_s`` and ``ratio`` are set when measured. ``method`` says
+    where the figures come from: ``analytic``, ``trace`` or ``onnx graph``.
+    """
+
+    model: str
+    input: tuple[tuple[int, ...], ...] = ()
+    batch: int = 1
+    params: int | None = None
+    macs: int | None = None
+    flops: int | None = None
+    activations: int | None = None
+    peak_activation_bytes: int | None = None
+    weight_bytes: int | None = None
+    relative: Mapping[str, float | None] = field(default_factory=dict)
+    change_percent: Mapping[str, float | None] = field(default_factory=dict)
+    backends: Mapping[str, Any] = field(default_factory=dict)
+    method: str = ""
+    uncovered: Mapping[str, int] = field(default_factory=dict)
+    latency_s: Mapping[str, Any] | None = None
+    ratio: Mapping[str, Any] | None = None
+    peak_bytes: int | None = None
+    accuracy: Mapping[str, Any] | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows in the order asked for, the convention they were counted under, and the machine."""
+
+    rows: tuple[ComparedRow, ...]
+    machine: Machine
+    convention: str = (
+        "gadprof: a MAC is one multiply-add of a convolution or matrix product, biases apart; "
+        "flops are 2 x MACs and every elementwise operation"
+    )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The rows as a DataFrame, a column a quantity and a column a ratio."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {
+                    "model": row.model,
+                    **{name: getattr(row, name) for name in QUANTITIES},
+                    **{f"{name}_relative": row.relative.get(name) for name in QUANTITIES},
+                    **{f"macs_{name}": count.macs for name, count in row.backends.items()},
+                    "error": row.error,
+                }
+                for row in self.rows
+            ]
+        )
+
+    def to_json(self) -> str:
+        """The whole comparison as one JSON document."""
+        from gadprof.results import to_json
+
+        return to_json(comparison_object(self))
+
+    def _repr_html_(self) -> str:
+        from gadprof.render.comparison import comparison_table
+        from gadprof.render.tables import to_html
+
+        headers, rows = comparison_table(self)
+        return to_html(headers, rows)
+
+
+def comparison_object(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as plain values for JSON; keys that do not apply are left out."""
+    from gadprof.results import to_plain
+
+    rows = []
+    for row in comparison.rows:
+        plain = to_plain(row)
+        for key in ("latency_s", "ratio", "peak_bytes", "accuracy"):
+            if plain[key] is None:
+                del plain[key]
+        if plain["error"] is None:
+            del plain["error"]
+        rows.append(plain)
+    return {
+        "rows": rows,
+        "convention": comparison.convention,
+        "machine": to_plain(comparison.machine),
+    }
+
+
+def compare_models(
+    models: Sequence[str],
+    *,
+    shapes: tuple[tuple[int, ...], ...] = (),
+    batch: int = 1,
+    backends: Sequence[str] = (),
+    timeout_s: float = 300.0,
+) -> Comparison:
+    """Cost every model and relate it to the first.
+
+    ``shapes`` are inputs without batch (empty: each model's own default). ``backends`` are counters
+    to run beside, each in a process of its own. Raises SpecError for an empty list; a model that
+    fails only fills its row's ``error``.
+    """
+    from dataclasses import replace
+
+    from gadprof.results import describe_machine
+
+    if not models:
+        raise SpecError("no models to compare; type for example: gadprof compare hrnet32 gadnet32")
+    rows = [compare_row(model, shapes=shapes, batch=batch) for model in models]
+    if backends:
+        rows = [_with_backends(row, backends, timeout_s) for row in rows]
+    first = rows[0]
+    related = tuple(
+        replace(row, relative=ratios, change_percent=percents(ratios))
+        for row in rows
+        for ratios in (relate(row, first),)
+    )
+    return Comparison(related, describe_machine())
+
+
+def relate(row: ComparedRow, first: ComparedRow) -> dict[str, float | None]:
+    """Each quantity of a row over the first row's; None where either is missing or zero."""
+    ratios: dict[str, float | None] = {}
+    for name in QUANTITIES:
+        own, base = getattr(row, name), getattr(first, name)
+        ratios[name] = own / base if own is not None and base else None
+    return ratios
+
+
+def percents(ratios: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Ratios as signed changes in per cent."""
+    return {
+        name: None if ratio is None else 100.0 * (ratio - 1.0) for name, ratio in ratios.items()
+    }
+
+
+def compare_row(
+    model: str, *, shapes: tuple[tuple[int, ...], ...] = (), batch: int = 1
+) -> ComparedRow:
+    """One model's row, analytic where there is a plan; never raises a GadprofError."""
+    from gadprof.sources import resolve
+
+    try:
+        source = resolve(model)
+        if source.spec is not None:
+            return _analytic_row(source, shapes, batch)
+        if source.kind == "onnx":
+            return _onnx_row(source, shapes, batch)
+        return _traced_row(source, shapes, batch)
+    except GadprofError as error:
+        return ComparedRow(model, shapes, batch, error=str(error))
+
+
+def _analytic_row(source: Source, shapes: tuple[tuple[int, ...], ...], batch: int) -> ComparedRow:
+    from gadprof.cost import cost_of
+    from gadprof.spec import plan_of
+
+    assert source.spec is not None
+    if len(shapes) > 1:
+        raise SpecError(f"{source.name} takes one input, not {len(shapes)}; give --input once")
+    shape = shapes[0] if shapes else source.spec.default_input
+    source.spec.check_input(shape)
+    cost = cost_of(plan_of(source.spec), shape, name=source.name, batch=batch)
+    return ComparedRow(
+        source.name,
+        (shape,),
+        batch,
+        **{name: getattr(cost, name) for name in QUANTITIES},
+        method="analytic",
+    )
+
+
+def _traced_row(source: Source, shapes: tuple[tuple[int, ...], ...], batch: int) -> ComparedRow:
+    from gadprof.counting.guarded import count_source
+
+    trace = count_source(source, shapes=shapes, batch=batch)
+    return ComparedRow(
+        source.name,
+        tuple(tuple(shape[1:]) for shape in trace.input_shapes),
+        batch,
+        params=trace.params,
+        macs=trace.macs,
+        flops=trace.flops,
+        activations=trace.activations,
+        peak_activation_bytes=trace.peak_activation_bytes,
+        weight_bytes=trace.param_bytes,
+        uncovered=dict(trace.uncovered),
+        method="trace",
+    )
+
+
+def _onnx_row(source: Source, shapes: tuple[tuple[int, ...], ...], batch: int) -> ComparedRow:
+    from gadprof.onnx_graph import count_onnx
+
+    count = count_onnx(source.target, shapes, batch=batch)
+    return ComparedRow(
+        source.name,
+        tuple(tuple(shape) for shape in count.input_shapes),
+        batch,
+        **{name: getattr(count, name, None) for name in QUANTITIES},
+        uncovered=dict(count.uncovered),
+        method="onnx graph",
+    )
+
+
+def _with_backends(row: ComparedRow, backends: Sequence[str], timeout_s: float) -> ComparedRow:
+    from dataclasses import replace
+
+    from gadprof.counting.isolation import run_isolated
+
+    if row.error is not None:
+        return row
+    counts = {
+        name: run_isolated(name, row.model, row.input, row.batch, timeout_s) for name in backends
+    }
+    return replace(row, backends=counts)

@@ -1,0 +1,90 @@
+"""Checks a closed form against the real block: builds it, counts it, and names any difference.
+
+The formula knows nothing of the module, and the counters know nothing of the formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gadprof.architectures.blocks import FORMULA_BLOCKS, BlockKnobs
+from gadprof.errors import SpecError
+from gadprof.formula import Formula
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from gadprof.counting.backends import BackendCount
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One counter's word on one closed form.
+
+    ``equal`` says whether its MACs are GG (and its parameters the formula's, where it counts
+    them); ``difference`` = reported - GG in MACs. ``error`` is set when the counter failed.
+    """
+
+    backend: str
+    version: str | None
+    equal: bool
+    macs: int | float | None
+    difference: int | float | None
+    params: int | None
+    error: str | None
+
+
+def verify(formula: Formula, backends: Sequence[str] | None = None) -> dict[str, Verified]:
+    """Build the block of a closed form and count it with each backend (all installed ones).
+
+    The block is fed one sample whose output is h × w. Raises SpecError when the integers fit no
+    module (an even kernel).
+    """
+    import torch
+
+    from gadprof.counting.backends import installed_backends, run_backend
+
+    module, shape = block_module(formula)
+    sample = torch.zeros(shape)
+    names = tuple(backends) if backends is not None else installed_backends()
+    return {name: _judge(formula, run_backend(name, module, (sample,))) for name in names}
+
+
+def _judge(formula: Formula, count: BackendCount) -> Verified:
+    """Compare one counter's answer with the closed form."""
+    if count.error is not None or count.macs is None:
+        reason = count.error or "no number"
+        return Verified(count.name, count.version, False, None, None, None, reason)
+    difference = count.macs - formula.GG
+    same_params = count.params is None or count.params == formula.params
+    return Verified(
+        count.name,
+        count.version,
+        difference == 0 and same_params,
+        count.macs,
+        difference,
+        count.params,
+        None,
+    )
+
+
+def block_module(formula: Formula) -> tuple[nn.Module, tuple[int, ...]]:
+    """The real block of a closed form, in eval mode on the CPU, and its input shape with batch."""
+    from gadprof.build import build
+
+    inputs = formula.inputs
+    for name in ("k", "d"):
+        if inputs[name] % 2 == 0:
+            raise SpecError(
+                f"{name}={inputs[name]} is even, which no same-size block has; "
+                f"try {name}={inputs[name] + 1}"
+            )
+    knobs = BlockKnobs(inputs["k"], inputs["d"], inputs["s"], inputs["r"])
+    node = FORMULA_BLOCKS[formula.block](
+        inputs["c_in"], inputs["c_out"], knobs, stride=inputs["stride"]
+    )
+    stride = inputs["stride"]
+    shape = (1, inputs["c_in"], inputs["h"] * stride, inputs["w"] * stride)
+    return build(node).eval(), shape
