@@ -9,15 +9,20 @@ from gadprof.render import escape
 from gadprof.render.cells import cell_text, numeric_columns, padded
 
 
-def to_markdown(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A pipe table; columns of numbers are aligned to the right; ends with a newline."""
+def to_markdown(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    limit: int = escape.DISPLAY_LIMIT,
+) -> str:
+    """A pipe table with at most ``limit`` characters a cell; numbers are aligned to the right."""
     filled = padded(headers, rows)
     right = numeric_columns(filled, len(headers))
     lines = [
         _line([escape.markdown(name) or " " for name in headers]),
         _line(["---:" if numeric else ":---" for numeric in right]),
     ]
-    lines += [_line([escape.markdown(cell_text(cell)) for cell in row]) for row in filled]
+    lines += [_line([escape.markdown(cell_text(cell), limit) for cell in row]) for row in filled]
     return "\n".join(lines) + "\n"
 
 
