@@ -109,8 +109,9 @@ def notes(comparison: Comparison) -> Sequence[str]:
         lines = ["the rows have different inputs: " + "; ".join(lines)]
     lines.append(comparison.convention)
     lines.append(
-        "ratios and per cents are to the first row; activations are output elements of convolutions and "
-        "products; peak act. is the most memory of live maps at once, input included, 4 bytes each"
+        "ratios and per cents are to the first row; activations are output elements of "
+        "convolutions and products; peak act. is the most memory of live maps at once, "
+        "input included, 4 bytes each"
     )
     for row in comparison.rows:
         if row.error is not None:
