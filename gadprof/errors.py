@@ -40,6 +40,10 @@ class MissingExtraError(GadprofError):
         self.extra = extra
 
 
+class SettingError(GadprofError):
+    """A measuring setting that this machine, runtime or model cannot run under."""
+
+
 class OutputError(GadprofError):
     """An output path that cannot be written."""
 

@@ -1,0 +1,72 @@
+"""One ONNX file of a module, for the runtimes that read ONNX.
+
+The file lies in a temporary folder of the worker and goes with it. Refuses a module that torch's
+exporter cannot express; the message is the exporter's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from gadprof.errors import MissingExtraError, ModelFailedError
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An ONNX file with what its inputs are called; ``folder`` is removed by ``close``."""
+
+    path: str
+    feed: dict[str, Any]
+    folder: tempfile.TemporaryDirectory[str]
+
+    def close(self) -> None:
+        """Remove the file."""
+        self.folder.cleanup()
+
+
+def export(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exported:
+    """Export a module with its example inputs; feeds are numpy arrays by input name.
+
+    Raises MissingExtraError, ModelFailedError.
+    """
+    import torch
+
+    for package in ("onnx", "onnxscript"):
+        try:
+            __import__(package)
+        except ImportError as error:
+            raise MissingExtraError(package, "onnx", "exporting to ONNX") from error
+    folder = tempfile.TemporaryDirectory(prefix="gadprof-onnx-")
+    path = os.path.join(folder.name, "model.onnx")
+    values = [*args, *kwargs.values()]
+    names = [f"input_{index}" for index in range(len(args))] + list(kwargs)
+    cpu = [value.detach().cpu() for value in values]
+    home = next((p.device for p in module.parameters()), torch.device("cpu"))
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module.cpu(),
+                tuple(cpu[: len(args)]),
+                path,
+                kwargs=dict(zip(kwargs, cpu[len(args) :], strict=True)) or None,
+                input_names=names,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    except Exception as error:
+        folder.cleanup()
+        first = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise ModelFailedError(
+            f"torch's ONNX exporter refused it: {type(error).__name__}: {first[:200]}"
+        ) from error
+    finally:
+        module.to(home)
+    return Exported(path, dict(zip(names, [v.numpy() for v in cpu], strict=True)), folder)

@@ -1,0 +1,68 @@
+"""ONNX Runtime: its CPU provider, its CUDA provider, or TensorRT through it where that exists.
+
+Promises: ``threads`` threads inside an operation and one between operations, as torch has; no
+spinning threads between runs, which would slow the other models' turns. Refuses a provider that
+this build lacks, since ONNX Runtime itself would fall back to the CPU without an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gadprof.errors import MissingExtraError, SettingError
+from gadprof.measuring.runtimes import Prepared
+from gadprof.measuring.runtimes.onnx_export import export
+
+if TYPE_CHECKING:
+    from gadprof.measuring.settings import Setting
+
+
+def providers(setting: Setting, available: list[str]) -> list[Any]:
+    """The providers to ask for, first choice first. Raises SettingError."""
+    index = int(setting.device.partition(":")[2] or 0)
+    cuda = ("CUDAExecutionProvider", {"device_id": index})
+    cpu = "CPUExecutionProvider"
+    if setting.runtime == "tensorrt":
+        wanted: list[Any] = [("TensorrtExecutionProvider", {"device_id": index}), cuda, cpu]
+    elif setting.device.startswith("cuda"):
+        wanted = [cuda, cpu]
+    else:
+        wanted = [cpu]
+    first = wanted[0] if isinstance(wanted[0], str) else wanted[0][0]
+    if first not in available:
+        raise SettingError(
+            f"this ONNX Runtime has no {first} (it has {', '.join(available)}); "
+            "type: pip install onnxruntime-gpu"
+        )
+    return wanted
+
+
+def prepare(
+    module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], setting: Setting
+) -> Prepared:
+    """Export, load and return a callable that feeds the same arrays each time."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError("onnxruntime", "onnx", "the runtime onnxruntime") from error
+
+    wanted = providers(setting, list(onnxruntime.get_available_providers()))
+    exported = export(module, args, kwargs)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = setting.threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(exported.path, options, providers=wanted)
+    feed = {
+        item.name: exported.feed.get(item.name, value)
+        for item, value in zip(session.get_inputs(), exported.feed.values(), strict=False)
+    }
+    used = ", ".join(session.get_providers())
+    return Prepared(
+        lambda: session.run(None, feed),
+        f"onnxruntime {onnxruntime.__version__}",
+        (f"providers: {used}",),
+        closers=(exported.close,),
+    )

@@ -1,0 +1,382 @@
+"""The process that holds one model: started by the parent, paced by it, and expendable.
+
+Promises: it does nothing between requests but wait in a read, so that only the model whose turn it
+is uses the machine; samples are taken with the garbage collector off and nothing between the two
+clock readings but the model. It ends when its parent does. Refuses outputs that hold NaN.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gadprof.errors import GadprofError
+from gadprof.measuring.settings import Setting
+from gadprof.measuring.wire import WireClosedError, read_message, write_message
+
+
+class NanOutputError(Exception):
+    """The model returned NaN."""
+
+
+@dataclass
+class Held:
+    """The one model of this process, loaded and ready."""
+
+    setting: Setting
+    module: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    run: Callable[[], Any]
+    sample: Callable[[Callable[[], Any], int], list[int]]
+    closers: tuple[Callable[[], None], ...]
+
+
+def main(argv: list[str]) -> None:
+    """Serve requests on two inherited pipes until they close."""
+    incoming, outgoing = int(argv[0]), int(argv[1])
+    _die_with_parent()
+
+    def forget_pipes() -> None:
+        for descriptor in (incoming, outgoing):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+    # a copy that the model forks must never answer in this process's place
+    os.register_at_fork(after_in_child=forget_pipes)
+    serving = os.getpid()
+    held: Held | None = None
+    while True:
+        try:
+            message = read_message(incoming)
+        except WireClosedError:
+            os._exit(0)
+        try:
+            held, reply = serve(message, held)
+        except BaseException as error:
+            reply = {"error": describe_failure(error)}
+        if os.getpid() != serving:
+            os._exit(0)
+        try:
+            write_message(outgoing, reply)
+        except WireClosedError:
+            os._exit(0)
+
+
+def serve(message: dict[str, Any], held: Held | None) -> tuple[Held | None, dict[str, Any]]:
+    """Answer one request; returns the model now held and the reply."""
+    operation = message["operation"]
+    if operation == "load":
+        if held is not None:
+            release(held)
+        return load(message)
+    if operation == "peaks":
+        from gadprof.measuring.roofline import measure_peaks
+
+        return held, measure_peaks(
+            Setting(**message["setting"]), quick=bool(message.get("quick", False))
+        )
+    if held is None:
+        raise GadprofError(f"nothing is loaded, so that {operation!r} has no object")
+    match operation:
+        case "warmup":
+            return held, warm_up(held, float(message["limit_s"]))
+        case "sample":
+            return held, take_turn(held, int(message["count"]), int(message["refresh"]))
+        case "check":
+            return held, check_outputs(held)
+        case "memory":
+            from gadprof.measuring.memory import measure_memory
+
+            return held, measure_memory(
+                held.run, held.module, (*held.args, *held.kwargs.values()), held.setting
+            )
+        case "energy":
+            from gadprof.measuring.energy import measure_energy
+
+            return held, measure_energy(
+                held.run, held.sample, held.setting.device, float(message["seconds"])
+            )
+        case "sensors":
+            from gadprof.measuring.nvml import read_sensors
+
+            return held, {"sensors": read_sensors(held.setting.device)}
+        case "profile":
+            from gadprof.measuring.profile import profile_run
+
+            return held, profile_run(
+                held.run,
+                held.module,
+                held.setting,
+                runs=int(message["runs"]),
+                trace_path=message.get("trace_path"),
+            )
+        case _:
+            raise GadprofError(f"unknown request {operation!r}")
+
+
+def load(message: dict[str, Any]) -> tuple[Held, dict[str, Any]]:
+    """Build the model, its inputs and its runtime."""
+    started = time.perf_counter()
+    setting = _setting(message["setting"])
+    import torch
+
+    torch.set_num_threads(setting.threads)
+    with contextlib.suppress(RuntimeError):
+        torch.set_num_interop_threads(1)
+    _limit_memory(message.get("memory_limit_bytes"), setting.device)
+    module, args, kwargs, shapes = _build(message, setting)
+    module.train(setting.mode == "train")
+    if setting.channels_last:
+        module = module.to(memory_format=torch.channels_last)
+        args = tuple(
+            value.contiguous(memory_format=torch.channels_last)
+            if hasattr(value, "dim") and value.dim() == 4
+            else value
+            for value in args
+        )
+    if setting.device.startswith("cuda"):
+        torch.cuda.set_device(setting.device)
+        torch.backends.cudnn.benchmark = True
+    from gadprof.measuring.runtimes import prepare
+
+    prepared = prepare(module, args, kwargs, setting)
+    run, sample = _timer(prepared.run, setting)
+    held = Held(setting, module, args, kwargs, run, sample, prepared.closers)
+    return held, {
+        "input_shapes": [list(shape) for shape in shapes],
+        "runtime_version": prepared.version,
+        "notes": list(prepared.notes),
+        "difference": prepared.difference,
+        "load_s": time.perf_counter() - started,
+        "pid": os.getpid(),
+    }
+
+
+def _setting(fields: dict[str, Any]) -> Setting:
+    shapes = tuple(tuple(shape) for shape in fields["input_shapes"])
+    return Setting(**{**fields, "input_shapes": shapes})
+
+
+def _build(
+    message: dict[str, Any], setting: Setting
+) -> tuple[Any, tuple[Any, ...], dict[str, Any], tuple[tuple[int, ...], ...]]:
+    import torch
+
+    dtype = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[setting.dtype]
+    if setting.amp:
+        dtype = None
+    factory = message.get("factory")
+    if factory is not None:
+        import importlib
+
+        name, _, attribute = factory["function"].partition(":")
+        torch.manual_seed(setting.seed)
+        module, args = getattr(importlib.import_module(name), attribute)(**factory["arguments"])
+        module = module.to(setting.device, dtype)
+        args = tuple(value.to(setting.device, dtype) for value in args)
+        return module, args, {}, tuple(tuple(value.shape[1:]) for value in args)
+    from gadprof.sources import load as load_source
+
+    loaded = load_source(
+        message["model"],
+        shapes=setting.input_shapes,
+        batch=setting.batch,
+        device=setting.device,
+        dtype=dtype,
+        seed=setting.seed,
+    )
+    return loaded.module, loaded.args, loaded.kwargs, loaded.input_shapes
+
+
+def _timer(
+    run: Callable[[], Any], setting: Setting
+) -> tuple[Callable[[], Any], Callable[[Callable[[], Any], int], list[int]]]:
+    if setting.device.startswith("cuda"):
+        import torch
+
+        from gadprof.measuring.cuda import EventTimer, capture_graph, l2_flusher
+
+        if setting.cuda_graph:
+            run = capture_graph(torch.cuda, run)
+        flush = l2_flusher(torch, setting.device) if setting.flush_l2 else None
+        return run, EventTimer(torch.cuda, flush).sample
+    if setting.device == "mps":
+        import torch
+
+        def run_and_wait() -> Any:
+            outputs = run()
+            torch.mps.synchronize()
+            return outputs
+
+        return run_and_wait, wall_samples
+    return run, wall_samples
+
+
+def wall_samples(run: Callable[[], Any], count: int) -> list[int]:
+    """Wall-clock nanoseconds of each of ``count`` runs."""
+    clock = time.perf_counter_ns
+    samples = [0] * count
+    for index in range(count):
+        started = clock()
+        run()
+        samples[index] = clock() - started
+    return samples
+
+
+def warm_up(held: Held, limit_s: float) -> dict[str, Any]:
+    """Run until the samples have settled, or the limit is reached."""
+    from gadprof.measuring import warmup
+
+    samples: list[float] = []
+    started = time.perf_counter()
+    while True:
+        samples.append(held.sample(held.run, 1)[0] / 1e9)
+        elapsed = time.perf_counter() - started
+        if warmup.finished(samples, elapsed_s=elapsed, limit_s=limit_s):
+            break
+    gc.collect()
+    gc.freeze()
+    record = warmup.summarise(samples, elapsed)
+    return {
+        "runs": record.runs,
+        "seconds": record.seconds,
+        "settled": record.settled,
+        "first_s": record.first_s,
+        "last_median_s": record.last_median_s,
+    }
+
+
+def take_turn(held: Held, count: int, refresh: int) -> dict[str, Any]:
+    """One turn: ``refresh`` untimed runs, then ``count`` samples."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        for _ in range(refresh):
+            held.run()
+        before = time.process_time_ns()
+        switches = _involuntary_switches()
+        samples = held.sample(held.run, count)
+        return {
+            "samples_ns": samples,
+            "cpu_ns": time.process_time_ns() - before,
+            "switches": _involuntary_switches() - switches,
+        }
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _involuntary_switches() -> int:
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+def check_outputs(held: Held) -> dict[str, Any]:
+    """Run once and look at every output value. Raises NanOutputError."""
+    import torch
+
+    from gadprof.measuring.runtimes import tensors
+
+    notes: list[str] = []
+    for index, output in enumerate(tensors(held.run())):
+        values = torch.as_tensor(output).detach()
+        if not values.is_floating_point():
+            continue
+        bad = int(values.isnan().sum())
+        if bad:
+            raise NanOutputError(
+                f"output {index} holds NaN in {bad} of {values.numel()} values; "
+                "its speed says nothing about a working model"
+            )
+        infinite = int(values.isinf().sum())
+        if infinite:
+            notes.append(f"output {index} holds {infinite} infinite values")
+    children = _children()
+    if children:
+        notes.append(f"the model starts processes of its own ({children} alive)")
+    return {"notes": notes}
+
+
+def _children() -> int:
+    try:
+        import psutil
+
+        return len(psutil.Process().children(recursive=True))
+    except Exception:
+        return 0
+
+
+def release(held: Held) -> None:
+    """Let go of the model, so that another can be loaded."""
+    gc.unfreeze()
+    for close in held.closers:
+        close()
+    held.module = held.run = held.args = None  # type: ignore[assignment]
+    gc.collect()
+
+
+def describe_failure(error: BaseException) -> dict[str, str]:
+    """An exception of the model as a kind and one line."""
+    import traceback
+
+    traceback.print_exception(error, file=sys.stderr)
+    sys.stderr.flush()
+    text = " ".join(str(error).split())
+    name = type(error).__name__
+    if isinstance(error, NanOutputError):
+        return {"kind": "nan", "reason": text}
+    if isinstance(error, GadprofError):
+        return {"kind": "usage" if error.exit_code == 2 else "model", "reason": text}
+    if isinstance(error, SystemExit):
+        return {"kind": "model", "reason": f"it called sys.exit({error.code!r})"}
+    lowered = text.lower()
+    if (
+        isinstance(error, MemoryError)
+        or name == "OutOfMemoryError"
+        or "out of memory" in lowered
+        or "can't allocate memory" in lowered
+        or "cannot allocate memory" in lowered
+    ):
+        return {"kind": "memory", "reason": f"out of memory: {text[:200] or name}"}
+    return {"kind": "model", "reason": f"it raised {name}: {text[:300]}"}
+
+
+def _limit_memory(limit_bytes: int | None, device: str) -> None:
+    """Make an allocation beyond the limit fail inside the model, where it can be named.
+
+    The parent's watch over the resident size stays the backstop.
+    """
+    if limit_bytes is None or device != "cpu" or not sys.platform.startswith("linux"):
+        return
+    import resource
+
+    with open("/proc/self/status", encoding="ascii") as stream:
+        used = next((int(line.split()[1]) for line in stream if line.startswith("VmData:")), 0)
+    with contextlib.suppress(ValueError, OSError):
+        ceiling = int(limit_bytes) + used * 1024
+        resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent ends, also while the model hangs."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+    import signal
+
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
