@@ -1,0 +1,103 @@
+"""``gadprof bench``: measured latency ratios with intervals, memory and energy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gadprof.commands.measure_options import read_settings, setting_options
+from gadprof.commands.options import format_option, input_option, output_option
+from gadprof.commands.quantities import parse_duration, parse_share, parse_size
+
+
+@click.command(name="bench")
+@click.argument("models", nargs=-1, required=True)
+@input_option
+@setting_options
+@click.option(
+    "--precision",
+    default="2%",
+    show_default=True,
+    help="Half width of the ratio's 95 % interval to reach.",
+)
+@click.option(
+    "--time-limit", default="60s", show_default=True, help="Sampling time of the whole run."
+)
+@click.option(
+    "--timeout", default="300s", show_default=True, help="Kill a model that is silent this long."
+)
+@click.option(
+    "--memory-limit", default=None, help="Kill a model that grows beyond, like 4GiB. [90 % of free]"
+)
+@click.option("--null/--no-null", default=True, help="Measure the first model against itself too.")
+@click.option("--memory/--no-memory", default=True, help="Record peak memory.")
+@click.option("--energy/--no-energy", default=True, help="Read energy counters.")
+@format_option("table", "json", "csv", "md", "latex")
+@output_option
+@click.pass_context
+def bench(
+    context: click.Context,
+    models: tuple[str, ...],
+    input_texts: tuple[str, ...],
+    precision: str,
+    time_limit: str,
+    timeout: str,
+    memory_limit: str | None,
+    null: bool,
+    memory: bool,
+    energy: bool,
+    output_format: str,
+    output: str | None,
+    **setting: Any,
+) -> int:
+    """Measure the latency of MODELS in interleaved blocks, each in a process of its own.
+
+    \b
+    gadprof bench hrnet32 gadnet32
+    gadprof bench timm:resnet18 --batch 1,8 --runtime eager,onnxruntime
+    gadprof bench a.py:build b.py:build --precision 1% --time-limit 2m --format json -o run.json
+
+    Ratios are to the first model. Exits 1 when a row failed, 130 after Ctrl-C (what was measured
+    until then is printed all the same).
+    """
+    from gadprof.output import check_writable, emit
+    from gadprof.sources import parse_shapes
+
+    settings = read_settings(input_shapes=parse_shapes(input_texts), **setting)
+    limits = {
+        "precision": parse_share(precision, "--precision"),
+        "time_limit_s": parse_duration(time_limit, "--time-limit"),
+        "timeout_s": parse_duration(timeout, "--timeout"),
+        "memory_limit_bytes": parse_size(memory_limit, "--memory-limit") if memory_limit else None,
+    }
+    if output is not None:
+        check_writable(output)
+
+    from gadprof.measuring.bench import measure
+    from gadprof.render.bench import render_bench
+    from gadprof.render.live import live_view
+
+    with live_view() as view:
+        result = measure(
+            models,
+            settings,
+            null=null,
+            memory=memory,
+            energy=energy,
+            seed=setting["seed"],
+            progress=view,
+            **limits,  # type: ignore[arg-type]
+        )
+    emit(render_bench(result, output_format), output)
+    if output_format != "table" or output is not None:
+        _tell_failures(result)
+    return result.exit_code
+
+
+def _tell_failures(result: Any) -> None:
+    for row in result.rows:
+        if row.error:
+            click.echo(f"gadprof: {row.model}: {row.error}", err=True)
+    if result.interrupted:
+        click.echo("gadprof: interrupted; the rows hold what was measured until then", err=True)
