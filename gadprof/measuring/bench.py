@@ -122,7 +122,7 @@ def measure(
 
             for model in models:
                 resolve(model)
-        limit = memory_limit_bytes or default_memory_limit()
+        memory_limit_bytes = limit = memory_limit_bytes or default_memory_limit()
 
         def spawn(name: str, setting: Setting) -> Runner:
             return Worker(
@@ -279,9 +279,15 @@ class GroupRun:
             self._tell(f"warming up {entry.model}")
             checked = entry.runner.request("check", timeout_s=limits.timeout_s)
             entry.notes.extend(checked.get("notes", []))
-            warm = entry.runner.request(
-                "warmup", timeout_s=limits.timeout_s + limits.warm_up_s, limit_s=limits.warm_up_s
-            )
+            finished = False
+            while not finished:
+                warm = entry.runner.request(
+                    "warmup",
+                    timeout_s=limits.timeout_s,
+                    slice_s=min(1.0, limits.timeout_s / 4),
+                    limit_s=limits.warm_up_s,
+                )
+                finished = warm.pop("finished")
             entry.warm = WarmUp(**warm)
 
         self._guarded(entry, start)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gadprof.errors import GadprofError
@@ -36,6 +37,7 @@ class Held:
     run: Callable[[], Any]
     sample: Callable[[Callable[[], Any], int], list[int]]
     closers: tuple[Callable[[], None], ...]
+    warming: list[float] = field(default_factory=list)
 
 
 def main(argv: list[str]) -> None:
@@ -86,7 +88,7 @@ def serve(message: dict[str, Any], held: Held | None) -> tuple[Held | None, dict
         raise GadprofError(f"nothing is loaded, so that {operation!r} has no object")
     match operation:
         case "warmup":
-            return held, warm_up(held, float(message["limit_s"]))
+            return held, warm_up(held, float(message["slice_s"]), float(message["limit_s"]))
         case "sample":
             return held, take_turn(held, int(message["count"]), int(message["refresh"]))
         case "check":
@@ -230,21 +232,25 @@ def wall_samples(run: Callable[[], Any], count: int) -> list[int]:
     return samples
 
 
-def warm_up(held: Held, limit_s: float) -> dict[str, Any]:
-    """Run until the samples have settled, or the limit is reached."""
+def warm_up(held: Held, slice_s: float, limit_s: float) -> dict[str, Any]:
+    """Run for a slice of time; ``finished`` when the samples have settled or the limit is reached.
+
+    In slices, so that the parent hears from a slow model often enough to tell it from a hanging one.
+    """
     from gadprof.measuring import warmup
 
-    samples: list[float] = []
+    samples = held.warming
     started = time.perf_counter()
-    while True:
+    finished = False
+    while not finished and time.perf_counter() - started < slice_s:
         samples.append(held.sample(held.run, 1)[0] / 1e9)
-        elapsed = time.perf_counter() - started
-        if warmup.finished(samples, elapsed_s=elapsed, limit_s=limit_s):
-            break
-    gc.collect()
-    gc.freeze()
-    record = warmup.summarise(samples, elapsed)
+        finished = warmup.finished(samples, elapsed_s=math.fsum(samples), limit_s=limit_s)
+    if finished:
+        gc.collect()
+        gc.freeze()
+    record = warmup.summarise(samples, math.fsum(samples))
     return {
+        "finished": finished,
         "runs": record.runs,
         "seconds": record.seconds,
         "settled": record.settled,
@@ -329,8 +335,9 @@ def describe_failure(error: BaseException) -> dict[str, str]:
     """An exception of the model as a kind and one line."""
     import traceback
 
-    traceback.print_exception(error, file=sys.stderr)
-    sys.stderr.flush()
+    if not isinstance(error, (NanOutputError, GadprofError)):
+        traceback.print_exception(error, file=sys.stderr)
+        sys.stderr.flush()
     text = " ".join(str(error).split())
     name = type(error).__name__
     if isinstance(error, NanOutputError):

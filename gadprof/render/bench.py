@@ -71,14 +71,14 @@ def _readable(result: BenchResult, *, verdicts: bool) -> tuple[list[str], list[l
     headers = [
         "model",
         "median",
-        "95 % interval",
+        "±",
         "p90",
         "p99",
         "spread",
         "ratio",
-        "95 % of ratio",
-        "per second",
-        "peak memory",
+        "its 95 %",
+        "per s",
+        "peak",
     ]
     energy = any(row.energy and row.energy.get("joules_per_run") for row in result.rows)
     predicted = any(row.predicted_peak_bytes for row in result.rows)
@@ -97,7 +97,7 @@ def _readable(result: BenchResult, *, verdicts: bool) -> tuple[list[str], list[l
         else:
             cells += [
                 seconds_text(latency.median),
-                _interval(latency.ci95),
+                _half_width(latency.ci95, latency.median),
                 seconds_text(latency.p90),
                 seconds_text(latency.p99),
                 f"{100 * latency.spread:.1f} %",
@@ -119,12 +119,11 @@ def _readable(result: BenchResult, *, verdicts: bool) -> tuple[list[str], list[l
     return headers, rows
 
 
-def _interval(ends: tuple[float, float] | None) -> str | None:
-    if ends is None:
+def _half_width(ends: tuple[float, float] | None, median: float) -> str | None:
+    """Half of the median's 95 % interval, as a share of the median."""
+    if ends is None or not median > 0:
         return None
-    low, high = ends
-    scale, unit = (1.0, "s") if high >= 1 else (1e3, "ms") if high >= 1e-3 else (1e6, "µs")
-    return f"{low * scale:.4g}–{high * scale:.4g} {unit}"
+    return f"{50 * (ends[1] - ends[0]) / median:.1f} %"
 
 
 def _notes(result: BenchResult) -> list[str]:
@@ -133,7 +132,7 @@ def _notes(result: BenchResult) -> list[str]:
         label = _label(row, result)
         if row.error:
             notes.append(f"{label}: FAILED, {row.error}")
-            notes.extend(f"    | {line}" for line in row.stderr_tail[-4:])
+            notes.extend(f"    | {line}" for line in row.stderr_tail[-3:])
         elif row.outcome and row.outcome != "reference":
             notes.append(f"{label}: {row.verdict}")
         elif row.ratio_absent:
@@ -142,6 +141,7 @@ def _notes(result: BenchResult) -> list[str]:
     for group in result.groups:
         notes.append(_group_line(result, group))
         notes.extend(f"warning ({warning.kind}): {warning.text}" for warning in group.warnings)
+    notes.append("±: half of the median's 95 % interval; spread: scaled median absolute deviation")
     notes.extend(_energy_notes(result.rows))
     if result.interrupted:
         notes.append("interrupted: the table holds what was measured until then")
