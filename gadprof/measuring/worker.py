@@ -235,7 +235,8 @@ def wall_samples(run: Callable[[], Any], count: int) -> list[int]:
 def warm_up(held: Held, slice_s: float, limit_s: float) -> dict[str, Any]:
     """Run for a slice of time; ``finished`` when the samples have settled or the limit is reached.
 
-    In slices, so that the parent hears from a slow model often enough to tell it from a hanging one.
+    In slices, so that the parent hears from a slow model often enough to know it from a hanging
+    one.
     """
     from gadprof.measuring import warmup
 
