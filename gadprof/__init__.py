@@ -6,6 +6,8 @@ neither torch nor numpy.
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 from gadprof.version import __version__
@@ -31,6 +33,21 @@ __all__ = [
     "formula",
     "spec",
 ]
+
+
+class _Package(ModuleType):
+    """A public function keeps its name where a submodule has the same one.
+
+    ``gadprof.cost`` is the function whether or not ``gadprof/cost.py`` has been imported;
+    ``from gadprof.cost import Cost`` reads the submodule as ever.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and name in _PUBLIC):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

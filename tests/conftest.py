@@ -23,3 +23,16 @@ def data_folder() -> Path:
 def _no_store_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes into the user's results store; a test that needs one names its own."""
     monkeypatch.setenv("GADPROF_STORE", "off")
+
+
+@pytest.fixture
+def run_cli(capsys: pytest.CaptureFixture[str]):
+    """Run one command line in this process; gives its exit code, output and error output."""
+    from gadprof.cli import run
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = run(list(arguments))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call

@@ -1,0 +1,147 @@
+"""Closed forms: the worked value, exactness against the real block, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+import gadprof
+from gadprof.cost import cost_of
+from gadprof.errors import SpecError, UnknownNameError
+from gadprof.formula import formula
+
+PAPER_BLOCKS = ("conv", "ghost", "ghost-se", "ga", "gd")
+
+
+def test_the_papers_worked_value():
+    ordinary = formula("conv", c_in=64, c_out=64)
+    ghost = formula("ghost", c_in=64, c_out=64)
+    ga = formula("ga", c_in=64, c_out=64)
+    assert ordinary.GP == 36_864
+    assert ghost.GP == 18_720
+    assert ga.GP == 18_848
+    assert round(ghost.Rs, 3) == 1.969
+    assert round(ga.Rs, 3) == 1.956
+
+
+def test_macs_are_weights_times_output_positions_but_for_the_attention():
+    ga = formula("ga", c_in=64, c_out=64, h=64, w=48)
+    assert ga.GG == 64 * 48 * 18_720 + 128
+
+
+def random_inputs(seed: int) -> dict[str, int]:
+    draw = random.Random(seed)
+    return {
+        "c_in": draw.randint(1, 50),
+        "c_out": draw.randint(1, 50),
+        "k": draw.choice((1, 3, 5)),
+        "d": draw.choice((1, 3, 5, 7)),
+        "s": draw.randint(1, 6),
+        "r": draw.randint(1, 20),
+        "h": draw.randint(1, 9),
+        "w": draw.randint(1, 9),
+        "stride": draw.choice((1, 2)),
+    }
+
+
+@pytest.mark.parametrize("block", PAPER_BLOCKS)
+@pytest.mark.parametrize("seed", range(25))
+def test_a_closed_form_equals_the_plan_of_the_block(block, seed):
+    from gadprof.architectures.blocks import FORMULA_BLOCKS, BlockKnobs
+
+    inputs = random_inputs(seed)
+    form = formula(block, **inputs)
+    knobs = BlockKnobs(inputs["k"], inputs["d"], inputs["s"], inputs["r"])
+    node = FORMULA_BLOCKS[block](inputs["c_in"], inputs["c_out"], knobs, stride=inputs["stride"])
+    stride = inputs["stride"]
+    cost = cost_of(node, (inputs["c_in"], inputs["h"] * stride, inputs["w"] * stride))
+    assert form.params == cost.params
+    assert cost.params_by_kind["convolution"] + cost.params_by_kind["linear"] == form.GP
+    assert cost.macs == form.GG
+
+
+@pytest.mark.parametrize("block", PAPER_BLOCKS)
+@pytest.mark.parametrize("seed", range(100, 106))
+def test_a_closed_form_equals_what_counting_the_real_block_gives(block, seed):
+    from gadprof.verify import verify
+
+    verified = verify(formula(block, **random_inputs(seed)), ("gadprof", "torch"))
+    assert verified["gadprof"].equal
+    assert verified["torch"].equal
+
+
+def test_the_compression_ratio_tends_to_s_as_channels_grow():
+    for s in (2, 3, 4):
+        ratios = [formula("ghost", c_in=c, c_out=12 * s, s=s).Rs for c in (8, 64, 512, 65_536)]
+        assert ratios == sorted(ratios)
+        assert abs(ratios[-1] - s) < 1e-3
+
+
+def test_terms_that_count_add_up_to_gp_and_gg():
+    for block in PAPER_BLOCKS:
+        form = formula(block, c_in=10, c_out=7, s=3)
+        assert sum(term.params for term in form.terms if term.counted) == form.GP
+        assert sum(term.macs for term in form.terms if term.counted) == form.GG
+        assert {"primary", "cheap", "attention", "normalisation", "bias", "pooling", "scaling"} <= {
+            term.name for term in form.terms
+        }
+
+
+def test_an_integer_of_any_size_stays_exact():
+    form = formula("ghost", c_in=10**12 + 1, c_out=10**12, h=10**6, w=10**6)
+    assert form.GP == (10**12 // 2) * (10**12 + 1) * 9 + (10**12 // 2) * 9
+    assert form.GG == form.GP * 10**12
+
+
+@pytest.mark.parametrize(
+    ("block", "inputs", "error", "words"),
+    [
+        ("gaa", {"c_in": 1, "c_out": 1}, UnknownNameError, "unknown block 'gaa'"),
+        ("ga", {"c_in": 1, "c_out": 1, "z": 3}, UnknownNameError, "has no input 'z'"),
+        ("ga", {"c_in": 0, "c_out": 1}, SpecError, "not a positive integer"),
+        ("ga", {"c_in": 1}, SpecError, "needs c_out"),
+        ("ga", {"c_in": True, "c_out": 1}, SpecError, "not a positive integer"),
+        ("ga", {"c_in": 1.5, "c_out": 1}, SpecError, "not a positive integer"),
+    ],
+)
+def test_bad_inputs_are_refused(block, inputs, error, words):
+    with pytest.raises(error, match=words):
+        formula(block, **inputs)
+
+
+def test_the_public_function_is_the_same():
+    assert gadprof.formula("ga", c_in=64, c_out=64).GP == 18_848
+
+
+def test_a_point_as_json_has_its_reference(run_cli):
+    code, out, err = run_cli("formula", "--cin", "64", "--cout", "64", "--format", "json")
+    assert (code, err) == (0, "")
+    point = json.loads(out)
+    assert (point["block"], point["GP"], point["reference"]["GP"]) == ("ga", 18_848, 36_864)
+    assert point["inputs"]["stride"] == 1
+
+
+def test_lists_and_ranges_make_a_grid(run_cli):
+    code, out, _ = run_cli(
+        "formula", "--cin", "32,64,128", "--s", "2:4", "--block", "ga,gd", "--format", "json"
+    )
+    assert code == 0
+    assert len(json.loads(out)["points"]) == 18
+
+
+def test_verify_says_equal_for_ours(run_cli):
+    code, out, _ = run_cli(
+        "formula", "--cin", "6", "--hw", "4x4", "--verify", "--backends", "gadprof,torch",
+        "--format", "json",
+    )  # fmt: skip
+    assert code == 0
+    assert json.loads(out)["verified"]["gadprof"]["equal"] is True
+
+
+def test_a_wrong_block_exits_2_with_one_line(run_cli):
+    code, out, err = run_cli("formula", "--cin", "64", "--block", "gh0st")
+    assert (code, out) == (2, "")
+    assert err.startswith("gadprof: unknown block 'gh0st'; did you mean 'ghost'")
+    assert err.count("\n") == 1
