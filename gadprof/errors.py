@@ -60,6 +60,10 @@ class BaselineError(GadprofError):
     """A baseline that is not found or cannot be read."""
 
 
+class ReportDataError(GadprofError):
+    """A data file that a report cannot show."""
+
+
 class ModelFailedError(GadprofError):
     """A model that raised, hung, crashed or ran out of memory while it was observed."""
 

@@ -1,0 +1,82 @@
+"""Where a model's cost lies: its stages and its kinds of block, from the plan, without torch.
+
+Promises that the parts of either division add up exactly to the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gadprof.cost import Row, breakdown
+from gadprof.shapes import stage_of
+from gadprof.spec import ModelSpec, plan_of
+
+# kinds that people call a block; the outermost one above an operation owns it
+BLOCK_KINDS = (
+    "Bottleneck",
+    "BasicBlock",
+    "GhostBlock",
+    "GaBlock",
+    "GdBlock",
+    "SEBlock",
+    "InvertedResidual",
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a network: how often it occurs, and its exact counts at one batch size."""
+
+    name: str
+    occurrences: int
+    params: int
+    macs: int
+    activations: int
+
+
+def by_stage(spec: ModelSpec, shape: tuple[int, ...], batch: int = 1) -> tuple[Part, ...]:
+    """The network's stages, in the order in which they run."""
+    rows = [row for row in breakdown(plan_of(spec), shape) if row.depth == 1]
+    return _grouped([(stage_of(row.path), row, 1) for row in rows], batch)
+
+
+def by_block(spec: ModelSpec, shape: tuple[int, ...], batch: int = 1) -> tuple[Part, ...]:
+    """Kinds of block, the costliest first; what lies in no block is named by its role."""
+    rows = breakdown(plan_of(spec), shape)
+    pairs: list[tuple[str, Row, int]] = []
+    inside = -1  # depth of the block that the walk is in, -1 outside of any
+    for row in rows:
+        if inside >= 0 and row.depth > inside:
+            continue
+        inside = -1
+        if row.kind in BLOCK_KINDS:
+            inside = row.depth
+            pairs.append((row.kind, row, 1))
+        elif row.leaf:
+            pairs.append((_role(row), row, 1))
+    parts = [part for part in _grouped(pairs, batch) if part.params or part.macs]
+    return tuple(sorted(parts, key=lambda part: (-part.macs, -part.params, part.name)))
+
+
+def _role(row: Row) -> str:
+    if "fuse_layers" in row.path:
+        return "fusion layers"
+    if row.path.startswith("transition"):
+        return "transitions"
+    return f"{stage_of(row.path)} layers"
+
+
+def _grouped(pairs: Sequence[tuple[str, Row, int]], batch: int) -> tuple[Part, ...]:
+    totals: dict[str, list[int]] = {}
+    for name, row, times in pairs:
+        total = totals.setdefault(name, [0, 0, 0, 0])
+        total[0] += times
+        for key, value in row.counts.items():
+            if key.startswith("params."):
+                total[1] += value
+            elif key.startswith("macs."):
+                total[2] += value * batch
+            elif key == "activations":
+                total[3] += value * batch
+    return tuple(Part(name, *total) for name, total in totals.items())

@@ -1,0 +1,159 @@
+"""One frozen Report, gathered from models and data files, that every renderer shows alike.
+
+Promises: the same models and data give an equal Report on any machine: analytic figures hold no
+clock, host or path, and whatever was measured comes from a data file, whose machine is told.
+Refuses zero models, a model string that names nothing, and a data file it cannot recognise.
+Knows no output language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gadprof.errors import SpecError
+
+ColumnKind = Literal["text", "count", "scaled", "bytes", "seconds", "ratio", "change", "share"]
+PlotKind = Literal["scatter", "stacked", "waterfall", "intervals"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its key in CSV and JSON (with the unit), its title for people, how it reads."""
+
+    key: str
+    title: str
+    kind: ColumnKind = "text"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of exact values in base units; ``folded`` where a page shows it only on demand."""
+
+    key: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    note: str = ""
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What a figure shows, without saying how it is drawn.
+
+    ``data`` by kind: scatter ``points`` (label, x, y, and optionally size, x_low, x_high, y_low,
+    y_high), ``front`` (indices of the Pareto front), ``lines`` (label, points), ``diagonal``,
+    ``x_log``, ``y_log``, ``size_label``; stacked ``bars`` (label, parts of name and value);
+    waterfall ``start``, ``steps`` and ``end`` (label, value); intervals ``rows`` (label, value,
+    low, high) and optionally ``mark``.
+    """
+
+    key: str
+    kind: PlotKind
+    title: str
+    x_label: str
+    y_label: str
+    alternative: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: words first, then figures, then tables."""
+
+    key: str
+    title: str
+    words: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    plots: tuple[Plot, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a page shows, in order; ``comparison`` is the JSON a baseline reads."""
+
+    name: str
+    title: str
+    models: tuple[str, ...]
+    sections: tuple[Section, ...]
+    comparison: Mapping[str, Any]
+    failures: tuple[str, ...] = ()
+    data_files: tuple[str, ...] = field(default=())
+
+    def _repr_html_(self) -> str:
+        from gadprof.render.html import to_html
+        from gadprof.render.report_markdown import shown_rows
+
+        return "\n".join(
+            to_html([column.title for column in table.columns], shown_rows(table))
+            for section in self.sections
+            for table in section.tables
+            if not table.folded
+        )
+
+
+def gather(
+    models: Sequence[str],
+    *,
+    shapes: tuple[tuple[int, ...], ...] = (),
+    batch: int = 1,
+    title: str | None = None,
+    name: str = "report",
+    data: Sequence[str] = (),
+    command: str = "",
+) -> Report:
+    """Gather a report of models; ``data`` are JSON files that other commands wrote.
+
+    Raises SpecError for no models, UnknownNameError or SourceError for a model string that names
+    nothing, ReportDataError for a file that is not gadprof's.
+    """
+    from gadprof import report_sections as parts
+    from gadprof.compare import compare_row, relate
+    from gadprof.render.escape import plain, unique_labels
+    from gadprof.report_data import read_data
+    from gadprof.sources import resolve
+
+    if not models:
+        raise SpecError(
+            "no models to report; type for example: gadprof report hrnet32 gadnet32, "
+            'or write models = ["hrnet32"] under [report] in gadprof.toml'
+        )
+    sources = [resolve(model) for model in models]
+    found = read_data(data)
+    rows = tuple(compare_row(model, shapes=shapes, batch=batch) for model in models)
+    labels = unique_labels([row.model for row in rows])
+    measured = parts.Subject(
+        labels=tuple(labels),
+        rows=rows,
+        relative=tuple(relate(row, rows[0]) for row in rows),
+        sources=tuple(sources),
+        shapes=shapes,
+        batch=batch,
+    )
+    sections = [
+        section
+        for section in (
+            parts.comparison(measured, found),
+            parts.breakdown(measured),
+            parts.counters(measured, found),
+            parts.latency(measured, found),
+            parts.theory(measured, found),
+            parts.roofline(measured, found),
+            parts.maps(measured),
+            parts.environment(measured, found, command),
+        )
+        if section is not None
+    ]
+    summary = parts.summary(measured, sections)
+    return Report(
+        name=name,
+        title=plain(title or " against ".join([labels[0], ", ".join(labels[1:])][: len(labels)])),
+        models=tuple(models),
+        sections=(summary, *sections),
+        comparison=parts.comparison_json(measured),
+        failures=tuple(f"{row.model}: {row.error}" for row in rows if row.error),
+        data_files=tuple(found.files),
+    )
