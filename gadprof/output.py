@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from gadprof.errors import OutputError
@@ -53,6 +54,27 @@ def write_atomic(path: str | Path, content: str | bytes) -> Path:
             os.unlink(temporary)
         raise OutputError(f"cannot write {str(target)!r}: {error.strerror}") from error
     return target
+
+
+def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> None:
+    """Write several files below a folder, each whole or not at all, making the folders they need.
+
+    The folder's own parent must exist. Raises OutputError.
+    """
+    target = Path(folder)
+    if not target.parent.is_dir():
+        raise OutputError(
+            f"folder {str(target.parent)!r} does not exist; type: mkdir -p {target.parent}"
+        )
+    for name in files:
+        place = target / name
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make {str(place.parent)!r}: {error.strerror}") from error
+        check_writable(place)
+    for name, content in files.items():
+        write_atomic(target / name, content)
 
 
 def emit(text: str, output: str | Path | None = None) -> None:

@@ -1,16 +1,20 @@
-"""Where a model's cost lies: its stages and its kinds of block, from the plan, without torch.
+"""Where a model's cost lies: its stages and its kinds of block, from the plan, or from a trace.
 
 Promises that the parts of either division add up exactly to the whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gadprof.cost import Row, breakdown
 from gadprof.shapes import stage_of
 from gadprof.spec import ModelSpec, plan_of
+
+if TYPE_CHECKING:
+    from gadprof.sources import Source
 
 # kinds that people call a block; the outermost one above an operation owns it
 BLOCK_KINDS = (
@@ -79,4 +83,44 @@ def _grouped(pairs: Sequence[tuple[str, Row, int]], batch: int) -> tuple[Part, .
                 total[2] += value * batch
             elif key == "activations":
                 total[3] += value * batch
+    return tuple(Part(name, *total) for name, total in totals.items())
+
+
+def traced_by_stage(
+    source: Source, shapes: tuple[tuple[int, ...], ...], batch: int = 1
+) -> tuple[Part, ...]:
+    """A traced model's direct children (what lies in none is named ``(model)``)."""
+    return _traced(source, shapes, batch, lambda path, kind: path.split(".", 1)[0] or "(model)")
+
+
+def traced_by_type(
+    source: Source, shapes: tuple[tuple[int, ...], ...], batch: int = 1
+) -> tuple[Part, ...]:
+    """A traced model's modules by class, the costliest first."""
+    parts = _traced(source, shapes, batch, lambda path, kind: kind)
+    used = [part for part in parts if part.params or part.macs]
+    return tuple(sorted(used, key=lambda part: (-part.macs, -part.params, part.name)))
+
+
+def _traced(
+    source: Source,
+    shapes: tuple[tuple[int, ...], ...],
+    batch: int,
+    group: Callable[[str, str], str],
+) -> tuple[Part, ...]:
+    from gadprof.counting.guarded import count_source
+
+    trace = count_source(source, shapes=shapes, batch=batch)
+    totals: dict[str, list[int]] = {}
+    for path, module in trace.modules.items():
+        if module.own_params:
+            total = totals.setdefault(group(path, module.type), [0, 0, 0, 0])
+            total[0] += 1
+            total[1] += module.own_params
+    for operation in trace.forward:
+        if operation.macs or operation.activations:
+            name = group(operation.module, operation.module_type)
+            total = totals.setdefault(name, [1, 0, 0, 0])
+            total[2] += operation.macs
+            total[3] += operation.activations
     return tuple(Part(name, *total) for name, total in totals.items())

@@ -150,10 +150,16 @@ def gather(
     summary = parts.summary(measured, sections)
     return Report(
         name=name,
-        title=plain(title or " against ".join([labels[0], ", ".join(labels[1:])][: len(labels)])),
+        title=plain(title or _title(labels)),
         models=tuple(models),
         sections=(summary, *sections),
         comparison=parts.comparison_json(measured),
         failures=tuple(f"{row.model}: {row.error}" for row in rows if row.error),
         data_files=tuple(found.files),
     )
+
+
+def _title(labels: Sequence[str]) -> str:
+    if len(labels) == 1:
+        return labels[0]
+    return f"{labels[0]} against {', '.join(labels[1:])}"

@@ -1,0 +1,260 @@
+"""Figures for a page or a paper: a Plot drawn by matplotlib as SVG, PDF or PNG.
+
+Promises: vector text, one style file, colours that colour-blind readers tell apart, and the same
+bytes for the same plot and matplotlib version (no date, fixed ids). Refuses a plot kind without a
+rule. Draws on figures of its own: no global state, no window.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from gadprof.render.cells import scaled
+from gadprof.render.escape import plain
+from gadprof.report import Plot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PLOT_FORMATS = ("svg", "pdf", "png")
+LABEL_LIMIT = 32
+
+# the page's plots use the same colours
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+OTHER = "#999999"
+
+
+def render_plot(plot: Plot, plot_format: str = "svg") -> bytes:
+    """The figure as bytes in one of ``PLOT_FORMATS``."""
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    style = resources.files("gadprof.render").joinpath("gadprof.mplstyle")
+    with (
+        resources.as_file(style) as path,
+        matplotlib.style.context(["default", str(path)]),
+        warnings.catch_warnings(),
+    ):
+        # a name may hold letters that the font lacks; they are kept as text in SVG
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+        figure = Figure(layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_title(plain(plot.title, 72))
+        _draw(plot, axes)
+        stream = io.BytesIO()
+        figure.savefig(stream, format=plot_format, metadata=_metadata(plot_format, plot))
+    data = stream.getvalue()
+    if plot_format == "svg":
+        # trailing blanks are matplotlib's; without them git shows no noise
+        data = b"\n".join(line.rstrip() for line in data.splitlines()) + b"\n"
+    return data
+
+
+def _metadata(plot_format: str, plot: Plot) -> dict[str, Any]:
+    title = plain(plot.alternative, 400)
+    match plot_format:
+        case "svg":
+            return {"Date": None, "Title": title}
+        case "pdf":
+            return {"CreationDate": None, "Title": title}
+        case _:
+            return {"Description": title}
+
+
+def _draw(plot: Plot, axes: Axes) -> None:
+    rules: dict[str, Callable[[Plot, Axes], None]] = {
+        "scatter": _scatter,
+        "stacked": _stacked,
+        "waterfall": _waterfall,
+        "intervals": _intervals,
+    }
+    if plot.kind not in rules:
+        raise TypeError(f"no drawing rule for {plot.kind}")
+    axes.set_xlabel(plot.x_label)
+    axes.set_ylabel(plot.y_label)
+    rules[plot.kind](plot, axes)
+
+
+def _formatter(label: str) -> Callable[[float, Any], str]:
+    if "(s)" in label or label == "seconds":
+        return lambda value, _: f"{1e3 * value:g} ms"
+    return lambda value, _: scaled(value, 3) if abs(value) >= 1000 else f"{value:g}"
+
+
+def _scatter(plot: Plot, axes: Axes) -> None:
+    data = plot.data
+    points: Sequence[Mapping[str, Any]] = data["points"]
+    if data.get("x_log"):
+        axes.set_xscale("log")
+    if data.get("y_log"):
+        axes.set_yscale("log")
+    for line in data.get("lines", ()):
+        axes.plot(*zip(*line["points"], strict=True), color="#555555", label=_label(line["label"]))
+    front = [points[index] for index in data.get("front", ())]
+    if len(front) > 1:
+        axes.plot(
+            [p["x"] for p in front],
+            [p["y"] for p in front],
+            color="#888888",
+            linestyle="--",
+            linewidth=1,
+            label="Pareto front",
+            zorder=1,
+        )
+    largest = max((p.get("size") or 0 for p in points), default=0)
+    many = len(points) > 12
+    places: list[tuple[float, float]] = []
+    width = max(abs(p["x"]) for p in points) or 1
+    height = max(abs(p["y"]) for p in points) or 1
+    for index, point in enumerate(points):
+        area = 900 * point["size"] / largest if largest and point.get("size") else 26
+        color = COLORS[0 if many else index % len(COLORS)]
+        axes.scatter([point["x"]], [point["y"]], s=max(area, 12), color=color, alpha=0.75, zorder=3)
+        low, high = point.get("y_low"), point.get("y_high")
+        if low is not None and high is not None:
+            axes.plot([point["x"]] * 2, [low, high], color=color, linewidth=1.2, zorder=2)
+        if not many:
+            place = (point["x"] / width, point["y"] / height)
+            crowd = sum(abs(place[0] - x) < 0.16 and abs(place[1] - y) < 0.08 for x, y in places)
+            places.append(place)
+            axes.annotate(
+                _label(point["label"]),
+                (point["x"], point["y"]),
+                xytext=(0, math.sqrt(area) / 2 + 3 + 10 * crowd),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                fontsize=8,
+            )
+    if data.get("diagonal"):
+        low = min(min(p["x"], p["y"]) for p in points)
+        high = max(max(p["x"], p["y"]) for p in points)
+        ends = [min(low, 1.0) * 0.9, max(high, 1.0) * 1.1]
+        axes.plot(ends, ends, color="#888888", linestyle=":", label="as theory says", zorder=1)
+    if not data.get("x_log"):
+        axes.margins(x=0.15, y=0.2)
+        if not data.get("diagonal"):
+            axes.set_xlim(0, 1.18 * width)
+            axes.set_ylim(0, 1.3 * height)
+    axes.xaxis.set_major_formatter(_formatter(plot.x_label))
+    axes.yaxis.set_major_formatter(_formatter(plot.y_label))
+    if data.get("size_label"):
+        axes.annotate(
+            f"area: {data['size_label']}",
+            (1, 0.02),
+            xycoords="axes fraction",
+            ha="right",
+            fontsize=7.5,
+            color="#555555",
+        )
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best")
+
+
+def _stacked(plot: Plot, axes: Axes) -> None:
+    bars = plot.data["bars"]
+    left = [0.0] * len(bars)
+    groups = stack_groups(bars)
+    for index, (name, members) in enumerate(groups):
+        values = [
+            sum(part["value"] for part in bar["parts"] if part["name"] in members) for bar in bars
+        ]
+        axes.barh(
+            range(len(bars)),
+            values,
+            left=left,
+            height=0.62,
+            color=OTHER if name == "other" else COLORS[index % len(COLORS)],
+            edgecolor="white",
+            linewidth=0.8,
+            label=_label(name),
+        )
+        left = [before + value for before, value in zip(left, values, strict=True)]
+    axes.set_yticks(range(len(bars)), [_label(bar["label"]) for bar in bars])
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_formatter(_formatter(plot.x_label))
+    axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.16), ncols=min(len(groups), 4))
+
+
+def stack_groups(bars: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[str, ...]]]:
+    """Parts in their order, at most seven by size; the small ones together as ``other``."""
+    totals: dict[str, float] = {}
+    for bar in bars:
+        for part in bar["parts"]:
+            totals[part["name"]] = totals.get(part["name"], 0) + part["value"]
+    if len(totals) <= len(COLORS):
+        return [(name, (name,)) for name in totals]
+    largest = sorted(totals, key=lambda name: -totals[name])[: len(COLORS)]
+    kept = [(name, (name,)) for name in totals if name in largest]
+    return [*kept, ("other", tuple(name for name in totals if name not in largest))]
+
+
+def _waterfall(plot: Plot, axes: Axes) -> None:
+    data = plot.data
+    level = data["start"]["value"]
+    labels = [data["start"]["label"]]
+    axes.barh([0], [level], color=COLORS[0], height=0.6)
+    for index, step in enumerate(data["steps"], 1):
+        grows = step["value"] >= 0
+        axes.barh(
+            [index],
+            [step["value"]],
+            left=[level],
+            height=0.6,
+            color=COLORS[1] if grows else COLORS[2],
+            edgecolor="white",
+            linewidth=0.5,
+        )
+        axes.plot([level, level], [index - 0.7, index + 0.3], color="#888888", linewidth=0.7)
+        level += step["value"]
+        sign = "+" if grows else "−"
+        labels.append(f"{_label(step['label'])} ({sign}{scaled(abs(step['value']), 3)})")
+    axes.barh([len(labels)], [data["end"]["value"]], color=COLORS[4], height=0.6)
+    labels.append(data["end"]["label"])
+    axes.set_yticks(range(len(labels)), [_label(text, 48) for text in labels])
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    low, high = _waterfall_range(data)
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_formatter(lambda value, _: scaled(value, 5))
+    axes.tick_params(axis="x", labelsize=7)
+
+
+def _waterfall_range(data: Mapping[str, Any]) -> tuple[float, float]:
+    """From zero, unless the steps would then be too thin to be seen."""
+    levels = [data["start"]["value"], data["end"]["value"]]
+    level = data["start"]["value"]
+    for step in data["steps"]:
+        level += step["value"]
+        levels.append(level)
+    low, high = min(levels), max(levels)
+    span = (high - low) or abs(high) or 1
+    return (0 if low < 2 * span else low - 0.6 * span, high + 0.15 * span)
+
+
+def _intervals(plot: Plot, axes: Axes) -> None:
+    rows = plot.data["rows"]
+    for index, row in enumerate(rows):
+        if row["value"] is None:
+            continue
+        color = COLORS[index % len(COLORS)]
+        if row.get("low") is not None and row.get("high") is not None:
+            axes.plot(
+                [row["low"], row["high"]], [index, index], color=color, linewidth=3, alpha=0.6
+            )
+        axes.plot([row["value"]], [index], "o", color=color)
+    axes.set_yticks(range(len(rows)), [_label(row["label"]) for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(_formatter(plot.x_label))
+
+
+def _label(text: Any, limit: int = LABEL_LIMIT) -> str:
+    return plain(str(text), limit)

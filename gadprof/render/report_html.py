@@ -1,0 +1,96 @@
+"""The report as one HTML page that needs nothing else: no network, no other file.
+
+Tables are in the page's HTML, so that it reads without scripts; a script of the page's own makes
+them sortable and filterable and draws the plots. Every value passes through jinja2's escaping.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+from gadprof.errors import MissingExtraError
+from gadprof.render.cells import is_missing
+from gadprof.render.escape import plain, script_json
+from gadprof.render.report_markdown import shown_rows
+from gadprof.report import Plot, Report, Table
+from gadprof.results import to_plain
+
+RIGHT_KINDS = ("count", "scaled", "bytes", "seconds", "ratio", "change", "share")
+
+
+def to_report_html(report: Report) -> str:
+    """The page. Raises MissingExtraError where jinja2 is not installed."""
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingExtraError("jinja2", "report", "the HTML report") from error
+    folder = resources.files("gadprof.render").joinpath("templates")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["plain"] = lambda text: plain(str(text), 600)
+    template = environment.from_string(folder.joinpath("report.html").read_text(encoding="utf-8"))
+    page: str = template.render(
+        report=report,
+        title=plain(report.title, 200),
+        style=_raw(folder.joinpath("report.css").read_text(encoding="utf-8")),
+        script=_raw(folder.joinpath("report.js").read_text(encoding="utf-8")),
+        data=_raw(script_json(_plots_json(report))),
+        sections=[
+            {
+                "section": section,
+                "tables": [_table(table) for table in section.tables],
+            }
+            for section in report.sections
+        ],
+    )
+    return page.rstrip() + "\n"
+
+
+def _raw(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def _plots_json(report: Report) -> str:
+    plots: list[Plot] = [plot for section in report.sections for plot in section.plots]
+    named = {plot.key: _shown(to_plain(plot)) for plot in plots}
+    return json.dumps(named, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+
+def _shown(value: Any) -> Any:
+    """Names as they are displayed: printable and of bounded length."""
+    if isinstance(value, dict):
+        return {key: _shown(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    return plain(value) if isinstance(value, str) else value
+
+
+def _table(table: Table) -> dict[str, Any]:
+    rows = [
+        [
+            {
+                "text": plain(text) or " ",
+                "value": _sort_value(value),
+                "right": column.kind in RIGHT_KINDS,
+            }
+            for column, value, text in zip(table.columns, row, shown, strict=True)
+        ]
+        for row, shown in zip(table.rows, shown_rows(table), strict=True)
+    ]
+    columns = [
+        {"title": plain(column.title), "right": column.kind in RIGHT_KINDS}
+        for column in table.columns
+    ]
+    return {"table": table, "columns": columns, "rows": rows}
+
+
+def _sort_value(value: Any) -> str:
+    """What a cell sorts by: an exact number, or nothing for words and gaps."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or is_missing(value):
+        return ""
+    return repr(value)
