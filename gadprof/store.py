@@ -270,11 +270,19 @@ class Recording:
 
     def sample(self, value: Any) -> None:
         """Keep one sample: a number in base units, or a plain JSON value."""
+        self.extend((value,))
+
+    def extend(self, values: Sequence[Any]) -> None:
+        """Keep samples that arrived together."""
         with self._store._transaction() as connection:
-            connection.execute(
-                "INSERT INTO samples VALUES (?, ?, ?)", (self.entry, self._count, _json(value))
+            connection.executemany(
+                "INSERT INTO samples VALUES (?, ?, ?)",
+                [
+                    (self.entry, position, _json(value))
+                    for position, value in enumerate(values, self._count)
+                ],
             )
-        self._count += 1
+        self._count += len(values)
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Keep what the samples amount to; the entry is complete from here on."""

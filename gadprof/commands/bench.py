@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from gadprof.commands.measure_options import read_settings, setting_options
-from gadprof.commands.options import format_option, input_option, output_option
+from gadprof.commands.options import format_option, input_option, output_option, store_option
 from gadprof.commands.quantities import parse_duration, parse_share, parse_size
 
 
@@ -35,6 +35,7 @@ from gadprof.commands.quantities import parse_duration, parse_share, parse_size
 @click.option("--energy/--no-energy", default=True, help="Read energy counters.")
 @format_option("table", "json", "csv", "md", "latex")
 @output_option
+@store_option
 @click.pass_context
 def bench(
     context: click.Context,
@@ -49,6 +50,7 @@ def bench(
     energy: bool,
     output_format: str,
     output: str | None,
+    store: str | None,
     **setting: Any,
 ) -> int:
     """Measure the latency of MODELS in interleaved blocks, each in a process of its own.
@@ -75,10 +77,11 @@ def bench(
         check_writable(output)
 
     from gadprof.measuring.bench import measure
+    from gadprof.recording import MeasurementRecorder
     from gadprof.render.bench import render_bench
     from gadprof.render.live import live_view
 
-    with live_view() as view:
+    with MeasurementRecorder(store) as recorder, live_view() as view:
         result = measure(
             models,
             settings,
@@ -87,8 +90,10 @@ def bench(
             energy=energy,
             seed=setting["seed"],
             progress=view,
+            on_turn=recorder.turn,
             **limits,  # type: ignore[arg-type]
         )
+        recorder.finish(result)
     emit(render_bench(result, output_format), output)
     if output_format != "table" or output is not None:
         _tell_failures(result)

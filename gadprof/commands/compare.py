@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from gadprof.commands.options import batch_option, format_option, input_option, output_option
+from gadprof.commands.options import (
+    baseline_option,
+    batch_option,
+    format_option,
+    input_option,
+    output_option,
+    save_as_option,
+    store_option,
+)
+
+if TYPE_CHECKING:
+    from gadprof.baseline import Baseline
+    from gadprof.compare import Comparison
 
 
 @click.command(name="compare")
@@ -23,6 +37,9 @@ from gadprof.commands.options import batch_option, format_option, input_option, 
 )
 @format_option("table", "json", "csv", "md", "latex")
 @output_option
+@baseline_option
+@save_as_option
+@store_option
 def compare(
     models: tuple[str, ...],
     input_texts: tuple[str, ...],
@@ -31,16 +48,23 @@ def compare(
     timeout: float,
     output_format: str,
     output: str | None,
+    baseline: str | None,
+    save_as: str | None,
+    store: str | None,
 ) -> int:
     """Compare models: parameters, MACs, FLOPs, activations, memory, each to the first model."""
     from gadprof.compare import compare_models
     from gadprof.output import check_writable, emit
-    from gadprof.render.comparison import comparison_table, notes
-    from gadprof.render.tables import render_table
     from gadprof.sources import parse_shapes
 
     if output is not None:
         check_writable(output)
+    kept = None
+    if baseline is not None:
+        from gadprof.baseline import find_baseline
+        from gadprof.config import load_config
+
+        kept = find_baseline(baseline, store=store, file_at_ref=load_config().baseline_file)
     names: tuple[str, ...] = ()
     if backends is not None:
         from gadprof.counting.backends import parse_backends
@@ -53,16 +77,53 @@ def compare(
         backends=names,
         timeout_s=timeout,
     )
-    if output_format == "json":
-        emit(comparison.to_json(), output)
+    if kept is None:
+        text = _render(comparison, output_format)
     else:
-        exact = output_format == "csv"
-        headers, rows = comparison_table(comparison, exact=exact)
-        if output_format == "table":
-            emit(render_table("table", headers, rows, notes=notes(comparison)), output)
-        else:
-            emit(render_table(output_format, headers, rows), output)
+        text = _render_with_baseline(comparison, kept, output_format)
+    emit(text, output)
+    from gadprof.recording import record_comparison
+
+    record_comparison(comparison, store=store, name=save_as)
     failed = [row for row in comparison.rows if row.error is not None]
     for row in failed:
         click.echo(f"gadprof: {' '.join((row.error or '').split())}", err=True)
     return 2 if failed else 0
+
+
+def _render(comparison: Comparison, output_format: str) -> str:
+    from gadprof.render.comparison import comparison_table, notes
+    from gadprof.render.tables import render_table
+
+    if output_format == "json":
+        return comparison.to_json()
+    headers, rows = comparison_table(comparison, exact=output_format == "csv")
+    if output_format == "table":
+        return render_table("table", headers, rows, notes=notes(comparison))
+    return render_table(output_format, headers, rows)
+
+
+def _render_with_baseline(comparison: Comparison, kept: Baseline, output_format: str) -> str:
+    """The comparison, and what changed since the baseline: a second table, or more columns."""
+    from gadprof.changes import changes, changes_object, changes_table
+    from gadprof.compare import QUANTITIES, comparison_object
+    from gadprof.render.comparison import comparison_table
+    from gadprof.render.tables import render_table
+    from gadprof.results import to_json
+
+    found = changes(comparison, kept)
+    if output_format == "json":
+        return to_json({**comparison_object(comparison), "baseline": changes_object(kept, found)})
+    if output_format == "csv":
+        headers, rows = comparison_table(comparison, exact=True)
+        headers += [f"{name}_relative_to_baseline" for name in QUANTITIES]
+        for row, change in zip(rows, found, strict=True):
+            row += [change.relative.get(name) for name in QUANTITIES]
+        return render_table("csv", headers, rows)
+    headers, rows = changes_table(comparison, found)
+    options: dict[str, object] = {}
+    if output_format == "table":
+        problems = [f"{c.model}: {c.problem}" for c in found if c.problem]
+        options = {"title": f"against baseline {kept.origin}", "notes": problems}
+    second = render_table(output_format, headers, rows, **options)
+    return f"{_render(comparison, output_format)}\n{second}"

@@ -97,12 +97,14 @@ def measure(
     spawn: Spawn | None = None,
     clock: Callable[[], float] = time.perf_counter,
     factories: Sequence[dict[str, Any] | None] | None = None,
+    on_turn: Callable[[int, str, Setting, Sequence[float]], None] | None = None,
 ) -> BenchResult:
     """Measure every model under every setting; ratios to the first model of comparable rows.
 
     ``precision`` is the half width of the ratio's 95 % interval to reach (0.02 for 2 %),
     ``time_limit_s`` bounds the sampling of the whole run, ``timeout_s`` any single answer of a
-    worker. Raises SettingError, UnknownNameError, SourceError, MissingExtraError.
+    worker. ``on_turn`` is told each turn's row number, model, setting and samples (s) as they
+    arrive. Raises SettingError, UnknownNameError, SourceError, MissingExtraError.
     """
     require_extra()
     if not models:
@@ -158,6 +160,7 @@ def measure(
             extras=(memory, energy),
             progress=progress or Silent(),
             position=(number + 1, len(grouped)),
+            on_turn=on_turn,
         )
         if interrupted:
             rows.update((entry.key, unmeasured(entry)) for entry in members)
@@ -204,6 +207,7 @@ class GroupRun:
         extras: tuple[bool, bool],
         progress: Progress,
         position: tuple[int, int],
+        on_turn: Callable[[int, str, Setting, Sequence[float]], None] | None = None,
     ) -> None:
         self.members = members
         self.limits = limits
@@ -221,6 +225,7 @@ class GroupRun:
         self._extras = extras
         self._progress = progress
         self._position = position
+        self._on_turn = on_turn
         self._ratios: dict[str, statistics.Estimate | None] = {}
 
     @property
@@ -361,6 +366,8 @@ class GroupRun:
             entry.turns[self.blocks] = [sample / 1e9 for sample in reply["samples_ns"]]
 
         self._guarded(entry, turn)
+        if self._on_turn and entry.key != NULL and self.blocks in entry.turns:
+            self._on_turn(int(entry.key), entry.model, entry.setting, entry.turns[self.blocks])
 
     def paired_logs(self, entry: Entry) -> list[float]:
         """log(median of the entry's turn / median of the reference's turn), block by block."""

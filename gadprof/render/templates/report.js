@@ -190,7 +190,7 @@
       const axis = (index, log) => {
         const values = all.map((item) => item[index]);
         const low = Math.min(...values), high = Math.max(...values);
-        return log ? [low / 1.8, high * 1.8] : [0, (high || 1) * 1.22];
+        return log ? [low / 1.8, high * 1.8] : [0, (high || 1) * 1.28];
       };
       const [x0, x1] = axis(0, plot.data.x_log), [y0, y1] = axis(1, plot.data.y_log);
       const scale = (log, a, b, from, to) => log
@@ -219,6 +219,7 @@
         make("path", { d: path(front.map((i) => [points[i].x, points[i].y])), class: "line", "stroke-dasharray": "6 4" }, svg);
       }
       const largest = Math.max(...points.map((p) => p.size || 0));
+      const places = [];
       const order = points.map((p, i) => [p, i]).sort((a, b) => (b[0].size || 0) - (a[0].size || 0));
       for (const [p, index] of order) {
         const color = COLORS[points.length > 12 ? 0 : index % COLORS.length];
@@ -230,9 +231,17 @@
         text += `\n${exact(plot.y_label, p.y)} ${isTime(plot.y_label) ? "" : plot.y_label}`;
         if (p.size) text += `\n${p.size.toLocaleString("en")} ${plot.data.size_label || ""}`;
         tipped(make("circle", { cx: x(p.x), cy: y(p.y), r: radius, fill: color, "fill-opacity": .75 }, svg), text);
+        if (points.length > 12) continue;
+        const crowd = places.filter(([a, b]) => Math.abs(a - x(p.x)) < 90 && Math.abs(b - y(p.y)) < 24).length;
+        places.push([x(p.x), y(p.y)]);
+        const half = 3.4 * short(p.label).length;
+        make("text", {
+          x: Math.min(Math.max(x(p.x), area.left + half), area.right - half), "text-anchor": "middle",
+          y: y(p.y) - radius - 5 - 14 * crowd, "pointer-events": "none",
+        }, svg, short(p.label));
       }
       holder.append(svg);
-      const names = points.length > 12 ? [] : points.map((p, i) => [p.label, COLORS[i % COLORS.length]]);
+      const names = [];
       if (front.length > 1) names.push(["- - Pareto front", "transparent"]);
       if (plot.data.diagonal) names.push(["··· as theory says", "transparent"]);
       if (plot.data.size_label) names.push([`area: ${plot.data.size_label}`, "transparent"]);

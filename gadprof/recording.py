@@ -1,0 +1,130 @@
+"""How a command's results become entries of the store.
+
+Promises that a default store which cannot be written costs one warning and nothing else; one that
+the user named fails loudly. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from gadprof.errors import StoreError
+from gadprof.store import NewEntry, Recording, Store, chosen_path, record
+
+if TYPE_CHECKING:
+    from gadprof.compare import Comparison
+    from gadprof.counting.records import Trace
+    from gadprof.measuring.result import BenchResult
+
+_FIGURES = ("params", "macs", "flops", "activations", "peak_activation_bytes", "weight_bytes")
+
+
+def record_comparison(
+    comparison: Comparison, *, store: str | None = None, name: str | None = None
+) -> None:
+    """Keep each row that did not fail, as ``cost`` (analytic) or ``count``. Raises StoreError."""
+    entries = [
+        NewEntry(
+            "cost" if row.method == "analytic" else "count",
+            row.model,
+            {figure: getattr(row, figure) for figure in _FIGURES},
+            {"input": row.input, "batch": row.batch, "method": row.method},
+        )
+        for row in comparison.rows
+        if row.error is None
+    ]
+    if entries:
+        record(entries, store=store, name=name)
+
+
+def record_trace(
+    model: str, trace: Trace, *, store: str | None = None, name: str | None = None
+) -> None:
+    """Keep a trace's totals as ``count``. Raises StoreError."""
+    result = {
+        "params": trace.params,
+        "macs": trace.macs,
+        "flops": trace.flops,
+        "activations": trace.activations,
+        "peak_activation_bytes": trace.peak_activation_bytes,
+        "weight_bytes": trace.param_bytes,
+        "uncovered": dict(trace.uncovered),
+    }
+    shapes = [tuple(shape[1:]) for shape in trace.input_shapes]
+    settings = {"input": shapes, "batch": trace.batch, "method": "trace", "train": trace.train}
+    record([NewEntry("count", model, result, settings)], store=store, name=name)
+
+
+class MeasurementRecorder:
+    """Keeps a benchmark's samples turn by turn, and what they amount to at its end."""
+
+    def __init__(self, store: str | None = None) -> None:
+        self._explicit = store
+        self._store: Store | None = None
+        self._rows: dict[int, Recording] = {}
+
+    def __enter__(self) -> MeasurementRecorder:
+        path = chosen_path(self._explicit)
+        if path is not None:
+            try:
+                self._store = Store(path)
+            except StoreError as error:
+                self._refuse(error)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    def turn(self, row: int, model: str, setting: Any, samples: Sequence[float]) -> None:
+        """Keep the samples (s) of one turn of a row; they are safe when this returns."""
+        if self._store is None:
+            return
+        try:
+            if row not in self._rows:
+                self._rows[row] = self._store.start("measurement", model, _settings(setting))
+            self._rows[row].extend(samples)
+        except StoreError as error:
+            self._refuse(error)
+
+    def finish(self, result: BenchResult) -> None:
+        """Complete every row's entry with its statistics (its samples are kept already)."""
+        from gadprof.results import to_plain
+
+        if self._store is None:
+            return
+        try:
+            for index, row in enumerate(result.rows):
+                recording = self._rows.get(index)
+                if recording is None:
+                    continue
+                plain = to_plain(row)
+                if plain.get("latency_s"):
+                    plain["latency_s"].pop("samples", None)
+                plain.pop("setting", None)
+                recording.finish(plain)
+        except StoreError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: StoreError) -> None:
+        if self._explicit:
+            raise error
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        print(f"gadprof: results not kept: {error}", file=sys.stderr)
+
+
+def _settings(setting: Any) -> Mapping[str, Any]:
+    from gadprof.results import to_plain
+
+    plain = to_plain(setting)
+    return plain if isinstance(plain, dict) else {}
