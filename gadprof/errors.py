@@ -64,10 +64,18 @@ class ReportDataError(GadprofError):
     """A data file that a report cannot show."""
 
 
+class DataError(GadprofError):
+    """Pictures, annotations, boxes or weights that are missing, damaged or of another kind."""
+
+
 class ModelFailedError(GadprofError):
     """A model that raised, hung, crashed or ran out of memory while it was observed."""
 
     exit_code = 1
+
+
+class TrainingDivergedError(ModelFailedError):
+    """A training run whose loss or weights are no longer finite; its last checkpoint is good."""
 
 
 class CheckFailedError(GadprofError):

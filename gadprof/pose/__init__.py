@@ -1,1 +1,4 @@
-"""The pose method: data, targets, training, evaluation and redundancy (extra gadprof[pose])."""
+"""The paper's method on COCO keypoints: train, evaluate, look, and measure redundancy.
+
+Needs the extra ``gadprof[pose]``; nothing outside this package and its commands imports it.
+"""

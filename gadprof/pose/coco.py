@@ -1,0 +1,281 @@
+"""COCO keypoint annotations and detections, read and checked; the files are never written to.
+
+Promises every person that can be trained on or evaluated, with a box on its picture; refuses,
+in one line that names the annotation, files without keypoints, boxes of no area or outside the
+picture, and pictures that are not there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gadprof.errors import DataError
+from gadprof.pose import keypoints
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Split:
+    """An annotation file and the folder of its pictures."""
+
+    name: str
+    annotations: Path
+    images: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """One person in one picture.
+
+    ``box`` is x, y, width, height in pixels; ``joints`` is 17 x 3 (x, y,
+    visibility 0 to 2) in pixels, zeros for a detection; ``score`` is the box's own.
+    """
+
+    image_id: int
+    annotation_id: int
+    path: Path
+    box: Box
+    joints: NDArray[np.float32]
+    score: float = 1.0
+
+
+def find_split(
+    data: str | Path | None,
+    split: str,
+    *,
+    annotations: str | Path | None = None,
+    images: str | Path | None = None,
+) -> Split:
+    """Where a split's files are.
+
+    ``data`` is a folder in COCO's own layout (``annotations/person_keypoints_<split>.json`` and
+    ``<split>/``); ``annotations`` and ``images`` name either by hand. A folder that holds
+    ``person_keypoints.json`` beside its pictures is taken as it is. Raises DataError.
+    """
+    if data is None and (annotations is None or images is None):
+        raise DataError("no data: give --data DIR, or --annotations FILE with --images DIR")
+    folder = Path(data) if data is not None else Path()
+    if data is not None and not folder.is_dir():
+        raise DataError(f"data folder '{folder}' does not exist; give --data DIR in COCO's layout")
+    flat = folder / "person_keypoints.json"
+    official = folder / "annotations" / f"person_keypoints_{split}.json"
+    is_flat = data is not None and flat.is_file() and not official.is_file()
+    annotation_path = Path(annotations) if annotations else (flat if is_flat else official)
+    image_folder = Path(images) if images else (folder if is_flat else folder / split)
+    if not annotation_path.is_file():
+        raise DataError(
+            f"annotation file '{annotation_path}' does not exist; COCO's layout is "
+            f"DIR/annotations/person_keypoints_{split}.json and DIR/{split}/"
+        )
+    if not image_folder.is_dir():
+        raise DataError(f"picture folder '{image_folder}' does not exist; give --images DIR")
+    return Split(split, annotation_path, image_folder)
+
+
+def read_json(path: str | Path, what: str) -> Any:
+    """A JSON file's content; raises DataError that names the file and the line at fault."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot read {what} '{path}': {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{what} '{path}' is not JSON: {error}") from error
+
+
+def load_annotations(split: Split) -> dict[str, Any]:
+    """A split's annotation file, checked to be COCO keypoints. Raises DataError."""
+    content = read_json(split.annotations, "annotation file")
+    if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= set(content):
+        raise DataError(
+            f"annotation file '{split.annotations}' is not in COCO's format: it needs images, "
+            "annotations and categories"
+        )
+    return content
+
+
+def load_people(
+    split: Split,
+    *,
+    skip_bad: bool = False,
+    notes: list[str] | None = None,
+) -> tuple[Person, ...]:
+    """Every annotated person with at least one labelled keypoint, crowds apart, in file order.
+
+    A person that breaks a rule (see the module) is refused, or with ``skip_bad`` left out and named
+    in ``notes``. Raises DataError.
+    """
+    content = load_annotations(split)
+    images = {int(image["id"]): image for image in content["images"]}
+    present = _listing(split.images)
+    people: list[Person] = []
+    for annotation in content["annotations"]:
+        identity = annotation.get("id", "?")
+        if annotation.get("category_id", 1) != 1 or annotation.get("iscrowd", 0):
+            continue
+        values = annotation.get("keypoints")
+        if values is None:
+            raise DataError(
+                f"annotation {identity} in '{split.annotations}' has no keypoints; use "
+                "person_keypoints_*.json, not instances_*.json"
+            )
+        try:
+            joints = _joints(values, identity)
+            if not (joints[:, 2] > 0).any():
+                continue
+            image = images.get(int(annotation["image_id"]))
+            if image is None:
+                raise DataError(
+                    f"annotation {identity} names picture {annotation['image_id']}, which "
+                    f"'{split.annotations}' does not list"
+                )
+            where = f"annotation {identity} in '{split.annotations.name}'"
+            size = int(image["width"]), int(image["height"])
+            box = clip_box(check_box(annotation.get("bbox", ()), *size, where), *size)
+            if image["file_name"] not in present:
+                raise DataError(
+                    f"picture '{split.images / image['file_name']}' of annotation {identity} is "
+                    "missing; download it, or name its folder with --images"
+                )
+        except DataError as error:
+            if not skip_bad:
+                raise DataError(f"{error} (--skip-bad leaves such persons out)") from error
+            if notes is not None:
+                notes.append(f"left out: {error}")
+            continue
+        path = split.images / image["file_name"]
+        people.append(Person(int(image["id"]), int(identity), path, box, joints))
+    if not people:
+        raise DataError(
+            f"'{split.annotations}' holds no person with keypoints; "
+            "use COCO's person_keypoints_*.json"
+        )
+    return tuple(people)
+
+
+def load_detections(
+    path: str | Path,
+    split: Split,
+    *,
+    threshold: float = 0.0,
+    skip_bad: bool = False,
+    notes: list[str] | None = None,
+) -> tuple[Person, ...]:
+    """Detected persons from a COCO results file, as the literature evaluates with.
+
+    Entries of other categories and scores below ``threshold`` are left out. Raises DataError.
+    """
+    content = load_annotations(split)
+    images = {int(image["id"]): image for image in content["images"]}
+    people: list[Person] = []
+    for number, entry in enumerate(detection_entries(path)):
+        where = f"detection {number} in '{path}'"
+        if entry.get("category_id", 1) != 1 or float(entry.get("score", 1.0)) < threshold:
+            continue
+        try:
+            image = images.get(int(entry["image_id"])) if "image_id" in entry else None
+            if image is None:
+                raise DataError(
+                    f"{where} names picture {entry.get('image_id')}, which "
+                    f"'{split.annotations.name}' does not list"
+                )
+            box = check_box(entry.get("bbox", ()), int(image["width"]), int(image["height"]), where)
+        except DataError as error:
+            if not skip_bad:
+                raise DataError(f"{error} (--skip-bad leaves such boxes out)") from error
+            if notes is not None:
+                notes.append(f"left out: {error}")
+            continue
+        people.append(
+            Person(
+                int(image["id"]),
+                number,
+                split.images / image["file_name"],
+                box,
+                np.zeros((keypoints.COUNT, 3), dtype=np.float32),
+                float(entry.get("score", 1.0)),
+            )
+        )
+    if not people:
+        raise DataError(f"'{path}' holds no person with a score of at least {threshold}")
+    return tuple(people)
+
+
+def detection_entries(path: str | Path) -> list[Mapping[str, Any]]:
+    """A results file's entries: a JSON list of objects, or of plain boxes. Raises DataError."""
+    content = read_json(path, "detection file")
+    if not isinstance(content, list):
+        raise DataError(
+            f"detection file '{path}' is not a list; it holds objects with image_id, bbox "
+            "(x, y, width, height) and score"
+        )
+    entries: list[Mapping[str, Any]] = []
+    for number, entry in enumerate(content):
+        if isinstance(entry, list):
+            entry = {"bbox": entry}
+        if not isinstance(entry, dict) or "bbox" not in entry:
+            raise DataError(f"detection {number} in '{path}' has no bbox (x, y, width, height)")
+        entries.append(entry)
+    return entries
+
+
+def check_box(values: Sequence[float], width: int, height: int, where: str) -> Box:
+    """A box (x, y, width, height in pixels) that overlaps its picture, as it was given.
+
+    Raises DataError for a box that is not four finite numbers, of no area, or outside the picture.
+    """
+    try:
+        x, y, w, h = (float(value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: box {list(values)} is not x, y, width, height") from error
+    shown = f"box [{x:g}, {y:g}, {w:g}, {h:g}]"
+    if not all(map(math.isfinite, (x, y, w, h))):
+        raise DataError(f"{where}: {shown} is not finite")
+    if w <= 0 or h <= 0:
+        raise DataError(f"{where}: {shown} has no area; width and height must be positive")
+    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+        raise DataError(f"{where}: {shown} lies outside the picture, which is {width}x{height}")
+    return (x, y, w, h)
+
+
+def clip_box(box: Box, width: int, height: int) -> Box:
+    """An annotated box clipped to its picture; its last pixel counts as inside, as in HRNet."""
+    x, y, w, h = box
+    left, top = max(0.0, x), max(0.0, y)
+    right, bottom = min(width - 1.0, x + w - 1.0), min(height - 1.0, y + h - 1.0)
+    return (left, top, max(1.0, right - left), max(1.0, bottom - top))
+
+
+def image_ids(people: Iterable[Person]) -> tuple[int, ...]:
+    """The pictures that some persons are in, sorted."""
+    return tuple(sorted({person.image_id for person in people}))
+
+
+def _joints(values: Any, identity: Any) -> NDArray[np.float32]:
+    size = 3 * keypoints.COUNT
+    if not isinstance(values, list) or len(values) != size:
+        raise DataError(
+            f"annotation {identity} has {len(values) if isinstance(values, list) else 'no'} "
+            f"keypoint values; COCO persons have {size} (17 x, y, visibility)"
+        )
+    try:
+        joints = np.asarray(values, dtype=np.float32).reshape(keypoints.COUNT, 3)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"annotation {identity} has keypoints that are not numbers") from error
+    if not np.isfinite(joints).all():
+        raise DataError(f"annotation {identity} has keypoints that are not finite")
+    return joints
+
+
+def _listing(folder: Path) -> set[str]:
+    with os.scandir(folder) as entries:
+        return {entry.name for entry in entries}

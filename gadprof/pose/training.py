@@ -1,0 +1,282 @@
+"""Training a pose network with Lightning: loss, optimiser, averaged weights, exact resume.
+
+Promises that on the CPU, with as many threads, a seed gives the same weights bit for bit, and that
+a killed and resumed run ends where an uninterrupted one does. A loss that is not finite stops the
+run with the last good checkpoint kept. Source of the loss: HRNet, ``lib/core/loss.py``.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer, seed_everything
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from gadprof.errors import DataError, OutputError, SourceError, TrainingDivergedError
+from gadprof.output import write_atomic
+from gadprof.pose import augment
+from gadprof.pose.checkpoints import (
+    LAST,
+    AtomicCheckpointIO,
+    EpochLines,
+    KeepLast,
+    diverged,
+    read_checkpoint,
+)
+from gadprof.pose.coco import Person
+from gadprof.pose.dataset import SampleSettings, training_loader
+from gadprof.pose.settings import TrainSettings, differences, settings_dict
+from gadprof.pose.weights import weights_bytes
+
+WEIGHTS = "weights.pt"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Where and on what a run goes: Lightning's own options, which change no result on one CPU."""
+
+    out: Path
+    accelerator: str = "auto"
+    devices: str = "auto"
+    nodes: int = 1
+    precision: str = "32-true"
+    workers: int = 0
+    save_every: int = 1
+    logger: str = "csv"
+    resume: bool = False
+
+
+def sample_settings(settings: TrainSettings) -> SampleSettings:
+    """How training makes its samples."""
+    changes = (
+        augment.Augmentation(
+            scale=settings.scale,
+            rotation_deg=settings.rotation_deg,
+            flip_probability=settings.flip,
+            half_body_probability=settings.half_body,
+        )
+        if settings.augment
+        else augment.NONE
+    )
+    return SampleSettings(
+        settings.height, settings.width, settings.sigma, settings.unbiased, changes
+    )
+
+
+def joint_mse(heatmaps: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Half the mean squared difference, each joint's map counted with its weight.
+
+    ``heatmaps`` and ``targets`` are N x J x height x width, ``weights`` N x J.
+    """
+    difference = (heatmaps - targets) * weights[:, :, None, None]
+    return 0.5 * difference.square().mean()
+
+
+class PoseModule(LightningModule):  # type: ignore[misc]
+    """A network that maps crops to heatmaps, with the loss and optimiser of ``settings``."""
+
+    def __init__(
+        self, net: nn.Module, people: Sequence[Person], settings: TrainSettings, run: RunSettings
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.settings = settings
+        self._people = people
+        self._run = run
+        self.average: AveragedModel | None = None
+        if settings.ema:
+            average = get_ema_multi_avg_fn(settings.ema)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(net, multi_avg_fn=average, use_buffers=True)
+            self.average.requires_grad_(False)
+
+    @property
+    def final(self) -> nn.Module:
+        """The network to use after training: the averaged one where there is one."""
+        if self.average is None:
+            return self.net
+        module: nn.Module = self.average.module
+        return module
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Heatmaps of a batch of images."""
+        output: torch.Tensor = self.net(images)
+        return output
+
+    def train_dataloader(self) -> Any:
+        """This process's share of every epoch."""
+        return training_loader(
+            self._people,
+            sample_settings(self.settings),
+            batch=self.settings.batch,
+            seed=self.settings.seed,
+            workers=self._run.workers,
+            rank=self.trainer.global_rank,
+            world=self.trainer.world_size,
+            pin_memory=torch.cuda.is_available() and self._run.accelerator != "cpu",
+        )
+
+    def training_step(self, batch: Sequence[torch.Tensor], index: int) -> torch.Tensor:
+        """The loss of one batch. Raises TrainingDivergedError or DataError."""
+        images, targets, weights = batch
+        heatmaps = self.net(images)
+        if getattr(heatmaps, "shape", None) != targets.shape:
+            raise DataError(
+                f"{self.settings.model!r} does not return heatmaps of "
+                f"{'x'.join(map(str, targets.shape[1:]))}; name a pose network such as gadnet32"
+            )
+        loss = joint_mse(heatmaps, targets, weights)
+        if not bool(torch.isfinite(loss)):
+            raise TrainingDivergedError(
+                diverged("the loss", self.trainer.current_epoch, self._run.out / LAST)
+            )
+        self.log("loss", loss.detach(), on_step=False, on_epoch=True)
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
+        """Move the averaged weights after an optimiser step."""
+        if self.average is not None and (index + 1) % self.settings.accumulate == 0:
+            self.average.update_parameters(self.net)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """The optimiser, and its rate by epoch."""
+        kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+        optimiser = kinds[self.settings.optimiser](
+            self.net.parameters(), lr=self.settings.lr, weight_decay=self.settings.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.MultiStepLR(
+            optimiser, list(self.settings.milestones), self.settings.gamma
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Record what was trained, and how."""
+        checkpoint["gadprof_settings"] = settings_dict(self.settings)
+
+
+def train(
+    build: Callable[[], nn.Module],
+    people: Sequence[Person],
+    settings: TrainSettings,
+    run: RunSettings,
+    *,
+    tell: Callable[[int, float, float], None] | None = None,
+) -> PoseModule:
+    """Train a network from ``settings`` and write its checkpoints and weights into ``run.out``.
+
+    ``build`` makes the network, after seeding. ``tell`` hears of every epoch (number, mean loss,
+    rate). Raises DataError, OutputError, TrainingDivergedError.
+    """
+    last = run.out / LAST
+    if run.resume:
+        check_resume(last, settings)
+    elif last.exists():
+        raise DataError(f"'{last}' exists; go on with --resume, or choose another --out")
+    quiet()
+    seed_everything(settings.seed, workers=True, verbose=False)
+    module = PoseModule(build().train(), people, settings, run)
+    trainer = make_trainer(settings, run, tell)
+    with warnings.catch_warnings():
+        # a small set needs no workers, and its epochs are shorter than the logging interval
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer.fit(module, ckpt_path=str(last) if run.resume else None)
+    if trainer.is_global_zero:
+        content = weights_bytes(settings.model, module.final, settings_dict(settings))
+        write_atomic(run.out / WEIGHTS, content)
+    return module
+
+
+def make_folder(path: Path) -> Path:
+    """Make a run's folder where it is not there yet. Raises OutputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make folder '{path}': {error.strerror}") from error
+    return path
+
+
+def check_resume(last: Path, settings: TrainSettings) -> None:
+    """Refuse to go on from a checkpoint of another model or other settings. Raises DataError."""
+    if not last.exists():
+        raise DataError(f"no checkpoint '{last}' to resume from; leave --resume out to start")
+    stored = read_checkpoint(last)["gadprof_settings"]
+    if stored.get("model") != settings.model:
+        raise DataError(
+            f"checkpoint '{last}' is of {stored.get('model')!r}, not of {settings.model!r}; "
+            "choose another --out, or name the model that it was trained as"
+        )
+    changed = differences(settings, stored)
+    if changed:
+        raise DataError(
+            f"checkpoint '{last}' was made with other settings ({'; '.join(changed)}); give the "
+            "same, or choose another --out"
+        )
+
+
+def make_trainer(
+    settings: TrainSettings,
+    run: RunSettings,
+    tell: Callable[[int, float, float], None] | None,
+) -> Trainer:
+    """Lightning's trainer; deterministic on the CPU, as far as CUDA allows elsewhere."""
+    callbacks: list[Any] = [KeepLast(run.out, every=run.save_every)]
+    if tell is not None:
+        callbacks.append(EpochLines(tell))
+    try:
+        return Trainer(
+            accelerator=run.accelerator,
+            devices=int(run.devices) if run.devices.isdigit() else run.devices,
+            num_nodes=run.nodes,
+            precision=run.precision,
+            max_epochs=settings.epochs,
+            accumulate_grad_batches=settings.accumulate,
+            gradient_clip_val=settings.clip or None,
+            deterministic="warn",
+            use_distributed_sampler=False,
+            logger=_logger(run),
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO()],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=str(run.out),
+            log_every_n_steps=1,
+        )
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise SourceError(
+            f"cannot train with accelerator {run.accelerator!r}, devices {run.devices!r}, "
+            f"precision {run.precision!r} ({reason}); try --accelerator cpu"
+        ) from error
+
+
+def _logger(run: RunSettings) -> Any:
+    match run.logger:
+        case "csv":
+            return CSVLogger(str(run.out), name="logs")
+        case "tensorboard":
+            from lightning.pytorch.loggers import TensorBoardLogger
+
+            try:
+                return TensorBoardLogger(str(run.out), name="tensorboard")
+            except ModuleNotFoundError as error:
+                raise DataError(
+                    "logger tensorboard is not installed; type: pip install tensorboard, or take "
+                    "--logger csv"
+                ) from error
+        case "none":
+            return False
+    raise DataError(f"no logger {run.logger!r}; it is csv, tensorboard or none")
+
+
+def quiet() -> None:
+    """Keep Lightning's notes on hardware and tips out of a person's way; warnings stay."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
