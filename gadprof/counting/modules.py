@@ -1,0 +1,249 @@
+"""Which module is running: attribution to paths, and a model left as it was found.
+
+``observed`` gives every module of a model a frame, follows calls by replacing
+``torch.nn.Module.__call__`` while the block runs (on this thread only), swaps parameters and
+buffers for meta stand-ins, and puts everything back, also after an exception: parameters,
+buffers, attributes, hooks, training flags, the ``__call__`` itself and the random states.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from threading import get_ident
+from typing import Any
+
+import torch
+from torch import nn
+
+from gadprof.counting.dispatch import META, tensors_in
+from gadprof.counting.recorder import Frame, Recorder
+from gadprof.errors import ModelFailedError
+
+# (module, args) -> (handled, output): a shortcut for well-known leaf modules
+Shortcut = Callable[[nn.Module, tuple[Any, ...]], Any]
+NOT_HANDLED: Any = object()
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a model owns, found in one walk: frames by module identity, and its tensors.
+
+    ``parameters`` and ``buffers`` hold each distinct tensor once with its first path;
+    ``owners`` maps a module's identity to the element count of the parameters it owns first.
+    """
+
+    frames: dict[int, Frame]
+    modules: list[nn.Module]
+    parameters: list[tuple[str, torch.Tensor]]
+    buffers: list[tuple[str, torch.Tensor]]
+    owned: dict[int, int]
+    aliases: dict[int, list[str]] = field(default_factory=dict)
+
+
+def take_inventory(root: nn.Module) -> Inventory:
+    """Walk a model once, in registration order. Raises ModelFailedError for lazy parameters."""
+    frames: dict[int, Frame] = {}
+    modules: list[nn.Module] = []
+    parameters: list[tuple[str, torch.Tensor]] = []
+    buffers: list[tuple[str, torch.Tensor]] = []
+    owned: dict[int, int] = {}
+    aliases: dict[int, list[str]] = {}
+    seen: set[int] = set()
+
+    def walk(module: nn.Module, path: str) -> None:
+        identity = id(module)
+        if identity in frames:
+            aliases.setdefault(identity, []).append(path)
+            return
+        frames[identity] = Frame(path, type(module).__name__)
+        modules.append(module)
+        prefix = path + "." if path else ""
+        state = module.__dict__
+        count = 0
+        for name, parameter in state["_parameters"].items():
+            if parameter is None or id(parameter) in seen:
+                continue
+            seen.add(id(parameter))
+            if isinstance(parameter, nn.UninitializedParameter):
+                raise ModelFailedError(
+                    f"parameter {prefix}{name!r} is lazy and has no shape yet; "
+                    "run the model once before counting it"
+                )
+            parameters.append((prefix + name, parameter))
+            count += parameter.numel()
+        owned[identity] = count
+        for name, buffer in state["_buffers"].items():
+            if buffer is not None and id(buffer) not in seen:
+                seen.add(id(buffer))
+                buffers.append((prefix + name, buffer))
+        for name, child in state["_modules"].items():
+            if child is not None:
+                walk(child, prefix + name)
+
+    walk(root, "")
+    return Inventory(frames, modules, parameters, buffers, owned, aliases)
+
+
+def meta_twin(tensor: torch.Tensor) -> torch.Tensor:
+    """A meta tensor like another one: shape, strides, type and gradient flag."""
+    if tensor.layout is not torch.strided:
+        return tensor
+    with torch.no_grad():
+        try:
+            twin = torch.empty_strided(
+                tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META
+            )
+        except RuntimeError:
+            twin = torch.empty(tensor.shape, dtype=tensor.dtype, device=META)
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(twin, requires_grad=tensor.requires_grad)
+    return twin.requires_grad_(tensor.requires_grad) if tensor.is_leaf else twin
+
+
+@contextlib.contextmanager
+def preserved(inventory: Inventory, *, train: bool | None) -> Iterator[None]:
+    """Put every module's attributes and the random states back when the block ends.
+
+    ``train`` False puts all modules in eval mode meanwhile; True puts them in training mode
+    unless the model is in training mode already; None leaves the flags.
+    """
+    saved = [
+        (
+            module.__dict__,
+            dict(module.__dict__),
+            [(store, dict(store)) for store in _stores(module.__dict__)],
+        )
+        for module in inventory.modules
+    ]
+    states = _random_states()
+    try:
+        if train is False or (train and not inventory.modules[0].training):
+            for module in inventory.modules:
+                if module.training is not train:
+                    module.__dict__["training"] = train
+        yield
+    finally:
+        for live, attributes, stores in saved:
+            for store, content in stores:
+                if store.keys() != content.keys() or any(
+                    store[key] is not content[key] for key in content
+                ):
+                    store.clear()
+                    store.update(content)
+            if live.keys() != attributes.keys() or any(
+                live[key] is not attributes[key] for key in attributes
+            ):
+                live.clear()
+                live.update(attributes)
+        _restore_random_states(states)
+
+
+def _stores(attributes: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        store for key in ("_parameters", "_buffers", "_modules") if (store := attributes.get(key))
+    ]
+
+
+def swap_for(inventory: Inventory, make: Callable[[torch.Tensor], torch.Tensor]) -> dict[int, Any]:
+    """Put ``make(tensor)`` in the place of every parameter and buffer, one for each tensor.
+
+    Returns the stand-in of each original by identity. ``preserved`` undoes it.
+    """
+    twins: dict[int, Any] = {}
+    keep: list[torch.Tensor] = []
+
+    def twin_of(tensor: torch.Tensor) -> torch.Tensor:
+        found = twins.get(id(tensor))
+        if found is None:
+            keep.append(tensor)
+            found = twins[id(tensor)] = make(tensor)
+        return found
+
+    for module in inventory.modules:
+        attributes = module.__dict__
+        for key in ("_parameters", "_buffers"):
+            store = attributes[key]
+            if store:
+                attributes[key] = {
+                    name: None if tensor is None else twin_of(tensor)
+                    for name, tensor in store.items()
+                }
+    for module in inventory.modules:
+        for name, value in list(module.__dict__.items()):
+            # recurrent layers keep a list of their parameters beside the registered ones
+            if type(value) is list and any(id(item) in twins for item in value):
+                module.__dict__[name] = [twins.get(id(item), item) for item in value]
+    return twins
+
+
+@contextlib.contextmanager
+def followed(
+    inventory: Inventory, recorder: Recorder, shortcut: Shortcut | None = None
+) -> Iterator[None]:
+    """Keep the recorder's frame at the innermost running module while the block runs."""
+    frames = inventory.frames
+    thread = get_ident()
+    original = nn.Module.__call__
+
+    def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        frame = frames.get(id(self))
+        if frame is None or get_ident() != thread:
+            return original(self, *args, **kwargs)
+        outer, outer_call = recorder.frame, recorder.call
+        recorder.frame = frame
+        recorder.call = frame.calls
+        frame.calls += 1
+        try:
+            if shortcut is not None and not kwargs:
+                output = shortcut(self, args)
+                if output is NOT_HANDLED:
+                    output = original(self, *args)
+            else:
+                output = original(self, *args, **kwargs)
+        finally:
+            recorder.frame, recorder.call = outer, outer_call
+        frame.input_shapes.append(_shapes(args, kwargs))
+        frame.output_shapes.append(
+            (tuple(output.shape),) if isinstance(output, torch.Tensor) else _shapes(output, None)
+        )
+        return output
+
+    nn.Module.__call__ = call  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        nn.Module.__call__ = original  # type: ignore[method-assign]
+
+
+def _shapes(values: Any, more: Any) -> tuple[tuple[int, ...], ...]:
+    if type(values) is tuple and len(values) == 1 and isinstance(values[0], torch.Tensor):
+        first: tuple[tuple[int, ...], ...] = (tuple(values[0].shape),)
+    else:
+        first = tuple([tuple(tensor.shape) for tensor in tensors_in(values)])
+    if more:
+        return first + tuple(tuple(tensor.shape) for tensor in tensors_in(more))
+    return first
+
+
+def _random_states() -> tuple[Any, ...]:
+    numpy = sys.modules.get("numpy")
+    accelerator = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
+    return (
+        torch.get_rng_state(),
+        random.getstate(),
+        None if numpy is None else numpy.random.get_state(),
+        accelerator,
+    )
+
+
+def _restore_random_states(states: tuple[Any, ...]) -> None:
+    torch.set_rng_state(states[0])
+    random.setstate(states[1])
+    if states[2] is not None:
+        sys.modules["numpy"].random.set_state(states[2])
+    if states[3] is not None:
+        torch.cuda.set_rng_state_all(states[3])
