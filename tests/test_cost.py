@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gadprof.counting.trace import count
 from random_specs import random_input, random_spec
 from torch import nn
 
 import gadprof
 from gadprof.build import build_spec
 from gadprof.cost import breakdown, cost_of
+from gadprof.counting.trace import count
 from gadprof.spec import parse_spec, plan_of, presets
 
 SKELETONS = [
