@@ -47,7 +47,8 @@ def se_block(c: p.Number, knobs: BlockKnobs) -> p.SEBlock:
 
 
 def _is_none(g: p.Number) -> bool:
-    return isinstance(g, int) and g == 0
+    """Whether there are no ghost channels, in an array for no design."""
+    return g == 0 if isinstance(g, int) else not g.any()
 
 
 def ghost_module(

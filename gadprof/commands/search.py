@@ -1,0 +1,104 @@
+"""``gadprof search``: multi-objective search where the grid is too large."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from gadprof.commands.options import format_option, output_option
+
+
+@click.command(
+    name="search",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+@click.argument("family")
+@click.option("--input", "inputs", default="", metavar="HxW[,…]", help="Input sizes.")
+@click.option("--max", "largest", multiple=True, metavar="QUANTITY=N", help="Largest allowed.")
+@click.option("--min", "smallest", multiple=True, metavar="QUANTITY=N", help="Smallest allowed.")
+@click.option("--front", "front_text", default="macs,params:max", show_default=True)
+@click.option("--trials", type=click.IntRange(min=2), default=2000, show_default=True)
+@click.option("--population", type=click.IntRange(min=2), default=64, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--plot", metavar="FILE", help="Plot the front (svg, pdf or png).")
+@format_option("table", "json", "csv", "md")
+@output_option
+@click.pass_context
+def search(
+    ctx: click.Context,
+    family: str,
+    inputs: str,
+    largest: tuple[str, ...],
+    smallest: tuple[str, ...],
+    front_text: str,
+    trials: int,
+    population: int,
+    seed: int,
+    plot: str | None,
+    output_format: str,
+    output: str | None,
+) -> None:
+    """Search a space for its Pareto front with NSGA-II; knobs are options, as in 'sweep'."""
+    from gadprof.commands.sweep import front_table, knob_options, read_limits
+    from gadprof.output import check_writable, emit
+    from gadprof.render.tables import render_table
+    from gadprof.results import describe_machine, to_json
+    from gadprof.sweep.run import Limits, read_objectives
+    from gadprof.sweep.search import run_search
+    from gadprof.sweep.space import make_space
+
+    for path in (output, plot):
+        if path is not None:
+            check_writable(path)
+    space = make_space(family, knob_options(ctx.args), inputs)
+    objectives = read_objectives(front_text)
+    limits = Limits(read_limits(largest, "--max"), read_limits(smallest, "--min"))
+
+    def report(done: int) -> None:
+        if sys.stderr.isatty() and (done % 50 == 0 or done == trials):
+            click.echo(f"\r{done}/{trials} designs", nl=done == trials, err=True)
+
+    result = run_search(
+        space, objectives, limits,
+        trials=trials, population=population, seed=seed, on_trial=report,
+    )  # fmt: skip
+    if plot is not None:
+        from gadprof.sweep.plot import plot_front
+
+        plot_front(result.front, objectives, plot)
+    if output_format == "json":
+        payload = {
+            "space": space.describe(),
+            "objectives": [item.text for item in objectives],
+            "max": dict(limits.largest),
+            "min": dict(limits.smallest),
+            "trials": result.trials,
+            "distinct": result.distinct,
+            "seed": result.seed,
+            "front": result.front,
+            "exact_front": result.exact,
+            "reached_hypervolume": result.reached,
+            "elapsed_s": result.elapsed_s,
+            "machine": describe_machine(),
+        }
+        emit(to_json(payload), output)
+        return
+    exact = output_format == "csv"
+    headers, cells = front_table(list(result.front), objectives, timed=False, exact=exact)
+    notes = [
+        f"{result.trials:,} trials, {result.distinct:,} different designs of {space.size:,}, "
+        f"{len(result.front)} on the front of {', '.join(o.text for o in objectives)}, "
+        f"seed {seed}"
+    ]
+    if result.exact is not None and result.reached is not None:
+        notes.append(
+            f"the exact front has {len(result.exact)} designs; the search reached "
+            f"{100 * result.reached:.2f} % of its hypervolume"
+        )
+    else:
+        notes.append("the space is too large to enumerate, so the exact front is not known")
+    if output_format == "table":
+        emit(render_table("table", headers, cells, notes=notes), output)
+    else:
+        emit(render_table(output_format, headers, cells), output)

@@ -1,0 +1,248 @@
+"""``gadprof sweep``: every design of a space, filtered, and the Pareto front."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from gadprof.commands.options import format_option
+
+SHOWN = 25
+
+
+@click.command(
+    name="sweep",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+@click.argument("family")
+@click.option("--input", "inputs", default="", metavar="HxW[,…]", help="Input sizes.")
+@click.option("--max", "largest", multiple=True, metavar="QUANTITY=N", help="Largest that passes.")
+@click.option("--min", "smallest", multiple=True, metavar="QUANTITY=N", help="Smallest.")
+@click.option(
+    "--front",
+    "front_text",
+    default="macs,params:max",
+    show_default=True,
+    help="Two or three quantities, minimised unless :max.",
+)
+@click.option("--sample", type=click.IntRange(min=1), help="Draw this many designs at random.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of --sample.")
+@click.option("--latency", metavar="DEVICE", help="Predict the front's latency on a device.")
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=256, show_default=True, help="For --latency."
+)
+@click.option("--plot", metavar="FILE", help="Plot the front (svg, pdf or png).")
+@click.option("--cluster", metavar="ADDRESS", help="Run the chunks on a Dask scheduler.")
+@click.option("--show", type=click.IntRange(min=1), default=SHOWN, help="Front rows to print.")
+@format_option("table", "json", "csv", "md")
+@click.option("-o", "--output", metavar="FILE.parquet", help="Write designs that pass as Parquet.")
+@click.pass_context
+def sweep(
+    ctx: click.Context,
+    family: str,
+    inputs: str,
+    largest: tuple[str, ...],
+    smallest: tuple[str, ...],
+    front_text: str,
+    sample: int | None,
+    seed: int,
+    latency: str | None,
+    batch: int,
+    plot: str | None,
+    cluster: str | None,
+    show: int,
+    output_format: str,
+    output: str | None,
+) -> None:
+    """Cost every design of a space and keep the Pareto front.
+
+    Knobs are options: --width 16:64:2 --s 2,3,4 --blocks 3-3-6-6,4-4-4-4 (a range includes its
+    end); 'gadprof models --knobs gadnet32' lists them.
+    """
+    from gadprof.output import check_writable, emit
+    from gadprof.results import to_json
+    from gadprof.sweep.run import Limits, read_objectives, run_sweep
+    from gadprof.sweep.space import make_space
+
+    if plot is not None:
+        check_writable(plot)
+    space = make_space(family, knob_options(ctx.args), inputs)
+    objectives = read_objectives(front_text)
+    limits = Limits(read_limits(largest, "--max"), read_limits(smallest, "--min"))
+    limits.check()
+    if cluster is not None:
+        from gadprof.cluster import cluster_sweep
+
+        result = cluster_sweep(
+            cluster, space, objectives, limits, sample=sample, seed=seed, output=output
+        )
+    else:
+        store = None
+        if output is not None:
+            from gadprof.sweep.parquet import PartStore
+
+            store = PartStore(output, space, objectives, limits, sample=sample, seed=seed)
+        with _progress() as report:
+            result = run_sweep(
+                space, objectives, limits,
+                sample=sample, seed=seed, store=store, on_progress=report,
+            )  # fmt: skip
+    rows = list(result.front)
+    if latency is not None:
+        rows = _with_latency(rows, latency, batch)
+    if plot is not None:
+        from gadprof.sweep.plot import plot_front
+
+        plot_front(rows, objectives, plot)
+    if output_format == "json":
+        emit(to_json(sweep_object(result, rows)))
+        return
+    from gadprof.render.tables import render_table
+
+    headers, cells = front_table(
+        rows, objectives, timed=latency is not None, exact=output_format == "csv"
+    )
+    if output_format == "table":
+        cells = cells[:show]
+        emit(render_table("table", headers, cells, notes=_notes(result, len(rows), show)))
+    else:
+        emit(render_table(output_format, headers, cells))
+
+
+def knob_options(arguments: list[str]) -> dict[str, str]:
+    """Read ``--width 16:64:2 --s=2,3`` into texts by knob; click.UsageError for anything else."""
+    texts: dict[str, str] = {}
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            raise click.UsageError(f"unexpected {word!r}; knobs are options, as in --width 16:64:2")
+        name, equals, value = word[2:].partition("=")
+        if not equals:
+            if not words or words[0].startswith("--"):
+                raise click.UsageError(f"--{name} has no value; type for example --{name} 2,3,4")
+            value = words.pop(0)
+        key = name.replace("-", "_")
+        if key in texts:
+            raise click.UsageError(f"--{name} is given twice; join the values with commas")
+        texts[key] = value
+    return texts
+
+
+def read_limits(texts: tuple[str, ...], option: str) -> dict[str, int]:
+    """Read ``params=12M`` and ``peak=64MiB``; several may stand in one text, parted by commas."""
+    from gadprof.quantities import read_bytes, read_count
+    from gadprof.sweep.run import quantity
+
+    found: dict[str, int] = {}
+    for part in (piece for text in texts for piece in text.replace(",", " ").split()):
+        name, equals, value = part.partition("=")
+        if not equals or not value:
+            raise click.BadParameter(
+                f"{part!r} is not QUANTITY=N; type params=12M", None, None, option
+            )
+        full = quantity(name)
+        read = read_bytes if full.endswith("bytes") else read_count
+        found[full] = read(value, f"{option} {name}")
+    return found
+
+
+def sweep_object(result: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """A sweep as plain values."""
+    from gadprof.results import describe_machine
+
+    return {
+        "space": result.space.describe(),
+        "objectives": [item.text for item in result.objectives],
+        "max": dict(result.limits.largest),
+        "min": dict(result.limits.smallest),
+        "sample": result.sampled,
+        "designs": result.designs,
+        "passed": result.passed,
+        "checked": result.checked,
+        "elapsed_s": result.elapsed_s,
+        "front": rows,
+        "machine": describe_machine(),
+    }
+
+
+def front_table(
+    rows: list[dict[str, Any]], objectives: Any, *, timed: bool, exact: bool
+) -> tuple[list[str], list[list[Any]]]:
+    from gadprof.render.cells import bytes_text, scaled
+
+    quantities = list(dict.fromkeys(["params", "macs", *(item.quantity for item in objectives)]))
+    several = len({row["input"] for row in rows}) > 1
+
+    def cell(row: dict[str, Any], name: str) -> Any:
+        if exact:
+            return row[name]
+        return bytes_text(row[name]) if name.endswith("bytes") else scaled(row[name])
+
+    headers = ["model", *(["input"] if several else []), *quantities]
+    cells = [
+        [row["model"], *([row["input"]] if several else []), *(cell(row, q) for q in quantities)]
+        for row in rows
+    ]
+    if timed:
+        headers.append("predicted latency")
+        for line, row in zip(cells, rows, strict=True):
+            seconds = row.get("predicted_latency_s")
+            line.append(seconds if exact else f"{1e3 * seconds:.2f} ms" if seconds else "refused")
+    return headers, cells
+
+
+def _notes(result: Any, front: int, shown: int) -> list[str]:
+    objectives = ", ".join(item.text for item in result.objectives)
+    rate = result.designs / result.elapsed_s if result.elapsed_s else 0.0
+    lines = [
+        f"{result.designs:,} designs costed"
+        + (f" (a sample of {result.space.size:,})" if result.sampled else "")
+        + f", {result.passed:,} pass, {front:,} on the front of {objectives}",
+        f"{result.checked} designs costed again one by one agree; {rate / 1e6:.1f} million/s",
+    ]
+    if front > shown:
+        lines.append(f"the first {shown} of the front are shown; --show {front} shows all")
+    return lines
+
+
+def _with_latency(rows: list[dict[str, Any]], device: str, batch: int) -> list[dict[str, Any]]:
+    from gadprof.prediction.api import predict_models
+
+    predicted = predict_models(
+        [(row["model"], tuple(map(int, row["input"].split("x")))) for row in rows], device, batch
+    )
+    return [
+        {**row, "predicted_latency_s": seconds}
+        for row, seconds in zip(rows, predicted, strict=True)
+    ]
+
+
+class _progress:  # noqa: N801
+    """A progress bar on standard error, or nothing where that is not a terminal."""
+
+    def __enter__(self) -> Any:
+        if not sys.stderr.isatty():
+            self._bar: Any = None
+            return None
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(),
+            console=Console(stderr=True), transient=True,
+        )  # fmt: skip
+        self._bar.start()
+        task = self._bar.add_task("sweep", total=None)
+
+        def report(state: Any) -> None:
+            text = f"{state.done:,} designs, {state.rate / 1e6:.1f} M/s, front {state.front:,}"
+            self._bar.update(task, total=state.total, completed=state.done, description=text)
+
+        return report
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()

@@ -1,0 +1,1 @@
+"""Design spaces: costed by the million, filtered, and reduced to their Pareto front."""

@@ -1,0 +1,191 @@
+"""Multi-objective search of a design space with Optuna's NSGA-II, seeded, beside the exact front.
+
+Promises the same designs for the same seed. Where the space is small enough to enumerate, the
+exact front is computed too and the share of its hypervolume that the search reached is stated.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gadprof.errors import MissingExtraError, SpecError
+from gadprof.sweep.front import empty_front, merge
+from gadprof.sweep.run import Limits, Objective, SweepResult, front_rows, run_sweep
+from gadprof.sweep.space import Places, Space
+from gadprof.sweep.tables import QUANTITIES
+
+ENUMERABLE = 2_000_000
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The front that a search found after ``trials`` designs (``distinct`` different ones).
+
+    ``exact`` is the front of the whole space where it was enumerated, and ``reached`` the search's
+    share of its hypervolume (1 is all of it); both None otherwise.
+    """
+
+    space: Space
+    objectives: tuple[Objective, ...]
+    limits: Limits
+    trials: int
+    distinct: int
+    seed: int
+    front: tuple[dict[str, Any], ...]
+    exact: tuple[dict[str, Any], ...] | None
+    reached: float | None
+    elapsed_s: float
+
+
+def run_search(
+    space: Space,
+    objectives: tuple[Objective, ...],
+    limits: Limits | None = None,
+    *,
+    trials: int = 2000,
+    population: int = 64,
+    seed: int = 0,
+    on_trial: Callable[[int], None] | None = None,
+) -> SearchResult:
+    """Search a space for the front of two or three quantities under limits.
+
+    Raises MissingExtraError without Optuna, SpecError when no design tried meets the limits.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingExtraError("optuna", "sweep", "'gadprof search'") from error
+    limits = limits or Limits()
+    limits.check()
+    started = time.perf_counter()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    seen: dict[int, dict[str, int]] = {}
+
+    def objective(trial: Any) -> tuple[float, ...]:
+        design = _suggest(trial, space)
+        if design not in seen:
+            seen[design] = _costs(space, design)
+        costs = seen[design]
+        trial.set_user_attr("constraints", _violations(costs, limits))
+        return tuple(
+            float(-costs[item.quantity] if item.maximise else costs[item.quantity])
+            for item in objectives
+        )
+
+    sampler = optuna.samplers.NSGAIISampler(
+        population_size=population,
+        seed=seed,
+        constraints_func=lambda trial: trial.user_attrs["constraints"],
+    )
+    study = optuna.create_study(directions=["minimize"] * len(objectives), sampler=sampler)
+    callbacks = [] if on_trial is None else [lambda _study, trial: on_trial(trial.number + 1)]
+    study.optimize(objective, n_trials=trials, callbacks=callbacks)
+    rows = _front(space, objectives, limits, seen)
+    exact = reached = None
+    if space.size <= ENUMERABLE:
+        whole: SweepResult = run_sweep(space, objectives, limits)
+        exact = whole.front
+        reached = hypervolume_share(rows, exact, objectives)
+    return SearchResult(
+        space, objectives, limits, trials, len(seen), seed, rows, exact, reached,
+        time.perf_counter() - started,
+    )  # fmt: skip
+
+
+def _suggest(trial: Any, space: Space) -> int:
+    """A design number from one suggestion an axis (one a place for tuples)."""
+    design = 0
+    for axis in space.axes:
+        if isinstance(axis.values, Places):
+            position = 0
+            for place, values in enumerate(axis.values.places):
+                spot = trial.suggest_int(f"{axis.name}_{place}", 0, len(values) - 1)
+                position = position * len(values) + spot
+        elif len(axis.values) > 1:
+            position = trial.suggest_int(axis.name, 0, len(axis.values) - 1)
+        else:
+            position = 0
+        design = design * len(axis.values) + position
+    return design
+
+
+def _costs(space: Space, design: int) -> dict[str, int]:
+    from gadprof.cost import cost_of
+    from gadprof.spec import plan_of
+
+    spec, shape = space.spec_at(design)
+    cost = cost_of(plan_of(spec), shape)
+    return {name: int(getattr(cost, name)) for name in QUANTITIES}
+
+
+def _violations(costs: dict[str, int], limits: Limits) -> list[float]:
+    """How far each limit is exceeded, relative to it; at most 0 when it holds."""
+    over = [costs[name] / high - 1.0 for name, high in limits.largest.items()]
+    return over + [1.0 - costs[name] / max(low, 1) for name, low in limits.smallest.items()]
+
+
+def _front(
+    space: Space,
+    objectives: Sequence[Objective],
+    limits: Limits,
+    seen: dict[int, dict[str, int]],
+) -> tuple[dict[str, Any], ...]:
+    good = sorted(
+        design
+        for design, costs in seen.items()
+        if all(value <= 0 for value in _violations(costs, limits))
+    )
+    if not good:
+        raise SpecError(
+            "no design that the search tried meets the limits; loosen --max or --min, or type "
+            "more --trials"
+        )
+    points = np.array(
+        [
+            [(-1 if item.maximise else 1) * seen[design][item.quantity] for item in objectives]
+            for design in good
+        ],
+        dtype=np.int64,
+    )
+    front = merge(empty_front(len(objectives)), points, np.array(good, dtype=np.int64))
+    return front_rows(space, front, objectives)
+
+
+def hypervolume_share(
+    found: Sequence[dict[str, Any]],
+    exact: Sequence[dict[str, Any]],
+    objectives: Sequence[Objective],
+) -> float:
+    """The hypervolume of one front over that of another, both scaled to the exact front's box."""
+    ours, theirs = _points(found, objectives), _points(exact, objectives)
+    low, high = theirs.min(axis=0), np.maximum(theirs.max(axis=0), ours.max(axis=0))
+    span = np.where(high > low, high - low, 1.0)
+    whole = _hypervolume((theirs - low) / span)
+    return _hypervolume((ours - low) / span) / whole if whole else 1.0
+
+
+def _points(rows: Sequence[dict[str, Any]], objectives: Sequence[Objective]) -> Any:
+    return np.array(
+        [[(-1.0 if o.maximise else 1.0) * row[o.quantity] for o in objectives] for row in rows]
+    )
+
+
+REFERENCE = 1.1  # the corner that hypervolumes are measured from, in units of the box
+
+
+def _hypervolume(points: Any) -> float:
+    """The volume that points dominate below the reference corner, in two or three dimensions."""
+    import optuna
+
+    try:
+        from optuna._hypervolume import compute_hypervolume
+    except ImportError as error:
+        raise MissingExtraError("optuna>=3.6", "sweep", "a hypervolume") from error
+    del optuna
+    reference = np.full(points.shape[1], REFERENCE)
+    return float(compute_hypervolume(points, reference))
