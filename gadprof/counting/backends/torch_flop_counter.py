@@ -18,6 +18,9 @@ def measure(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     """Flops (two a multiply-add) of the operations that torch has a formula for."""
     from torch.utils.flop_counter import FlopCounterMode
 
+    # its module tracker fails on a parameter that is handed to a module as an input and wants a
+    # gradient; frozen parameters change no count, and the caller puts the flags back
+    module.requires_grad_(False)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         module(*args, **kwargs)
