@@ -181,7 +181,7 @@ def name_modules(modules: tuple[str, ...], count: int = _MODULES_NAMED) -> str:
 
     patterns: dict[str, int] = {}
     for path in modules:
-        pattern = re.sub(r"(?<![A-Za-z_])\d+(?![A-Za-z_])", "*", path)
+        pattern = re.sub(r"(?<![A-Za-z0-9])\d+(?![A-Za-z0-9])", "*", path)
         patterns[pattern] = patterns.get(pattern, 0) + 1
     ordered = sorted(patterns, key=lambda pattern: -patterns[pattern])
     more = f", … {len(ordered) - count} more" if len(ordered) > count else ""

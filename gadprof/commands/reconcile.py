@@ -1,0 +1,47 @@
+"""``gadprof reconcile``: under which reading a published figure is true."""
+
+from __future__ import annotations
+
+import click
+
+from gadprof.commands.options import format_option, input_option, output_option
+
+
+@click.command(name="reconcile")
+@click.argument("model", metavar="MODEL")
+@click.option("--claimed", required=True, metavar="7.10G", help="The complexity as printed.")
+@click.option("--params", metavar="28.5M", help="The number of parameters as printed.")
+@input_option
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=12,
+    show_default=True,
+    help="How many readings to print.",
+)
+@format_option("table", "json", "md")
+@output_option
+def reconcile(
+    model: str,
+    claimed: str,
+    params: str | None,
+    input_texts: tuple[str, ...],
+    limit: int,
+    output_format: str,
+    output: str | None,
+) -> int:
+    """List the readings (convention, unit, G, input, scope) that give a claimed figure."""
+    from gadprof.counting.claims import parse_claim
+    from gadprof.counting.reconcile import full
+    from gadprof.output import check_writable, emit
+    from gadprof.render.reconcile import render_reconciliation
+    from gadprof.sources import parse_shapes
+
+    if output is not None:
+        check_writable(output)
+    parse_claim(claimed)
+    if params is not None:
+        parse_claim(params)
+    result = full(model, claimed, params=params, shapes=parse_shapes(input_texts))
+    emit(render_reconciliation(result, output_format, limit), output)
+    return 0 if result.readings and (params is None or result.params) else 1
