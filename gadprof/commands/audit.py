@@ -37,6 +37,13 @@ from gadprof.commands.options import batch_option, format_option, input_option, 
     metavar="GIB",
     help="Memory for one counter; four fifths of the machine's by default.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Counters that run at the same time, with --list.",
+)
 @click.option("--strict", is_flag=True, help="Exit 1 where a number is not explained to the last.")
 @format_option("table", "json", "md")
 @output_option
@@ -48,6 +55,7 @@ def audit(
     backends: str,
     timeout: float,
     memory_limit: float | None,
+    jobs: int,
     strict: bool,
     output_format: str,
     output: str | None,
@@ -70,7 +78,7 @@ def audit(
         click.echo(f"auditing {text}", err=True)
 
     if whole_list:
-        return _audit_list(names, timeout, limit_bytes, strict, output_format, output)
+        return _audit_list(names, timeout, limit_bytes, jobs, strict, output_format, output)
     shapes = parse_shapes(input_texts)
     audits = [
         audit_model(
@@ -104,6 +112,7 @@ def _audit_list(
     names: tuple[str, ...],
     timeout: float,
     limit_bytes: int | None,
+    jobs: int,
     strict: bool,
     output_format: str,
     output: str | None,
@@ -119,6 +128,7 @@ def _audit_list(
         names,
         timeout_s=timeout,
         memory_limit_bytes=limit_bytes,
+        jobs=jobs,
         progress=lambda text: click.echo(text, err=True),
     )
     data = report_json(audits, refused)

@@ -107,10 +107,8 @@ def reconcile(
     trace, observation = look(model, shapes) if isinstance(model, str) else model
     found = list(_readings(claim, trace, observation, conventions, own_input=True))
     if isinstance(model, str) and other_inputs and not shapes:
-        for other in _other_shapes(trace):
-            found += _at_another_input(claim, model, other)
-    ordered = sorted(_distinct(found), key=lambda reading: (reading.cost, reading.convention))
-    return ordered[:limit] if limit is not None else ordered
+        found += _elsewhere(claim, model, trace)
+    return _ordered(found)[:limit]
 
 
 def reconcile_params(model: str | tuple[Trace, Observation], claimed: str) -> list[ParamsReading]:
@@ -149,21 +147,32 @@ def full(
 
     claim = parse_claim(claimed)
     looked = look(model, shapes)
-    readings = reconcile(looked, claimed, shapes=shapes, conventions=conventions)
+    readings = reconcile(looked, claimed, conventions=conventions)
     if not shapes:
-        for other in _other_shapes(looked[0]):
-            readings += _at_another_input(claim, model, other)
-    ordered = sorted(_distinct(readings), key=lambda item: (item.cost, item.convention))
+        readings += _elsewhere(claim, model, looked[0])
     low, high = claim.bounds
     return Reconciliation(
         model,
         claimed,
         (float(low), float(high)),
         looked[0].macs,
-        tuple(ordered),
+        tuple(_ordered(readings)),
         params,
         tuple(reconcile_params(looked, params)) if params is not None else (),
     )
+
+
+def _ordered(readings: Iterable[Reading]) -> list[Reading]:
+    return sorted(_distinct(readings), key=lambda item: (item.cost, item.convention))
+
+
+def _elsewhere(claim: Claim, model: str, trace: Trace) -> list[Reading]:
+    """Readings at the other usual input sizes."""
+    return [
+        reading
+        for shape in _other_shapes(trace)
+        for reading in _at_another_input(claim, model, shape)
+    ]
 
 
 def _readings(
@@ -216,7 +225,7 @@ def _of_tool(
         at_home = any(
             "HighResolution" in m.type or "HRNet" in m.type for m in trace.modules.values()
         )
-        home = -1.5 if at_home else 0.5
+        home = -1.5 if at_home else 2.0
         words = f"as the official HRNet code counts: {convention.about}"
         yield from _reading(
             claim, name, "multiply-adds", True, shape, "whole", amount, words, cost + home
@@ -257,7 +266,8 @@ def _reading(
     giga = f"2^{10 * power}" if binary else f"10^{3 * power}"
     size = "x".join(map(str, shape))
     explanation = (
-        f"{words}; {unit}"
+        words
+        + ("" if unit == "multiply-adds" else f"; {unit}")
         + (f"; {claim.prefix} read as {giga}" if claim.prefix else "")
         + f"; input {size}: {amount:,}, {_prints(figure, claim, exactness)}"
     )
