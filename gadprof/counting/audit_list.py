@@ -114,7 +114,8 @@ def audit_models(
 ) -> tuple[tuple[Audit, ...], dict[str, str]]:
     """Audit many models: one process a backend, which takes the models one after another.
 
-    ``jobs`` backends run at the same time. Also returns the models that could not be traced, with the reason.
+    ``jobs`` backends run at the same time. Also returns the models that could not be traced, with
+    the reason.
     """
     shapes = {name: (parse_shape(text),) if text else () for name, text in models.items()}
     answers: dict[tuple[str, str], BackendCount] = {}
