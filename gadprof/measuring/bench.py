@@ -178,7 +178,12 @@ def measure(
         time_limit_s=time_limit_s,
         interrupted=interrupted,
         machine=machine,
-        options={"null": null, "seed": seed, "timeout_s": timeout_s},
+        options={
+            "null": null,
+            "seed": seed,
+            "timeout_s": timeout_s,
+            "subnormals": "flushed to zero on the CPU",
+        },
     )
 
 

@@ -109,6 +109,12 @@ def serve(message: dict[str, Any], held: Held | None) -> tuple[Held | None, dict
             from gadprof.measuring.nvml import read_sensors
 
             return held, {"sensors": read_sensors(held.setting.device)}
+        case "work":
+            from gadprof.measuring.work import work_reply
+
+            return held, work_reply(
+                held.module, held.args, held.kwargs, train=held.setting.mode == "train"
+            )
         case "profile":
             from gadprof.measuring.profile import profile_run
 
@@ -129,6 +135,10 @@ def load(message: dict[str, Any]) -> tuple[Held, dict[str, Any]]:
     setting = _setting(message["setting"])
     import torch
 
+    # before any thread pool starts, since threads inherit it. An untrained network's activations
+    # may sink to subnormal numbers, which a CPU computes several times slower than normal ones: a
+    # difference between random weights, not between architectures
+    torch.set_flush_denormal(True)
     torch.set_num_threads(setting.threads)
     with contextlib.suppress(RuntimeError):
         torch.set_num_interop_threads(1)

@@ -53,6 +53,7 @@ def prepare(
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(exported.path, options, providers=wanted)
     feed = {

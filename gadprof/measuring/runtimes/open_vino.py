@@ -34,6 +34,7 @@ def prepare(
             "INFERENCE_NUM_THREADS": setting.threads,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",
+            "CPU_DENORMALS_OPTIMIZATION": True,
         },
     )
     request = compiled.create_infer_request()
