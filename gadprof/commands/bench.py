@@ -36,9 +36,7 @@ from gadprof.commands.quantities import parse_duration, parse_share, parse_size
 @format_option("table", "json", "csv", "md", "latex")
 @output_option
 @store_option
-@click.pass_context
 def bench(
-    context: click.Context,
     models: tuple[str, ...],
     input_texts: tuple[str, ...],
     precision: str,

@@ -242,6 +242,15 @@ class GroupRun:
         """All rows and the null."""
         return [*self.members, *([self.null] if self.null else [])]
 
+    def label(self, entry: Entry) -> str:
+        """The model's name, with what else tells it from the group's other rows."""
+        words = []
+        if len({member.setting.runtime for member in self.members}) > 1:
+            words.append(entry.setting.runtime)
+        if len({member.setting.channels_last for member in self.members}) > 1:
+            words.append("channels last" if entry.setting.channels_last else "contiguous")
+        return f"{entry.model} ({', '.join(words)})" if words else entry.model
+
     def comparable(self, entry: Entry) -> bool:
         """Whether a row's input is the reference's."""
         return bool(entry.loaded.get("input_shapes") == self.reference.loaded.get("input_shapes"))
@@ -444,7 +453,7 @@ class GroupRun:
             estimate = self._ratios.get(entry.key)
             rows.append(
                 RowProgress(
-                    entry.model,
+                    self.label(entry),
                     len(flat),
                     stdlib_statistics.median(flat[-99:]) if flat else None,
                     estimate.value if estimate else None,
@@ -500,7 +509,7 @@ def _ratio(run: GroupRun, entry: Entry) -> Ratio | None:
     return Ratio(
         estimate.value,
         estimate.ci95,
-        run.reference.model,
+        run.label(run.reference),
         len(run.paired_logs(entry)),
         estimate.batch_blocks,
     )
@@ -551,7 +560,7 @@ def _row(run: GroupRun, entry: Entry, null: Ratio | None) -> BenchRow:
     ratio, absent, verdict, outcome = None, "", "", ""
     if entry is run.reference:
         if len(run.members) > 1:
-            ratio = Ratio(1.0, (1.0, 1.0), entry.model, run.blocks, 1)
+            ratio = Ratio(1.0, (1.0, 1.0), run.label(entry), run.blocks, 1)
             verdict = outcome = "reference"
     elif run.reference.failure is not None:
         absent = f"the first model, {run.reference.model}, failed"
@@ -573,7 +582,7 @@ def _row(run: GroupRun, entry: Entry, null: Ratio | None) -> BenchRow:
         verdict=verdict or ("" if len(run.members) == 1 else f"no ratio: {absent}"),
         outcome=outcome,
         peak_bytes=memory.get("peak_bytes"),
-        predicted_peak_bytes=memory.pop("predicted_peak_bytes", None),
+        predicted_peak_bytes=memory.get("predicted_peak_bytes"),
         memory=memory or None,
         energy=entry.energy,
         sensors={"before": entry.sensors_before, "after": entry.sensors_after}
@@ -595,7 +604,11 @@ def _warnings(run: GroupRun, rows: dict[str, BenchRow], null: Ratio | None) -> t
         found.extend(noise.drift_warnings(medians))
     found.extend(
         noise.spread_warnings(
-            {row.model: row.latency_s.spread for row in rows.values() if row.latency_s}
+            {
+                run.label(entry): latency.spread
+                for entry in run.members
+                if (latency := rows[entry.key].latency_s) is not None
+            }
         )
     )
     for entry in alive:
@@ -619,9 +632,9 @@ def _warnings(run: GroupRun, rows: dict[str, BenchRow], null: Ratio | None) -> t
         )
     if run.stopped_by == "time limit":
         wide = [
-            row
-            for row in rows.values()
-            if row.outcome != "reference"
+            run.label(entry)
+            for entry in run.members
+            if (row := rows[entry.key]).outcome != "reference"
             and row.latency_s
             and (row.ratio is None or row.ratio.half_width > run.limits.precision)
             and not row.ratio_absent.startswith(("its input", "the first"))
@@ -631,7 +644,7 @@ def _warnings(run: GroupRun, rows: dict[str, BenchRow], null: Ratio | None) -> t
                 Warning(
                     "time limit",
                     f"precision of {100 * run.limits.precision:g} % not reached within "
-                    f"{run.share_s:.0f} s for {', '.join(row.model for row in wide)}; "
+                    f"{run.share_s:.0f} s for {', '.join(wide)}; "
                     "raise --time-limit",
                 )
             )

@@ -33,7 +33,7 @@ def marked_stages(module: Any) -> Iterator[None]:
 
     def enter(stage: str) -> Callable[..., None]:
         def hook(*_: Any) -> None:
-            mark = record_function(MARK + stage)
+            mark: Any = record_function(MARK + stage)
             mark.__enter__()
             open_ranges.append(mark)
 

@@ -96,9 +96,10 @@ def serve(message: dict[str, Any], held: Held | None) -> tuple[Held | None, dict
         case "memory":
             from gadprof.measuring.memory import measure_memory
 
-            return held, measure_memory(
+            use = measure_memory(
                 held.run, held.module, (*held.args, *held.kwargs.values()), held.setting
             )
+            return held, {**use, "predicted_peak_bytes": predict_peak(held)}
         case "energy":
             from gadprof.measuring.energy import measure_energy
 
@@ -322,6 +323,19 @@ def check_outputs(held: Held) -> dict[str, Any]:
     if children:
         notes.append(f"the model starts processes of its own ({children} alive)")
     return {"notes": notes}
+
+
+def predict_peak(held: Held) -> int | None:
+    """The peak that a count predicts for eager torch; None where it cannot be counted."""
+    setting = held.setting
+    if setting.runtime != "eager" or setting.amp:
+        return None
+    try:
+        from gadprof.measuring.work import predicted_peak
+
+        return predicted_peak(held.module, held.args, held.kwargs, train=setting.mode == "train")
+    except (ImportError, GadprofError):
+        return None
 
 
 def _children() -> int:
