@@ -10,6 +10,7 @@ import importlib
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from gadprof.errors import GadprofError, nearest
 from gadprof.version import __version__
@@ -56,6 +57,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "gadprof.commands.calibrate:calibrate",
         "Fit a device's latency model to measurements.",
     ),
+    "completion": (
+        "gadprof.commands.completion:completion",
+        "Print a shell's completion script.",
+    ),
 }
 
 
@@ -72,6 +77,15 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module_name), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands by name, without importing any; options as click lists them."""
+        names = [
+            CompletionItem(name, help=help_line)
+            for name, (_, help_line) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

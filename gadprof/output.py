@@ -77,6 +77,15 @@ def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> None:
         write_atomic(target / name, content)
 
 
+def append_text(path: str | Path, text: str) -> None:
+    """Add text to the end of a file that another program reads later. Raises OutputError."""
+    try:
+        with open(check_writable(path), "a", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise OutputError(f"cannot append to {str(path)!r}: {error.strerror}") from error
+
+
 def emit(text: str, output: str | Path | None = None) -> None:
     """Print to standard output, or write to a file when one is named."""
     if not text.endswith("\n"):

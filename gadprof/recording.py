@@ -15,15 +15,15 @@ from gadprof.errors import StoreError
 from gadprof.store import NewEntry, Recording, Store, chosen_path, record
 
 if TYPE_CHECKING:
-    from gadprof.compare import Comparison
+    from gadprof.compare import ComparedRow
     from gadprof.counting.records import Trace
     from gadprof.measuring.result import BenchResult
 
 _FIGURES = ("params", "macs", "flops", "activations", "peak_activation_bytes", "weight_bytes")
 
 
-def record_comparison(
-    comparison: Comparison, *, store: str | None = None, name: str | None = None
+def record_rows(
+    rows: Sequence[ComparedRow], *, store: str | None = None, name: str | None = None
 ) -> None:
     """Keep each row that did not fail, as ``cost`` (analytic) or ``count``. Raises StoreError."""
     entries = [
@@ -33,7 +33,7 @@ def record_comparison(
             {figure: getattr(row, figure) for figure in _FIGURES},
             {"input": row.input, "batch": row.batch, "method": row.method},
         )
-        for row in comparison.rows
+        for row in rows
         if row.error is None
     ]
     if entries:
@@ -111,6 +111,7 @@ class MeasurementRecorder:
                     plain["latency_s"].pop("samples", None)
                 plain.pop("setting", None)
                 recording.finish(plain)
+            self._rows = {}
         except StoreError as error:
             self._refuse(error)
 

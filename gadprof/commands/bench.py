@@ -7,12 +7,18 @@ from typing import Any
 import click
 
 from gadprof.commands.measure_options import read_settings, setting_options
-from gadprof.commands.options import format_option, input_option, output_option, store_option
+from gadprof.commands.options import (
+    complete_models,
+    format_option,
+    input_option,
+    output_option,
+    store_option,
+)
 from gadprof.commands.quantities import parse_duration, parse_share, parse_size
 
 
 @click.command(name="bench")
-@click.argument("models", nargs=-1, required=True)
+@click.argument("models", nargs=-1, required=True, shell_complete=complete_models)
 @input_option
 @setting_options
 @click.option(

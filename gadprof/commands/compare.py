@@ -9,6 +9,7 @@ import click
 from gadprof.commands.options import (
     baseline_option,
     batch_option,
+    complete_models,
     format_option,
     input_option,
     output_option,
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 
 @click.command(name="compare")
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.argument(
+    "models", nargs=-1, required=True, metavar="MODEL...", shell_complete=complete_models
+)
 @input_option
 @batch_option
 @click.option(
@@ -82,9 +85,9 @@ def compare(
     else:
         text = _render_with_baseline(comparison, kept, output_format)
     emit(text, output)
-    from gadprof.recording import record_comparison
+    from gadprof.recording import record_rows
 
-    record_comparison(comparison, store=store, name=save_as)
+    record_rows(comparison.rows, store=store, name=save_as)
     failed = [row for row in comparison.rows if row.error is not None]
     for row in failed:
         click.echo(f"gadprof: {' '.join((row.error or '').split())}", err=True)

@@ -93,3 +93,11 @@ def save_as_option(function: Function) -> Function:
     return click.option(
         "--save-as", metavar="NAME", help="Keep the results in the store under this baseline name."
     )(function)
+
+
+def complete_models(context: click.Context, argument: click.Parameter, typed: str) -> list[str]:
+    """Presets and the prefixes of other model strings, for a shell's completion."""
+    from gadprof.spec import known_presets
+
+    names = (*known_presets(), "timm:", "torchvision:", "transformers:")
+    return [name for name in names if name.startswith(typed)]

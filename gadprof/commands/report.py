@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from gadprof.commands.options import batch_option, input_option
+from gadprof.commands.options import batch_option, complete_models, input_option
 
 
 @click.command(name="report")
-@click.argument("models", nargs=-1, metavar="[MODEL...]")
+@click.argument("models", nargs=-1, metavar="[MODEL...]", shell_complete=complete_models)
 @click.option("--config", metavar="FILE", help="Configuration; default gadprof.toml or pyproject.")
 @click.option(
     "-o", "--output", metavar="FOLDER", default="reports", show_default=True, help="Where to write."

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from gadprof.commands.options import format_option, input_option, output_option
+from gadprof.commands.options import complete_models, format_option, input_option, output_option
 
 
 @click.command(name="shapes")
-@click.argument("model")
+@click.argument("model", shell_complete=complete_models)
 @input_option
 @click.option("--every", is_flag=True, help="Every module, not only stages and branches.")
 @format_option("table", "json", "csv", "md", "latex")
