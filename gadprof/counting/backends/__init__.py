@@ -8,6 +8,7 @@ are afterwards as they were before. Refuses a name that it does not know.
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -279,12 +280,23 @@ def describe_error(error: BaseException) -> str:
         return f"ran out of memory: {text[:200] or 'MemoryError'}"
     if len(text) > 300:
         text = text[:297] + "..."
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if text:
+        return f"{type(error).__name__}: {text}"
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in {frames[-1].name} ({os.path.basename(frames[-1].filename)})" if frames else ""
+    line = f": {frames[-1].line}" if frames and frames[-1].line else ""
+    return f"{type(error).__name__}{where}{line}"
 
 
 def _owns_its_files(distribution: str, package: str) -> bool:
-    """Whether a distribution's recorded files are those on disk, where another claims them too."""
-    from importlib import metadata
+    """Whether a distribution's files are the ones that would be imported.
+
+    Asked only where two distributions own one module: it must be found in this distribution's
+    folder, and its recorded checksum must be that of the file there.
+    """
+    from importlib import metadata, util
 
     owners = {
         owner
@@ -298,7 +310,14 @@ def _owns_its_files(distribution: str, package: str) -> bool:
     import base64
     import hashlib
 
-    for path in metadata.files(distribution) or ():
+    spec = util.find_spec(package)
+    installed = metadata.distribution(distribution)
+    if spec is None or not spec.origin:
+        return True
+    folder = os.path.dirname(os.path.realpath(spec.origin))
+    if os.path.realpath(str(installed.locate_file(package))) != folder:
+        return False
+    for path in installed.files or ():
         if path.name == "profile.py" and path.hash is not None:
             digest = hashlib.new(path.hash.mode, path.read_binary()).digest()
             return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == path.hash.value
