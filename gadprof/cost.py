@@ -44,6 +44,7 @@ class Cost:
     params_by_kind: Mapping[str, Any]
     macs_by_kind: Mapping[str, Any]
     elementwise: Mapping[str, Any]
+    elementwise_flops: Any
     activations: Any
     bias_adds: Any
     peak_activation_bytes: Any
@@ -62,15 +63,33 @@ class Cost:
     @property
     def flops(self) -> Any:
         """Floating-point operations: two a MAC, and every elementwise operation."""
-        return 2 * self.macs + self.bias_adds + _elementwise_flops(self.elementwise)
+        return 2 * self.macs + self.bias_adds + self.elementwise_flops
 
 
-# floating-point operations per counted element of each elementwise kind
-FLOPS_PER_ELEMENT: Mapping[str, int] = {"batch_norm": 2}
+# floating-point operations per counted element of each elementwise kind, where that is not one:
+# additions, multiplications, comparisons and transcendental functions alike
+FLOPS_PER_ELEMENT: Mapping[str, int] = {
+    "batch_norm": 2,
+    "relu6": 2,
+    "sigmoid": 3,
+    "silu": 4,
+    "hardswish": 5,
+    "hardsigmoid": 4,
+    "upsample": 0,
+}
+
+# a correction where the operations of an element depend on more than its kind
+FLOPS_BEYOND = "flops_beyond"
 
 
-def _elementwise_flops(elementwise: Mapping[str, Any]) -> Any:
-    return sum(FLOPS_PER_ELEMENT.get(kind, 1) * count for kind, count in elementwise.items())
+def elementwise_flops(counts: Mapping[str, Any]) -> Any:
+    """Floating-point operations of everything elementwise in the counts of a row."""
+    start = len("elementwise.")
+    return counts.get(FLOPS_BEYOND, 0) + sum(
+        FLOPS_PER_ELEMENT.get(key[start:], 1) * value
+        for key, value in counts.items()
+        if key.startswith("elementwise.")
+    )
 
 
 @dataclass(frozen=True)
@@ -134,6 +153,7 @@ def cost_of(
         params_by_kind=params,
         macs_by_kind={kind: counts.get(f"macs.{kind}", 0) * batch for kind in MAC_KINDS},
         elementwise={kind: value * batch for kind, value in sorted(pick("elementwise").items())},
+        elementwise_flops=elementwise_flops(counts) * batch,
         activations=counts.get("activations", 0) * batch,
         bias_adds=counts.get("bias_adds", 0) * batch,
         peak_activation_bytes=elements * batch * bytes_per_element,
@@ -410,7 +430,10 @@ def _pool(node: p.MaxPool | p.AvgPool, shapes: tuple[Shape, ...], folder: Folder
         _window(height, node.k, node.stride, node.padding),
         _window(width, node.k, node.stride, node.padding),
     )
-    return fresh(shape, {"elementwise.pool": size_of(shapes[0])})
+    average = isinstance(node, p.AvgPool)
+    work = size_of(shape) * (node.k * node.k - (0 if average else 1))
+    read = size_of(shapes[0])
+    return fresh(shape, {"elementwise.pool": read, FLOPS_BEYOND: work - read})
 
 
 def _global_pool(node: p.GlobalPool, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
@@ -421,10 +444,14 @@ def _flatten(node: p.Flatten, shapes: tuple[Shape, ...], folder: Folder) -> Fold
     return in_place((size_of(shapes[0]),), {})
 
 
+BILINEAR_FLOPS = 7  # four multiplications and three additions an output element
+
+
 def _upsample(node: p.Upsample, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
     c, height, width = shapes[0]
     shape = (c, height * node.scale, width * node.scale)
-    return fresh(shape, {"elementwise.upsample": size_of(shape)})
+    beyond = 0 if node.mode == "nearest" else BILINEAR_FLOPS * size_of(shape)
+    return fresh(shape, {"elementwise.upsample": size_of(shape), FLOPS_BEYOND: beyond})
 
 
 def _identity(node: p.Identity, shapes: tuple[Shape, ...], folder: Folder) -> Folded:

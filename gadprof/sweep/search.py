@@ -71,17 +71,19 @@ def run_search(
         if design not in seen:
             seen[design] = _costs(space, design)
         costs = seen[design]
-        trial.set_user_attr("constraints", _violations(costs, limits))
+        for name, violation in _violations(costs, limits).items():
+            if hasattr(trial, "set_constraint"):
+                trial.set_constraint(name, violation)
+        trial.set_user_attr("constraints", list(_violations(costs, limits).values()))
         return tuple(
             float(-costs[item.quantity] if item.maximise else costs[item.quantity])
             for item in objectives
         )
 
-    sampler = optuna.samplers.NSGAIISampler(
-        population_size=population,
-        seed=seed,
-        constraints_func=lambda trial: trial.user_attrs["constraints"],
-    )
+    options: dict[str, Any] = {"population_size": population, "seed": seed}
+    if not hasattr(optuna.trial.Trial, "set_constraint"):  # before Optuna 5
+        options["constraints_func"] = lambda trial: trial.user_attrs["constraints"]
+    sampler = optuna.samplers.NSGAIISampler(**options)
     study = optuna.create_study(directions=["minimize"] * len(objectives), sampler=sampler)
     callbacks = [] if on_trial is None else [lambda _study, trial: on_trial(trial.number + 1)]
     study.optimize(objective, n_trials=trials, callbacks=callbacks)
@@ -123,10 +125,13 @@ def _costs(space: Space, design: int) -> dict[str, int]:
     return {name: int(getattr(cost, name)) for name in QUANTITIES}
 
 
-def _violations(costs: dict[str, int], limits: Limits) -> list[float]:
+def _violations(costs: dict[str, int], limits: Limits) -> dict[str, float]:
     """How far each limit is exceeded, relative to it; at most 0 when it holds."""
-    over = [costs[name] / high - 1.0 for name, high in limits.largest.items()]
-    return over + [1.0 - costs[name] / max(low, 1) for name, low in limits.smallest.items()]
+    over = {f"max {name}": costs[name] / high - 1.0 for name, high in limits.largest.items()}
+    under = {
+        f"min {name}": 1.0 - costs[name] / max(low, 1) for name, low in limits.smallest.items()
+    }
+    return over | under
 
 
 def _front(
@@ -138,7 +143,7 @@ def _front(
     good = sorted(
         design
         for design, costs in seen.items()
-        if all(value <= 0 for value in _violations(costs, limits))
+        if all(value <= 0 for value in _violations(costs, limits).values())
     )
     if not good:
         raise SpecError(
@@ -180,12 +185,22 @@ REFERENCE = 1.1  # the corner that hypervolumes are measured from, in units of t
 
 def _hypervolume(points: Any) -> float:
     """The volume that points dominate below the reference corner, in two or three dimensions."""
-    import optuna
+    inside = points[np.all(points < REFERENCE, axis=1)]
+    if points.shape[1] == 2:
+        return _area(inside)
+    total, best = 0.0, inside[np.argsort(inside[:, 2], kind="stable")]
+    levels = [*best[:, 2].tolist(), REFERENCE]
+    for index in range(len(best)):
+        height = levels[index + 1] - levels[index]
+        if height > 0:
+            total += height * _area(best[: index + 1, :2])
+    return total
 
-    try:
-        from optuna._hypervolume import compute_hypervolume
-    except ImportError as error:
-        raise MissingExtraError("optuna>=3.6", "sweep", "a hypervolume") from error
-    del optuna
-    reference = np.full(points.shape[1], REFERENCE)
-    return float(compute_hypervolume(points, reference))
+
+def _area(points: Any) -> float:
+    total, lowest = 0.0, REFERENCE
+    for x, y in points[np.lexsort((points[:, 1], points[:, 0]))]:
+        if y < lowest:
+            total += (REFERENCE - x) * (lowest - y)
+            lowest = y
+    return total

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadprof import plan as p
-from gadprof.cost import FLOPS_PER_ELEMENT, Counts, Folder, cost_of
+from gadprof.cost import Counts, Folder, cost_of, elementwise_flops
 from gadprof.errors import SpecError
 from gadprof.spec import ModelSpec, plan_of
 from gadprof.sweep.space import ARRAYS, Space
@@ -213,12 +213,7 @@ def _quantity(counts: Counts, quantity: str) -> Any:
         case "activations":
             return counts.get("activations", 0)
         case "flops":
-            elementwise = sum(
-                FLOPS_PER_ELEMENT.get(key.partition(".")[2], 1) * value
-                for key, value in counts.items()
-                if key.startswith("elementwise.")
-            )
-            return 2 * group("macs") + counts.get("bias_adds", 0) + elementwise
+            return 2 * group("macs") + counts.get("bias_adds", 0) + elementwise_flops(counts)
     raise TypeError(f"no linear rule for {quantity}")
 
 
