@@ -192,8 +192,8 @@ def _readings(
             if amount:
                 yield from _of_products(claim, scope, amount, shape, extra)
     if observation is not None:
-        for name, amount in _totals(wanted, trace, observation):
-            yield from _of_tool(claim, name, amount, shape, extra, trace)
+        for name, reported in _totals(wanted, trace, observation):
+            yield from _of_tool(claim, name, reported, shape, extra, trace)
 
 
 def _of_products(

@@ -104,7 +104,7 @@ def _function(call: FunctionCall) -> list[Entry]:
     def extra(amount: int, cause: str) -> list[Entry]:
         return [Entry(amount, call.path, call.name, "", cause)] if amount else []
 
-    first = operands(call)[0] if call.name != "torch.einsum" else None
+    first: Any = operands(call)[0] if call.name != "torch.einsum" else None
     cause = _ONE_AN_ELEMENT.get(call.name)
     if cause is not None:
         return extra(first.elements, cause)

@@ -284,8 +284,8 @@ def resized(call: FunctionCall) -> int | float:
     size = call.kwargs.get("size", call.args[1] if len(call.args) > 1 else None)
     if size is not None:
         if isinstance(size, (tuple, list)):
-            return prod(size) * prod(x.sizes[:2])
-        return int(size) ** (len(x.sizes) - 2) * prod(x.sizes[:2])
+            return int(prod(size) * prod(x.sizes[:2]))
+        return int(int(size) ** (len(x.sizes) - 2) * prod(x.sizes[:2]))
     scale = call.kwargs.get("scale_factor", call.args[2] if len(call.args) > 2 else None)
     if isinstance(scale, tuple) and len(scale) == len(x.sizes) - 2:
         return int(x.elements * int(prod(scale)))

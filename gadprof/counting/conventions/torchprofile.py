@@ -40,7 +40,7 @@ def _entries(node: JitNode) -> list[Entry]:
     kind = node.kind.lower()
     operation = kind.removeprefix("aten::")
     given = node.inputs
-    output = node.outputs[0] if node.outputs else None
+    output: Any = node.outputs[0] if node.outputs else None
 
     def mac(amount: int, category: str) -> list[Entry]:
         return [Entry(amount, node.path, operation, category)]
