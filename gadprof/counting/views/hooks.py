@@ -83,7 +83,9 @@ def _attention_is_fast(
 ) -> bool:
     names = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
     given = dict(zip(names, args, strict=False)) | kwargs
-    query, key, value = given.get("query"), given.get("key"), given.get("value")
+    query: Any = given.get("query")
+    key: Any = given.get("key")
+    value: Any = given.get("value")
     weight: Any = module.in_proj_weight
     masks: list[Any] = [given.get("attn_mask"), given.get("key_padding_mask")]
     if any(mask is not None and torch.is_floating_point(mask) for mask in masks):
