@@ -165,8 +165,10 @@ def load_weights(module: nn.Module, path: str) -> nn.Module:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
-        raise SourceError(f"weights file {path!r} cannot be read: {reason}") from error
+        raise SourceError(
+            f"weights file {path!r} cannot be read as a PyTorch checkpoint of tensors alone "
+            f"({type(error).__name__})"
+        ) from error
     for key in ("state_dict", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]

@@ -141,7 +141,7 @@ def compare_models(
 
     if not models:
         raise SpecError("no models to compare; type for example: gadprof compare hrnet32 gadnet32")
-    rows = [compare_row(model, shapes=shapes, batch=batch) for model in models]
+    rows = [compare_row(model, shapes=shapes, batch=batch, timeout_s=timeout_s) for model in models]
     if backends:
         rows = [_with_backends(row, backends, timeout_s) for row in rows]
     first = rows[0]
@@ -170,7 +170,11 @@ def percents(ratios: Mapping[str, float | None]) -> dict[str, float | None]:
 
 
 def compare_row(
-    model: str, *, shapes: tuple[tuple[int, ...], ...] = (), batch: int = 1
+    model: str,
+    *,
+    shapes: tuple[tuple[int, ...], ...] = (),
+    batch: int = 1,
+    timeout_s: float = 300.0,
 ) -> ComparedRow:
     """One model's row, analytic where there is a plan; never raises a GadprofError."""
     from gadprof.sources import resolve
@@ -181,7 +185,7 @@ def compare_row(
             return _analytic_row(source, shapes, batch)
         if source.kind == "onnx":
             return _onnx_row(source, shapes, batch)
-        return _traced_row(source, shapes, batch)
+        return _traced_row(source, shapes, batch, timeout_s)
     except GadprofError as error:
         return ComparedRow(model, shapes, batch, error=str(error))
 
@@ -205,10 +209,12 @@ def _analytic_row(source: Source, shapes: tuple[tuple[int, ...], ...], batch: in
     )
 
 
-def _traced_row(source: Source, shapes: tuple[tuple[int, ...], ...], batch: int) -> ComparedRow:
-    from gadprof.counting.guarded import count_source
+def _traced_row(
+    source: Source, shapes: tuple[tuple[int, ...], ...], batch: int, timeout_s: float
+) -> ComparedRow:
+    from gadprof.counting.guarded import count_guarded
 
-    trace = count_source(source, shapes=shapes, batch=batch)
+    trace = count_guarded(source.name, shapes=shapes, batch=batch, timeout_s=timeout_s)
     return ComparedRow(
         source.name,
         tuple(tuple(shape[1:]) for shape in trace.input_shapes),
@@ -249,3 +255,81 @@ def _with_backends(row: ComparedRow, backends: Sequence[str], timeout_s: float) 
         name: run_isolated(name, row.model, row.input, row.batch, timeout_s) for name in backends
     }
     return replace(row, backends=counts)
+
+
+def with_latency(
+    comparison: Comparison,
+    *,
+    device: str = "cpu",
+    precision: float = 0.02,
+    time_limit_s: float = 60.0,
+    threads: int = 1,
+    timeout_s: float = 300.0,
+    progress: Any = None,
+) -> Comparison:
+    """The comparison with interleaved latency of every row that has not failed.
+
+    The engine is that of ``gadprof bench``. Raises GadprofError for a device that is not there or
+    a missing extra; a model that fails while it is measured keeps its counts and gets an error.
+    """
+    from dataclasses import replace
+
+    from gadprof.measuring.bench import measure
+    from gadprof.measuring.settings import Setting
+
+    chosen = [index for index, row in enumerate(comparison.rows) if row.error is None]
+    if not chosen:
+        return comparison
+    rows = list(comparison.rows)
+    shapes = {rows[index].input for index in chosen}
+    shared = shapes.pop() if len(shapes) == 1 else ()
+    result = measure(
+        [rows[index].model for index in chosen],
+        Setting(device=device, batch=rows[chosen[0]].batch, input_shapes=shared, threads=threads),
+        precision=precision,
+        time_limit_s=time_limit_s,
+        timeout_s=timeout_s,
+        progress=progress,
+    )
+    from gadprof.results import to_plain
+
+    for index, measured in zip(chosen, result.rows, strict=True):
+        rows[index] = replace(
+            rows[index],
+            latency_s=to_plain(measured.latency_s),
+            ratio=to_plain(measured.ratio),
+            peak_bytes=measured.peak_bytes,
+            error=measured.error,
+        )
+    return replace(comparison, rows=tuple(rows))
+
+
+def with_accuracy(comparison: Comparison, path: str) -> Comparison:
+    """The comparison with measured accuracies read from a file that ``gadprof evaluate`` wrote.
+
+    Raises SourceError for a file that cannot be read.
+    """
+    from dataclasses import replace
+
+    from gadprof.pose.accuracy import read_accuracies
+    from gadprof.results import to_plain
+
+    known = {item.model: to_plain(item) for item in read_accuracies(path)}
+    return replace(
+        comparison,
+        rows=tuple(replace(row, accuracy=known.get(row.model)) for row in comparison.rows),
+    )
+
+
+def check_weights(model: str, path: str) -> None:
+    """Refuse a checkpoint that does not fit a built-in model with ``strict=True``.
+
+    Raises SourceError.
+    """
+    from gadprof.build import build_spec, load_weights
+    from gadprof.sources import resolve
+
+    source = resolve(model)
+    if source.spec is None:
+        raise SpecError(f"--weights goes with a built-in model; {model!r} brings its own")
+    load_weights(build_spec(source.spec), path)

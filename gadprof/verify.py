@@ -5,7 +5,7 @@ The formula knows nothing of the module, and the counters know nothing of the fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from gadprof.formula import Formula
 if TYPE_CHECKING:
     from torch import nn
 
+    from gadprof.counting.audit import AuditRow
     from gadprof.counting.backends import BackendCount
 
 
@@ -24,7 +25,9 @@ class Verified:
     """One counter's word on one closed form.
 
     ``equal`` says whether its MACs are GG (and its parameters the formula's, where it counts
-    them); ``difference`` = reported - GG in MACs. ``error`` is set when the counter failed.
+    them); ``difference`` = reported - GG in MACs. ``causes`` names what the counter adds or leaves
+    out, in its own unit, and ``residual`` is what the causes do not explain. ``error`` is set when
+    the counter failed.
     """
 
     backend: str
@@ -33,6 +36,8 @@ class Verified:
     macs: int | float | None
     difference: int | float | None
     params: int | None
+    causes: Mapping[str, int | float]
+    residual: int | float | None
     error: str | None
 
 
@@ -44,21 +49,33 @@ def verify(formula: Formula, backends: Sequence[str] | None = None) -> dict[str,
     """
     import torch
 
+    from gadprof.counting.audit import explain
     from gadprof.counting.backends import installed_backends, run_backend
+    from gadprof.counting.observe import observe
+    from gadprof.counting.trace import count
 
     module, shape = block_module(formula)
     sample = torch.zeros(shape)
     names = tuple(backends) if backends is not None else installed_backends()
-    return {name: _judge(formula, run_backend(name, module, (sample,))) for name in names}
+    answers = {name: run_backend(name, module, (sample,)) for name in names}
+    trace = count(module, (sample,), name=formula.block)
+    seen = observe(module.to("meta"), (sample.to("meta"),), {})
+    return {
+        name: _judge(formula, answer, explain(answer, trace, seen))
+        for name, answer in answers.items()
+    }
 
 
-def _judge(formula: Formula, count: BackendCount) -> Verified:
+def _judge(formula: Formula, count: BackendCount, row: AuditRow) -> Verified:
     """Compare one counter's answer with the closed form."""
     if count.error is not None or count.macs is None:
         reason = count.error or "no number"
-        return Verified(count.name, count.version, False, None, None, None, reason)
+        return Verified(count.name, count.version, False, None, None, None, {}, None, reason)
     difference = count.macs - formula.GG
     same_params = count.params is None or count.params == formula.params
+    causes = {
+        item.cause: item.amount for item in row.differences if item.cause != "unit" and item.amount
+    }
     return Verified(
         count.name,
         count.version,
@@ -66,6 +83,8 @@ def _judge(formula: Formula, count: BackendCount) -> Verified:
         count.macs,
         difference,
         count.params,
+        causes,
+        row.residual,
         None,
     )
 

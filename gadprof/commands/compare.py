@@ -31,12 +31,19 @@ if TYPE_CHECKING:
 @click.option(
     "--backends", metavar="all|NAME,…", help="Also run these counters, each in its own process."
 )
+@click.option("--measure", is_flag=True, help="Also measure latency, interleaved (see bench).")
+@click.option("--device", default="cpu", show_default=True, help="Device for --measure.")
+@click.option("--precision", default="2%", show_default=True, help="For --measure: the ratio's.")
+@click.option("--time-limit", default="60s", show_default=True, help="For --measure.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--accuracy", metavar="FILE", help="Show accuracies that 'evaluate' wrote.")
+@click.option("--weights", metavar="FILE", help="Check that a checkpoint fits the first model.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=300.0,
     show_default=True,
-    help="Seconds for one counter on one model.",
+    help="Seconds for one answer of a model or counter.",
 )
 @format_option("table", "json", "csv", "md", "latex")
 @output_option
@@ -48,6 +55,13 @@ def compare(
     input_texts: tuple[str, ...],
     batch: int,
     backends: str | None,
+    measure: bool,
+    device: str,
+    precision: str,
+    time_limit: str,
+    threads: int,
+    accuracy: str | None,
+    weights: str | None,
     timeout: float,
     output_format: str,
     output: str | None,
@@ -73,6 +87,10 @@ def compare(
         from gadprof.counting.backends import parse_backends
 
         names = parse_backends(backends)
+    if weights is not None:
+        from gadprof.compare import check_weights
+
+        check_weights(models[0], weights)
     comparison = compare_models(
         models,
         shapes=parse_shapes(input_texts),
@@ -80,6 +98,22 @@ def compare(
         backends=names,
         timeout_s=timeout,
     )
+    if measure:
+        from gadprof.commands.quantities import parse_duration, parse_share
+        from gadprof.compare import with_latency
+
+        comparison = with_latency(
+            comparison,
+            device=device,
+            precision=parse_share(precision, "--precision"),
+            time_limit_s=parse_duration(time_limit, "--time-limit"),
+            threads=threads,
+            timeout_s=timeout,
+        )
+    if accuracy is not None:
+        from gadprof.compare import with_accuracy
+
+        comparison = with_accuracy(comparison, accuracy)
     if kept is None:
         text = _render(comparison, output_format)
     else:

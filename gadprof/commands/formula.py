@@ -200,7 +200,7 @@ def _verified_table(point: Formula, verified: dict[str, Any]) -> str:
     from gadprof.render.tables import to_console
 
     rows = [
-        [name, row.version, row.macs, row.difference, row.params, _word(row)]
+        [name, row.version, _whole(row.macs), _whole(row.difference), row.params, _word(row)]
         for name, row in verified.items()
     ]
     return to_console(
@@ -210,10 +210,22 @@ def _verified_table(point: Formula, verified: dict[str, Any]) -> str:
     )
 
 
+def _whole(value: float | None) -> int | str | None:
+    """A count as an integer; half a MAC (a FLOP counted alone) keeps its digit."""
+    if value is None or float(value).is_integer():
+        return None if value is None else int(value)
+    return f"{value:,.1f}"
+
+
 def _word(row: Any) -> str:
     if row.error is not None:
         return str(row.error)
-    return "equal" if row.equal else "differs"
+    if row.equal:
+        return "equal"
+    named = ", ".join(f"{cause} {amount:+,}" for cause, amount in row.causes.items())
+    if row.residual:
+        named += f", unexplained {row.residual:+,}"
+    return named or "differs"
 
 
 def grid_text(

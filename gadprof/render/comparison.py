@@ -47,7 +47,7 @@ def comparison_table(
         if measured:
             line += _latency(row, exact)
         if accurate:
-            line += [(row.accuracy or {}).get("AP")]
+            line += [(row.accuracy or {}).get("ap")]
         if failed:
             line += [row.error or ""]
         cells.append(line)
@@ -115,7 +115,8 @@ def notes(comparison: Comparison) -> Sequence[str]:
     )
     for row in comparison.rows:
         if row.error is not None:
-            lines.append(f"{row.model}: failed: {row.error}")
+            named = row.error if row.model in row.error else f"{row.model}: {row.error}"
+            lines.append(f"failed: {named}")
         if row.uncovered:
             listed = ", ".join(f"{name} x{count}" for name, count in row.uncovered.items())
             lines.append(f"{row.model}: not counted: {listed}")
