@@ -272,7 +272,9 @@ def to_macs(reported: float, unit: Unit) -> int | float:
 
 
 def describe_error(error: BaseException) -> str:
-    """An exception as one short line."""
+    """An exception as one short line; one that a tool wrapped is shown as what it was."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     if isinstance(error, SystemExit):
         return f"the model called sys.exit({error.code if error.code is not None else ''})"
     text = " ".join(str(error).split())

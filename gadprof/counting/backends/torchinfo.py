@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from gadprof.counting.backends import Reported
+from gadprof.counting.backends.positional import named
 
 
 def measure(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reported:
@@ -15,7 +16,8 @@ def measure(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     from torchinfo.torchinfo import clear_cached_forward_pass
 
     try:
-        result = summary(module, input_data=list(args), verbose=0, **kwargs)
+        data = named(module, args, kwargs) if kwargs else list(args)
+        result = summary(module, input_data=data, verbose=0)
     finally:
         clear_cached_forward_pass()  # it would keep the whole model alive
     return Reported(int(result.total_mult_adds), int(result.total_params))

@@ -64,7 +64,7 @@ def _remember_module(module: nn.Module) -> Any:
     attributes = dict(vars(module))
     contents = [_remember_container(value) for value in attributes.values() if _is_container(value)]
     buffers = [
-        (buffer, None if buffer.is_meta else buffer.detach().clone(), buffer._version)
+        (buffer, None if buffer.is_meta else buffer.detach().clone())
         for buffer in module._buffers.values()
         if buffer is not None
     ]
@@ -78,8 +78,8 @@ def _remember_module(module: nn.Module) -> Any:
         _put_back(vars(module), attributes)
         for restore_content in contents:
             restore_content()
-        for buffer, value, version in buffers:
-            if value is not None and buffer._version != version:
+        for buffer, value in buffers:  # batch norm writes without raising the version
+            if value is not None and not torch.equal(buffer, value):
                 with torch.no_grad():
                     buffer.copy_(value)
         for parameter, requires_grad, gradient in parameters:

@@ -2,7 +2,7 @@
 
 Source: thop/profile.py and thop/vision/basic_hooks.py of thop 0.1.1. The walk that adds up stops
 at a counted module (a ``Sequential`` or ``ModuleList`` excepted) and meets a shared module once a
-parent, each time with the sum of all its calls.
+parent, each time with the sum of all its calls; such a module also has a hook for each parent.
 """
 
 from __future__ import annotations
@@ -84,13 +84,14 @@ def read(observation: Observation, trace: Trace) -> Reading:
     rules = {path: RULES[info.type] for path, info in modules.items() if info.type in RULES}
     stop = frozenset(path for path in rules if path and modules[path].type not in CONTAINERS)
     met = occurrences(modules, stop)
+    hooks = occurrences(modules)
     entries: list[Entry] = []
     for call in observation.calls:
         if not isinstance(call, ModuleCall) or call.path not in rules or call.path not in met:
             continue
         once = _layer(rules[call.path], modules[call.path], call)
         entries.extend(once)
-        repeats = met[call.path] - 1
+        repeats = hooks[call.path] * met[call.path] - 1
         if repeats:
             amount = repeats * sum(entry.amount for entry in once)
             if amount:
