@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gadprof.counting.claims import Claim, parse_claim
 from gadprof.counting.conventions import CONVENTIONS
@@ -222,10 +222,7 @@ def _of_tool(
     unit = {"macs": "multiply-adds", "flops": "operations", "mult-adds": "mult-adds"}
     words = f"as {name} counts: {convention.about}"
     if name == "hrnet-official":
-        at_home = any(
-            "HighResolution" in m.type or "HRNet" in m.type for m in trace.modules.values()
-        )
-        home = -1.5 if at_home else 2.0
+        home = -1.5 if _is_hrnet(trace) else 2.0
         words = f"as the official HRNet code counts: {convention.about}"
         yield from _reading(
             claim, name, "multiply-adds", True, shape, "whole", amount, words, cost + home
@@ -349,13 +346,19 @@ def _at_another_input(claim: Claim, model: str, shape: tuple[int, ...]) -> list[
         trace, observation = look(model, (shape,))
     except GadprofError:
         return []  # the model does not take that size
-    official: Any = observation if any("HR" in m.type for m in trace.modules.values()) else None
+    official = observation if _is_hrnet(trace) else None  # its rule needs another run of the model
     wanted = ("gadprof", "hrnet-official")
     return [
         reading
         for reading in _readings(claim, trace, official, wanted, own_input=False)
         if reading.within_digits and reading.scope in ("whole", "without classifier")
     ]
+
+
+def _is_hrnet(trace: Trace) -> bool:
+    """Whether the official HRNet code could have counted this network."""
+    names = [record.type for record in trace.modules.values()]
+    return any("HighResolution" in name or "HRNet" in name for name in names)
 
 
 def _distinct(readings: Iterable[Reading]) -> Iterator[Reading]:

@@ -1,0 +1,181 @@
+"""The audit and reconcile commands as a user meets them: tables, JSON, bad input, exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from gadprof.counting.audit_list import MODELS
+from gadprof.counting.ledger import name_modules
+from gadprof.spec import known_presets
+
+SMALL = str(Path(__file__).with_name("small_models.py"))
+
+
+def test_the_json_of_an_audit_adds_up(run_cli) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = run_cli(
+        "audit", f"{SMALL}:Plain", "--backends", "gadprof,fvcore,torch", "--format", "json"
+    )
+    assert code == 0, err
+    payload = json.loads(out)
+    assert payload["model"] == f"{SMALL}:Plain"
+    assert [row["name"] for row in payload["backends"]] == ["gadprof", "fvcore", "torch"]
+    for row in payload["backends"]:
+        assert {
+            "name",
+            "distribution",
+            "version",
+            "reported",
+            "unit",
+            "ours",
+            "differences",
+            "residual",
+        } <= set(row)
+        explained = sum(item["amount"] for item in row["differences"])
+        assert row["reported"] - row["ours"] == explained + row["residual"]
+        assert row["residual"] == 0
+        for item in row["differences"]:
+            assert sum(part["amount"] for part in item["operations"]) == item["amount"]
+            assert all(part["modules"] for part in item["operations"])
+    causes = {item["cause"] for item in payload["backends"][1]["differences"]}
+    assert causes == {"normalisation", "pooling"}
+
+
+def test_the_table_of_an_audit_fits_and_names_causes(run_cli) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = run_cli("audit", f"{SMALL}:Attention", "--backends", "torch")
+    assert code == 0, err
+    assert "fast path missed" in out
+    assert all(len(line) <= 120 for line in out.splitlines())
+
+
+def test_a_failing_backend_costs_its_row_and_the_others_stand(run_cli) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = run_cli(
+        "audit",
+        f"{SMALL}:hangs",
+        "--input",
+        "3x16x16",
+        "--backends",
+        "gadprof,torch",
+        "--timeout",
+        "12",
+        "--format",
+        "json",
+    )
+    assert code == 1
+    ours, hung = json.loads(out)["backends"]
+    assert ours["error"] is None
+    assert ours["residual"] == 0
+    assert hung["reported"] is None
+    assert "gave no answer within 12 s" in hung["error"]
+    assert re.search(r"^gadprof: torch on .*: gave no answer", err, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("audit",), 2, "name at least one MODEL"),
+        (("audit", "hrnet32", "--backends", "fvcor"), 2, "did you mean 'fvcore'"),
+        (("audit", "hrnet33"), 2, "hrnet32"),
+        (("audit", "hrnet32", "--input", "3x250x192"), 2, "250"),
+        (("audit", "hrnet32", "-o", "/nowhere/page.md"), 2, "does not exist"),
+        (("audit", f"{SMALL}:Raising"), 1, "no further"),
+        (("reconcile", "hrnet32"), 2, "--claimed"),
+        (("reconcile", "hrnet32", "--claimed", "many"), 2, "is not a figure"),
+        (("reconcile", "hrnet32", "--claimed", "7.1G", "--params", "x"), 2, "is not a figure"),
+        (("reconcile", "nothing.py:build", "--claimed", "7.1G"), 2, "does not exist"),
+    ],
+)
+def test_bad_input_costs_one_line_and_the_right_exit_code(
+    run_cli, arguments: tuple[str, ...], code: int, words: str
+) -> None:  # type: ignore[no-untyped-def]
+    given, out, err = run_cli(*arguments)
+    assert given == code, err
+    assert out == ""
+    assert words in err
+    assert len([line for line in err.splitlines() if line.startswith("gadprof:")]) == 1
+    assert "Traceback" not in err
+
+
+def test_a_backend_that_is_not_installed_is_named_and_the_others_stand(run_cli) -> None:  # type: ignore[no-untyped-def]
+    from gadprof.counting.backends import BACKENDS, distribution_of
+
+    absent = [name for name in BACKENDS if distribution_of(name) is None]
+    if not absent:
+        pytest.skip("every backend is installed")
+    code, out, err = run_cli(
+        "audit", f"{SMALL}:Plain", "--backends", f"{absent[0]},fvcore", "--format", "json"
+    )
+    assert code == 2
+    missing, there = json.loads(out)["backends"]
+    assert "type: pip install" in missing["error"]
+    assert there["residual"] == 0
+    assert "is not installed; type: pip install" in err
+
+
+def test_reconcile_prints_json_with_the_readings_best_first(run_cli) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = run_cli(
+        "reconcile",
+        "hrnet32",
+        "--claimed",
+        "7.1G",
+        "--params",
+        "28.5M",
+        "--input",
+        "3x256x192",
+        "--format",
+        "json",
+    )
+    assert code == 0, err
+    payload = json.loads(out)
+    assert payload["readings"][0]["convention"] == "hrnet-official"
+    assert payload["readings"][0]["within_digits"] is True
+    assert payload["params"][0]["amount"] == 28_536_113
+    assert payload["bounds"] == [7.05, 7.15]
+
+
+def test_reconcile_exits_1_where_no_reading_gives_the_figure(run_cli) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = run_cli("reconcile", f"{SMALL}:Plain", "--claimed", "999G", "--input", "3x16x16")
+    assert code == 1
+    assert "No reading gives that figure" in out
+
+
+def test_the_list_holds_every_preset_and_sixty_classifiers() -> None:
+    assert set(known_presets()) <= set(MODELS)
+    assert len([name for name in MODELS if name.startswith(("timm:", "torchvision:"))]) >= 60
+
+
+def test_the_kept_report_is_explained_to_at_least_95_per_cent() -> None:
+    path = Path(__file__).resolve().parents[1] / "reports" / "audit.json"
+    models = json.loads(path.read_text())["models"]
+    assert {item["model"] for item in models} == set(MODELS)
+    rows = [row for item in models for row in item["backends"]]
+    exact = [row for row in rows if row["residual"] == 0]
+    assert len(exact) >= 0.95 * len(rows)
+    presets = [item for item in models if item["model"] in known_presets()]
+    assert all(row["residual"] == 0 for item in presets for row in item["backends"])
+    for row in rows:
+        if row["reported"] is not None:
+            explained = sum(part["amount"] for part in row["differences"])
+            assert row["reported"] - row["ours"] - explained == row["residual"]
+
+
+def test_the_page_is_the_same_text_from_the_same_results() -> None:
+    from gadprof.counting.audit import Audit, AuditRow
+    from gadprof.render.audit_report import report_json, report_markdown
+
+    row = AuditRow("fvcore", "fvcore", "0.1", 120, "macs", 100, (), 20, 5, (), None)
+    audits = (Audit("small", ((3, 8, 8),), 1, 100, 5, "", (row,)),)
+    page = report_markdown(audits, {"broken": "it raised"})
+    assert page == report_markdown(audits, {"broken": "it raised"})
+    assert "0 of 1 pairs explained" in page
+    assert "not understood yet" in page
+    assert "it raised" in page
+    assert json.loads(report_json(audits, {}))["models"][0]["backends"][0]["residual"] == 20
+
+
+def test_module_paths_are_folded_where_only_numbers_differ() -> None:
+    assert name_modules(("blocks.0.attn", "blocks.1.attn", "head")) == "blocks.*.attn, head"
+    assert name_modules(tuple("abcdefgh"), 2) == "a, b, … 6 more"
