@@ -207,7 +207,7 @@ def drift(series: Sequence[float]) -> Drift:
     positions = np.arange(count, dtype=float)
     slope = float(stats.theilslopes(values, positions).slope)
     detrended = values - slope * positions
-    effective = max(4.0, count / autocorrelation_time(list(detrended)))
+    effective = max(8.0, count / autocorrelation_time(list(detrended)))
     tau = float(stats.kendalltau(positions, values).statistic)
     deviation = math.sqrt(2 * (2 * effective + 5) / (9 * effective * (effective - 1)))
     p_value = float(2 * stats.norm.sf(abs(tau) / deviation))
