@@ -269,3 +269,21 @@ TRAPS: tuple[type[nn.Module], ...] = (
     Einsum,
     Subclassed,
 )
+
+
+class Stuck(Plain):
+    """Hangs wherever it runs, or leaves the process, if it is told to."""
+
+    how = "hang"
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.how == "leave":
+            os._exit(7)
+        time.sleep(600)
+        return super().forward(x)
+
+
+class Quits(Stuck):
+    """Ends whatever process it runs in."""
+
+    how = "leave"

@@ -19,6 +19,13 @@ from gadprof.commands.options import format_option, input_option, output_option
     show_default=True,
     help="How many readings to print.",
 )
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=300.0,
+    show_default=True,
+    help="Seconds for a model that is code of yours.",
+)
 @format_option("table", "json", "md")
 @output_option
 def reconcile(
@@ -27,6 +34,7 @@ def reconcile(
     params: str | None,
     input_texts: tuple[str, ...],
     limit: int,
+    timeout: float,
     output_format: str,
     output: str | None,
 ) -> int:
@@ -42,6 +50,8 @@ def reconcile(
     parse_claim(claimed)
     if params is not None:
         parse_claim(params)
-    result = full(model, claimed, params=params, shapes=parse_shapes(input_texts))
+    result = full(
+        model, claimed, params=params, shapes=parse_shapes(input_texts), timeout_s=timeout
+    )
     emit(render_reconciliation(result, output_format, limit), output)
     return 0 if result.readings and (params is None or result.params) else 1

@@ -7,17 +7,21 @@ the convention is understood. A backend that fails costs its own row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gadprof.counting.backends import BackendCount, describe_error, installed_backends
-from gadprof.counting.isolation import DEFAULT_TIMEOUT_S, Worker
-from gadprof.counting.ledger import Difference, make_ledger
+from gadprof.counting.guarded import call_guarded
+from gadprof.counting.isolation import DEFAULT_TIMEOUT_S, run_isolated
+from gadprof.counting.ledger import Difference, Ledger, make_ledger
 
 if TYPE_CHECKING:
     from gadprof.counting.observe import Observation
     from gadprof.counting.records import Trace
+
+# the kinds of model string that run code of the user's
+USER_CODE = ("file", "package")
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,42 @@ class Audit:
         return all(row.residual == 0 for row in self.backends if row.error is None)
 
 
+@dataclass(frozen=True)
+class Explained:
+    """One model's trace in short, and for each backend its ledger, or why there is none."""
+
+    ours: int
+    params: int
+    input_shapes: tuple[tuple[int, ...], ...]
+    note: str
+    ledgers: Mapping[str, Ledger | str]
+
+    def row(self, answer: BackendCount) -> AuditRow:
+        """What a backend reported, with its ledger."""
+        ledger = self.ledgers[answer.name]
+        differences: tuple[Difference, ...] = ()
+        residual: int | float | None = None
+        if answer.reported is not None:
+            if isinstance(ledger, Ledger):
+                differences, residual = ledger.differences, ledger.residual(answer.reported)
+            else:
+                residual = answer.reported - self.ours
+        return AuditRow(
+            answer.name,
+            answer.distribution,
+            answer.version,
+            answer.reported,
+            answer.unit,
+            self.ours,
+            differences,
+            residual,
+            answer.params,
+            answer.uncovered,
+            answer.error,
+            ledger if isinstance(ledger, str) and answer.reported is not None else None,
+        )
+
+
 def audit(
     model: str,
     *,
@@ -69,35 +109,46 @@ def audit(
     backends: Sequence[str] | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     memory_limit_bytes: int | None = None,
-    worker: Worker | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Audit:
     """Audit one model string.
 
-    ``shapes`` are without batch. ``worker`` is a process to reuse for several models; without one
-    every backend gets a fresh process. Raises GadprofError where the model cannot be traced.
+    ``shapes`` are without batch. Code of the user's runs in child processes only. Raises
+    GadprofError where the model cannot be traced.
     """
+    from gadprof.sources import resolve
+
     names = tuple(backends) if backends is not None else installed_backends()
-    trace, observation = look(model, shapes, batch)
+    request = {"model": model, "shapes": shapes, "batch": batch, "backends": names}
+    if resolve(model).kind in USER_CODE:
+        explained: Explained = call_guarded(
+            f"{__name__}:explain_request",
+            request,
+            timeout_s=timeout_s,
+            memory_limit_bytes=memory_limit_bytes,
+        )
+    else:
+        explained = explain_request(request)
     rows = []
     for name in names:
         progress(f"{model}: {name}")
-        with_worker = worker if worker is not None else Worker(memory_limit_bytes)
-        try:
-            answer = with_worker.count(name, model, shapes, batch, timeout_s)
-        finally:
-            if worker is None:
-                with_worker.close()
-        rows.append(explain(answer, trace, observation))
+        answer = run_isolated(name, model, shapes, batch, timeout_s, memory_limit_bytes)
+        rows.append(explained.row(answer))
     return Audit(
         model,
-        tuple(shape[1:] for shape in trace.input_shapes),
+        explained.input_shapes,
         batch,
-        trace.macs,
-        trace.params,
-        trace.note,
+        explained.ours,
+        explained.params,
+        explained.note,
         tuple(rows),
     )
+
+
+def explain_request(request: Mapping[str, Any]) -> Explained:
+    """Trace the model of a request and make the ledgers of its backends."""
+    trace, observation = look(request["model"], request["shapes"], request["batch"])
+    return explain_all(request["backends"], trace, observation)
 
 
 def look(
@@ -134,32 +185,26 @@ def on_meta(inputs: Any) -> Any:
     return tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), inputs)
 
 
+def explain_all(backends: Sequence[str], trace: Trace, observation: Observation) -> Explained:
+    """The ledgers of several backends for one model."""
+    return Explained(
+        trace.macs,
+        trace.params,
+        tuple(shape[1:] for shape in trace.input_shapes),
+        trace.note,
+        {name: _ledger(name, trace, observation) for name in backends},
+    )
+
+
 def explain(answer: BackendCount, trace: Trace, observation: Observation) -> AuditRow:
-    """The ledger of one backend's answer."""
+    """One backend's answer with its ledger."""
+    return explain_all((answer.name,), trace, observation).row(answer)
+
+
+def _ledger(name: str, trace: Trace, observation: Observation) -> Ledger | str:
     from gadprof.counting.conventions import convention, read
 
-    differences: tuple[Difference, ...] = ()
-    residual: int | float | None = None
-    unexplained = None
-    if answer.reported is not None:
-        try:
-            reading = read(answer.name, observation, trace)
-            ledger = make_ledger(answer.reported, convention(answer.name), reading, trace)
-            differences, residual = ledger.differences, ledger.residual
-        except Exception as error:
-            unexplained = f"its view of the model failed: {describe_error(error)}"
-            residual = answer.reported - trace.macs
-    return AuditRow(
-        answer.name,
-        answer.distribution,
-        answer.version,
-        answer.reported,
-        answer.unit,
-        trace.macs,
-        differences,
-        residual,
-        answer.params,
-        answer.uncovered,
-        answer.error,
-        unexplained,
-    )
+    try:
+        return make_ledger(convention(name), read(name, observation, trace), trace)
+    except Exception as error:
+        return f"its view of the model failed: {describe_error(error)}"

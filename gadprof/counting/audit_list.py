@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from gadprof.counting.audit import Audit, explain, look
+from gadprof.counting.audit import Audit, explain_all, look
 from gadprof.counting.backends import BackendCount
 from gadprof.counting.isolation import DEFAULT_TIMEOUT_S, Worker
 from gadprof.errors import GadprofError
@@ -139,7 +139,7 @@ def audit_models(
         except GadprofError as error:
             refused[name] = str(error)
             continue
-        rows = tuple(explain(answers[backend, name], trace, observation) for backend in backends)
-        inputs = tuple(shape[1:] for shape in trace.input_shapes)
-        audits.append(Audit(name, inputs, 1, trace.macs, trace.params, trace.note, rows))
+        seen = explain_all(backends, trace, observation)
+        rows = tuple(seen.row(answers[backend, name]) for backend in backends)
+        audits.append(Audit(name, seen.input_shapes, 1, seen.ours, seen.params, seen.note, rows))
     return tuple(audits), refused

@@ -39,11 +39,33 @@ def count_guarded(
     to four fifths of the machine's memory. Raises ModelFailedError, or the GadprofError that
     reading the model string gives.
     """
+    request = {"model": model, "shapes": shapes, "batch": batch, "train": train}
+    result = call_guarded(
+        f"{__name__}:trace_of",
+        request,
+        timeout_s=timeout_s,
+        memory_limit_bytes=memory_limit_bytes,
+    )
+    assert isinstance(result, Trace)
+    return result
+
+
+def call_guarded(
+    call: str,
+    request: dict[str, Any],
+    *,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    memory_limit_bytes: int | None = None,
+) -> Any:
+    """Call ``module:function`` with a request in a child process; returns what it returns.
+
+    ``request`` names the model under ``model`` and must pickle, as must the answer. Raises
+    ModelFailedError, or the GadprofError that the function raised.
+    """
+    model = request["model"]
     request = {
-        "model": model,
-        "shapes": shapes,
-        "batch": batch,
-        "train": train,
+        **request,
+        "call": call,
         "limit": _default_limit() if memory_limit_bytes is None else memory_limit_bytes,
         "path": [entry for entry in sys.path if entry],
     }
@@ -74,7 +96,6 @@ def count_guarded(
         result = pickle.loads(answer.read_bytes())
     if isinstance(result, GadprofError):
         raise result
-    assert isinstance(result, Trace)
     return result
 
 
@@ -114,25 +135,37 @@ def _serve(answer: str) -> None:
             import resource
 
             resource.setrlimit(resource.RLIMIT_DATA, (request["limit"], request["limit"]))
-    result = _count(request)
+    result = _answer(request)
     temporary = answer + ".part"
     Path(temporary).write_bytes(pickle.dumps(result))
     os.replace(temporary, answer)
 
 
-def _count(request: dict[str, Any]) -> Trace | GadprofError:
+def trace_of(request: dict[str, Any]) -> Trace:
+    """Count the model of a request. Raises GadprofError, and what building the model raises."""
     from gadprof.counting.trace import count
     from gadprof.sources import load
 
     model = request["model"]
     try:
-        try:
-            loaded = load(model, shapes=request["shapes"], batch=request["batch"], device="meta")
-        except GadprofError as error:
-            if "meta" not in str(error):
-                raise
-            loaded = load(model, shapes=request["shapes"], batch=request["batch"])
-        return count(loaded.module, loaded.args, loaded.kwargs, train=request["train"], name=model)
+        loaded = load(model, shapes=request["shapes"], batch=request["batch"], device="meta")
+    except GadprofError as error:
+        if "meta" not in str(error):
+            raise
+        loaded = load(model, shapes=request["shapes"], batch=request["batch"])
+    return count(loaded.module, loaded.args, loaded.kwargs, train=request["train"], name=model)
+
+
+def _answer(request: dict[str, Any]) -> Any:
+    import importlib
+
+    model = request["model"]
+    module_name, _, attribute = request["call"].partition(":")
+    if module_name == "gadprof.counting.guarded":
+        module_name = __name__  # this module runs as a script here
+    try:
+        function: Any = getattr(importlib.import_module(module_name), attribute)
+        return function(request)
     except GadprofError as error:
         return _plain(error)
     except MemoryError:

@@ -44,18 +44,22 @@ class Difference:
 
 @dataclass(frozen=True)
 class Ledger:
-    """``ours`` in MACs, what the convention predicts, the differences, and what is left."""
+    """``ours`` in MACs, what the convention predicts, and the differences between the two.
+
+    Whatever a counter reports beyond ``predicted`` is its residual.
+    """
 
     ours: int
     predicted: int | float
     differences: tuple[Difference, ...]
-    residual: int | float
+
+    def residual(self, reported: int | float) -> int | float:
+        """What of a reported number stays unexplained."""
+        return tidy(reported - self.predicted)
 
 
-def make_ledger(
-    reported: int | float, convention: Convention, reading: Reading, trace: Trace
-) -> Ledger:
-    """Explain a reported number by its convention's entries against our trace."""
+def make_ledger(convention: Convention, reading: Reading, trace: Trace) -> Ledger:
+    """Lay a convention's entries against our trace."""
     scale = convention.flops_per_mac
     parts = list(_unit(trace, scale))
     parts += [
@@ -67,7 +71,7 @@ def make_ledger(
         parts.append((ROUNDING, "total", int(predicted) - predicted, ""))
         predicted = int(predicted)
     differences = _grouped(parts)
-    return Ledger(trace.macs, tidy(predicted), differences, tidy(reported - predicted))
+    return Ledger(trace.macs, tidy(predicted), differences)
 
 
 Part = tuple[str, str, "int | float", str]

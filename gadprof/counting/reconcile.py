@@ -8,10 +8,10 @@ reading is no proof that it is the author's: the simplest comes first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gadprof.counting.claims import Claim, parse_claim
 from gadprof.counting.conventions import CONVENTIONS
@@ -141,10 +141,36 @@ def full(
     params: str | None = None,
     shapes: tuple[tuple[int, ...], ...] = (),
     conventions: Sequence[str] | None = None,
+    timeout_s: float = 300.0,
 ) -> Reconciliation:
-    """Readings of a claim and, if given, of the parameter figure beside it, of one model string."""
+    """Readings of a claim and, if given, of the parameter figure beside it, of one model string.
+
+    Code of the user's runs in a child process, which ``timeout_s`` ends. Raises as ``reconcile``.
+    """
+    from gadprof.counting.audit import USER_CODE
+    from gadprof.counting.guarded import call_guarded
+    from gadprof.sources import resolve
+
+    request = {
+        "model": model,
+        "claimed": claimed,
+        "params": params,
+        "shapes": shapes,
+        "conventions": conventions,
+    }
+    if resolve(model).kind in USER_CODE:
+        result = call_guarded(f"{__name__}:full_request", request, timeout_s=timeout_s)
+        assert isinstance(result, Reconciliation)
+        return result
+    return full_request(request)
+
+
+def full_request(request: Mapping[str, Any]) -> Reconciliation:
+    """The work of ``full``, on a request that can be sent to another process."""
     from gadprof.counting.audit import look
 
+    model, claimed, params = request["model"], request["claimed"], request["params"]
+    shapes, conventions = request["shapes"], request["conventions"]
     claim = parse_claim(claimed)
     looked = look(model, shapes)
     readings = reconcile(looked, claimed, conventions=conventions)

@@ -79,7 +79,7 @@ def _text(audit: Audit, output_format: str) -> str:
     title = f"{audit.model} at {shapes}, batch {audit.batch}: {audit.ours:,} MACs by our count"
     summary = [_summary(row) for row in audit.backends]
     ledger = [line for row in audit.backends for line in _ledger(row)]
-    notes = [f"The model ran on the CPU: {audit.note}"] if audit.note else []
+    notes = [f"The model {audit.note}"] if audit.note else []
     notes += [f"{row.name}: {row.error}" for row in audit.backends if row.error]
     notes += [f"{row.name}: {row.unexplained}" for row in audit.backends if row.unexplained]
     if output_format == "md":
