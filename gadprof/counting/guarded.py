@@ -15,10 +15,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gadprof.counting.records import Trace
 from gadprof.errors import GadprofError, ModelFailedError
+
+if TYPE_CHECKING:
+    from gadprof.sources import Source
 
 DEFAULT_TIMEOUT_S = 300.0
 _STDERR_KEPT = 2000
@@ -48,6 +51,17 @@ def count_guarded(
     )
     assert isinstance(result, Trace)
     return result
+
+
+def count_source(
+    source: Source,
+    *,
+    shapes: tuple[tuple[int, ...], ...] = (),
+    batch: int = 1,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+) -> Trace:
+    """Count a model string that has been resolved. Raises as ``count_guarded`` does."""
+    return count_guarded(source.name, shapes=shapes, batch=batch, timeout_s=timeout_s)
 
 
 def call_guarded(
