@@ -14,6 +14,7 @@ from gadprof.errors import SpecError
 from gadprof.formula import Formula
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from gadprof.counting.audit import AuditRow
@@ -107,3 +108,13 @@ def block_module(formula: Formula) -> tuple[nn.Module, tuple[int, ...]]:
     stride = inputs["stride"]
     shape = (1, inputs["c_in"], inputs["h"] * stride, inputs["w"] * stride)
     return build(node).eval(), shape
+
+
+def block_example(block: str, inputs: dict[str, int]) -> tuple[nn.Module, tuple[torch.Tensor]]:
+    """The real block of a closed form's name and inputs, with a random input for it."""
+    import torch
+
+    from gadprof.formula import formula
+
+    module, shape = block_module(formula(block, **inputs))
+    return module, (torch.randn(shape),)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gadprof.commands.options import format_option, output_option, parse_integers
 from gadprof.formula import Formula
 from gadprof.formula import formula as evaluate
+
+if TYPE_CHECKING:
+    from gadprof.measuring.theory import MeasuredPair
 
 GRID_LIMIT = 100_000
 
@@ -36,6 +40,11 @@ def _size(text: str) -> tuple[int, int]:
 )
 @click.option("--verify", "verifying", is_flag=True, help="Build each block and count it.")
 @click.option("--backends", default="all", show_default=True, help="Counters for --verify.")
+@click.option("--measure", "measuring", is_flag=True, help="Time each block and a convolution.")
+@click.option("--precision", default="5%", show_default=True, help="Of a measured speed-up.")
+@click.option("--point-limit", default="2s", show_default=True, help="Sampling time of a point.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, help="Threads for --measure.")
+@click.option("--page", metavar="FILE", help="Write a page with plots of --measure, like f.md.")
 @format_option("table", "json", "csv", "md", "latex")
 @output_option
 def formula(
@@ -44,6 +53,11 @@ def formula(
     extra_texts: tuple[str, ...],
     verifying: bool,
     backends: str,
+    measuring: bool,
+    precision: str,
+    point_limit: str,
+    threads: int,
+    page: str | None,
     output_format: str,
     output: str | None,
     **numbers: str | None,
@@ -61,18 +75,28 @@ def formula(
     verified: list[dict[str, Any]] | None = None
     if verifying:
         verified = _verify(points, backends)
+    measured: Sequence[MeasuredPair] | None = None
+    if measuring or page is not None:
+        measured = _measure(points, precision, point_limit, threads, page)
     if output_format == "json":
         objects = [
-            point_object(point, verified[index] if verified else None)
+            point_object(
+                point,
+                verified[index] if verified else None,
+                measured[index] if measured else None,
+            )
             for index, point in enumerate(points)
         ]
         emit(to_json(objects[0] if len(objects) == 1 else {"points": objects}), output)
+    elif measured is not None:
+        emit(_measured_text(points, measured, output_format), output)
     elif len(points) == 1 and output_format == "table":
         emit(describe(points[0], verified[0] if verified else None), output)
     else:
         emit(grid_text(points, verified, output_format), output)
     ours = [row["gadprof"] for row in verified or () if "gadprof" in row]
-    return 1 if any(not row.equal for row in ours) else 0
+    failed = any(pair.error for pair in measured or ())
+    return 1 if failed or any(not row.equal for row in ours) else 0
 
 
 def _points(
@@ -124,7 +148,51 @@ def _verify(points: list[Formula], backends: str) -> list[dict[str, Any]]:
     return results
 
 
-def point_object(point: Formula, verified: dict[str, Any] | None) -> dict[str, Any]:
+def _measure(
+    points: list[Formula], precision: str, point_limit: str, threads: int, page: str | None
+) -> Sequence[MeasuredPair]:
+    from gadprof.commands.formula_measure import measure_points, write_page
+    from gadprof.commands.quantities import parse_duration, parse_share
+    from gadprof.measuring.settings import Setting
+    from gadprof.output import check_writable
+
+    share = parse_share(precision, "--precision")
+    limit_s = parse_duration(point_limit, "--point-limit")
+    if page is not None:
+        check_writable(page)
+    setting = Setting(threads=threads)
+    measured = measure_points(points, setting, precision=share, point_limit_s=limit_s)
+    if page is not None:
+        for path in write_page(page, points, measured, setting):
+            click.echo(f"wrote {path}", err=True)
+    return measured
+
+
+def _measured_text(
+    points: list[Formula], measured: Sequence[MeasuredPair], output_format: str
+) -> str:
+    from gadprof.render.tables import render_table, to_console
+    from gadprof.render.theory import HEADERS, measured_cells, words
+
+    varying = [
+        name
+        for name in points[0].inputs
+        if len({point.inputs.get(name) for point in points}) > 1 or name in ("c_in", "c_out")
+    ]
+    headers = ["form", *varying, *HEADERS]
+    rows = [
+        [point.block, *(point.inputs.get(name) for name in varying), *measured_cells(point, pair)]
+        for point, pair in zip(points, measured, strict=True)
+    ]
+    if output_format != "table":
+        return render_table(output_format, headers, rows)
+    failures = list(dict.fromkeys(f"failed: {pair.error}" for pair in measured if pair.error))
+    return to_console(headers, rows, notes=[*words(points, measured), *failures])
+
+
+def point_object(
+    point: Formula, verified: dict[str, Any] | None, measured: MeasuredPair | None = None
+) -> dict[str, Any]:
     """A point as JSON: block, inputs, GP, GG, Rs, terms, reference, and verified when asked."""
     plain: dict[str, Any] = {
         "block": point.block,
@@ -148,6 +216,8 @@ def point_object(point: Formula, verified: dict[str, Any] | None) -> dict[str, A
         plain["reference"] = {"block": "conv", "GP": point.GP, "GG": point.GG}
     if verified is not None:
         plain["verified"] = verified
+    if measured is not None:
+        plain["measured"] = measured
     return plain
 
 

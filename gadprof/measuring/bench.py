@@ -54,6 +54,8 @@ class Limits:
     warm_up_s: float = 10.0
     memory_limit_bytes: int | None = None
     min_blocks: int = MIN_BLOCKS
+    # how many times the limit may pass until there are enough blocks for an interval
+    grace: float = 1.0
 
 
 @dataclass
@@ -355,7 +357,8 @@ class GroupRun:
                         break
                     narrow_before = narrow
                 self._tell("sampling")
-                if self.seconds >= self.share_s:
+                enough = self.blocks >= statistics.MIN_BATCHES
+                if self.seconds >= self.share_s * (1.0 if enough else limits.grace):
                     break
         except KeyboardInterrupt:
             self.interrupted = True

@@ -1,0 +1,82 @@
+"""``gadprof formula --measure``: each closed form's block against the ordinary convolution."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from gadprof.errors import SpecError
+from gadprof.formula import Formula
+from gadprof.measuring.settings import Setting
+from gadprof.measuring.theory import Factory, MeasuredPair, measure_pairs
+from gadprof.output import write_atomic
+
+FACTORY = "gadprof.verify:block_example"
+
+
+def factories(point: Formula) -> tuple[Factory, Factory]:
+    """The factories of a point's block and of the ordinary convolution that it replaces.
+
+    Raises SpecError for a form without a module or without a reference.
+    """
+    from gadprof.architectures.blocks import FORMULA_BLOCKS
+
+    if point.block not in FORMULA_BLOCKS or point.reference is None:
+        raise SpecError(
+            f"block {point.block!r} cannot be measured against a convolution; one of "
+            + ", ".join(name for name in FORMULA_BLOCKS if name != "conv")
+        )
+    inputs = {name: int(value) for name, value in point.inputs.items()}
+    return (
+        {"function": FACTORY, "arguments": {"block": point.block, "inputs": inputs}},
+        {"function": FACTORY, "arguments": {"block": "conv", "inputs": inputs}},
+    )
+
+
+def measure_points(
+    points: Sequence[Formula], setting: Setting, *, precision: float, point_limit_s: float
+) -> tuple[MeasuredPair, ...]:
+    """Measure every point, with progress on a terminal; Ctrl-C keeps the points so far."""
+    pairs = [factories(point) for point in points]
+    measured: list[MeasuredPair] = []
+    tells = sys.stderr.isatty()
+    try:
+        for pair in measure_pairs(pairs, setting, precision=precision, point_limit_s=point_limit_s):
+            measured.append(pair)
+            if tells:
+                text = f"{pair.speed_up:.2f} x" if pair.speed_up else "failed"
+                click.echo(
+                    f"\rmeasured {len(measured)}/{len(pairs)}: {text}   ", nl=False, err=True
+                )
+    except KeyboardInterrupt:
+        click.echo("gadprof: interrupted; the points so far follow", err=True)
+    if tells:
+        click.echo(err=True)
+    rest = len(points) - len(measured)
+    return (*measured, *[MeasuredPair(None, None, None, error="not measured")] * rest)
+
+
+def write_page(
+    page: str, points: Sequence[Formula], measured: Sequence[MeasuredPair], setting: Setting
+) -> list[Path]:
+    """Write the page with its plots and data beside it; returns the files. Raises OutputError."""
+    from gadprof.output import check_writable
+    from gadprof.render.theory import page_files
+
+    target = check_writable(page)
+    command = "gadprof " + " ".join(_shell_word(word) for word in sys.argv[1:])
+    written = []
+    for name, content in page_files(target.stem, points, measured, setting, command).items():
+        path = target.parent / name
+        path.parent.mkdir(exist_ok=True)
+        written.append(write_atomic(path, content))
+    return written
+
+
+def _shell_word(word: str) -> str:
+    import shlex
+
+    return shlex.quote(word)

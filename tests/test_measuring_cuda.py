@@ -1,0 +1,279 @@
+"""Claims about the CUDA path: its order of calls, by a stand-in; and about a real card."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gadprof.errors import SettingError
+from gadprof.measuring import cuda
+from gadprof.measuring.energy import NvmlCounter, measure_energy
+from gadprof.measuring.nvml import read_sensors
+from gadprof.measuring.runtimes.onnx_runtime import providers
+from gadprof.measuring.settings import Setting, check_device
+
+
+class RecordedCuda:
+    """A stand-in of ``torch.cuda`` that writes down every call; events tick 1.5 ms apart."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.time_ms = 0.0
+        self.Event = lambda enable_timing: RecordedEvent(self, enable_timing)
+        self.CUDAGraph = lambda: RecordedGraph(self)
+        self.Stream = lambda: RecordedStream(self, "side")
+
+    def current_stream(self) -> RecordedStream:
+        return RecordedStream(self, "current")
+
+    def synchronize(self) -> None:
+        self.calls.append("synchronize")
+
+    def empty_cache(self) -> None:
+        self.calls.append("empty_cache")
+
+    def reset_peak_memory_stats(self) -> None:
+        self.calls.append("reset_peak_memory_stats")
+
+    def memory_allocated(self) -> int:
+        return 100
+
+    def max_memory_allocated(self) -> int:
+        self.calls.append("max_memory_allocated")
+        return 350
+
+    def max_memory_reserved(self) -> int:
+        self.calls.append("max_memory_reserved")
+        return 512
+
+    @contextlib.contextmanager
+    def stream(self, stream: RecordedStream) -> Iterator[None]:
+        self.calls.append(f"enter {stream.name}")
+        yield
+        self.calls.append(f"leave {stream.name}")
+
+    @contextlib.contextmanager
+    def graph(self, graph: Any) -> Iterator[None]:
+        self.calls.append("capture begins")
+        yield
+        self.calls.append("capture ends")
+
+
+class RecordedEvent:
+    def __init__(self, world: RecordedCuda, enable_timing: bool) -> None:
+        assert enable_timing
+        self.world = world
+        self.at_ms = -1.0
+
+    def record(self, stream: RecordedStream) -> None:
+        self.world.calls.append(f"record on {stream.name}")
+        self.at_ms = self.world.time_ms
+
+    def elapsed_time(self, end: RecordedEvent) -> float:
+        assert self.world.calls[-1] == "synchronize"
+        return end.at_ms - self.at_ms
+
+
+class RecordedStream:
+    def __init__(self, world: RecordedCuda, name: str) -> None:
+        self.world, self.name = world, name
+
+    def wait_stream(self, other: RecordedStream) -> None:
+        self.world.calls.append(f"{self.name} waits for {other.name}")
+
+
+class RecordedGraph:
+    def __init__(self, world: RecordedCuda) -> None:
+        self.world = world
+
+    def replay(self) -> None:
+        self.world.calls.append("replay")
+
+
+def runner(world: RecordedCuda, milliseconds: float = 1.5) -> Any:
+    def run() -> str:
+        world.calls.append("run")
+        world.time_ms += milliseconds
+        return "outputs"
+
+    return run
+
+
+def test_a_turn_synchronises_once_before_and_once_after_its_samples() -> None:
+    world = RecordedCuda()
+    samples = cuda.EventTimer(world).sample(runner(world), 3)
+    one = ["record on current", "run", "record on current"]
+    assert world.calls == ["synchronize", *one * 3, "synchronize"]
+    assert samples == [1_500_000] * 3
+
+
+def test_the_l2_flush_lies_outside_the_events() -> None:
+    world = RecordedCuda()
+
+    def flush() -> None:
+        world.calls.append("flush")
+        world.time_ms += 100
+
+    samples = cuda.EventTimer(world, flush).sample(runner(world), 2)
+    one = ["flush", "record on current", "run", "record on current"]
+    assert world.calls == ["synchronize", *one * 2, "synchronize"]
+    assert samples == [1_500_000] * 2
+
+
+def test_a_graph_is_captured_after_warm_up_on_a_side_stream_and_then_replayed() -> None:
+    world = RecordedCuda()
+    replay = cuda.capture_graph(world, runner(world))
+    assert world.calls == [
+        "side waits for current",
+        "enter side",
+        *["run"] * cuda.GRAPH_WARMUP_RUNS,
+        "leave side",
+        "current waits for side",
+        "capture begins",
+        "run",
+        "capture ends",
+    ]
+    world.calls.clear()
+    assert replay() == "outputs"
+    assert world.calls == ["replay"]
+
+
+def test_peak_memory_is_of_one_run_alone() -> None:
+    world = RecordedCuda()
+    assert cuda.peak_memory(world, runner(world)) == (350, 512, 100)
+    assert world.calls[:4] == ["synchronize", "empty_cache", "reset_peak_memory_stats", "run"]
+    assert world.calls[4] == "synchronize"
+
+
+class RecordedNvml:
+    """The few calls of nvidia-ml-py that are used; energy grows by 2 J a reading."""
+
+    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
+
+    def __init__(self) -> None:
+        self.millijoules = 1_000_000
+
+    def nvmlDeviceGetClockInfo(self, handle: Any, kind: int) -> int:  # noqa: N802
+        return {1: 1710, 2: 9501}[kind]
+
+    def nvmlDeviceGetTemperature(self, handle: Any, kind: int) -> int:  # noqa: N802
+        return 61
+
+    def nvmlDeviceGetPowerUsage(self, handle: Any) -> int:  # noqa: N802
+        return 298_500
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle: Any) -> int:  # noqa: N802
+        return 0x0004 | 0x0020 | 0x0001
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: Any) -> int:  # noqa: N802
+        self.millijoules += 2000
+        return self.millijoules
+
+
+def test_sensors_are_in_base_units_and_idle_is_no_slowdown() -> None:
+    sensors = read_sensors("cuda:0", lambda device: (RecordedNvml(), "handle"))
+    assert sensors == {
+        "sm_clock_hz": 1.71e9,
+        "memory_clock_hz": 9.501e9,
+        "temperature_c": 61.0,
+        "power_w": 298.5,
+        "slowdowns": ["software power cap", "software thermal slowdown"],
+    }
+
+
+def test_a_card_without_a_sensor_or_library_says_so() -> None:
+    def missing(device: str) -> Any:
+        raise ImportError("No module named 'pynvml'")
+
+    assert read_sensors("cpu") is None
+    sensors = read_sensors("cuda", missing)
+    assert sensors is not None
+    assert "pynvml" in sensors["unavailable"]
+    with pytest.raises(LookupError, match="nvidia-ml-py"):
+        NvmlCounter("cuda", missing)
+
+
+def test_energy_of_a_card_is_the_counters_difference_over_the_runs() -> None:
+    ticks = iter(range(100))
+    reply = measure_energy(
+        lambda: None,
+        lambda run, count: [0] * count,
+        "cuda:0",
+        3.0,
+        opener=lambda device: NvmlCounter(device, lambda name: (RecordedNvml(), "handle")),
+        clock=lambda: float(next(ticks)),
+    )
+    assert reply["runs"] == 3
+    assert reply["joules_per_run"] == pytest.approx(2.0 / 3)
+    assert reply["resolution_j"] == 1e-3
+    assert reply["reason"] == ""
+
+
+def test_tensorrt_is_asked_for_first_and_refused_where_it_is_not() -> None:
+    setting = Setting(device="cuda:1", runtime="tensorrt")
+    available = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    wanted = providers(setting, available)
+    assert wanted[0] == ("TensorrtExecutionProvider", {"device_id": 1})
+    with pytest.raises(SettingError, match="onnxruntime-gpu"):
+        providers(setting, ["CPUExecutionProvider"])
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        with pytest.raises(SettingError, match="numbered from 0"):
+            check_device(f"cuda:{torch.cuda.device_count()}")
+    else:
+        with pytest.raises(SettingError, match="CUDA is not available"):
+            check_device("cuda")
+
+
+@pytest.fixture
+def card() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device on this machine")
+    return "cuda:0"
+
+
+@pytest.mark.cuda
+def test_a_real_card_gives_latency_memory_and_sensors(card: str) -> None:
+    from gadprof.measuring.bench import measure
+
+    result = measure(["hrnet32", "gadnet32"], Setting(device=card), time_limit_s=10)
+    for row in result.rows:
+        assert row.error is None
+        assert row.latency_s is not None
+        assert row.peak_bytes is not None
+        assert row.memory is not None
+        assert row.memory["reserved_bytes"] >= row.peak_bytes
+        assert row.sensors is not None
+
+
+@pytest.mark.cuda
+def test_a_real_card_replays_a_graph_of_the_same_model_and_flushes_its_l2(card: str) -> None:
+    from gadprof.measuring.bench import measure
+
+    result = measure(
+        ["hrnet32"],
+        [Setting(device=card), Setting(device=card, cuda_graph=True)],
+        time_limit_s=10,
+    )
+    assert [row.error for row in result.rows] == [None, None]
+    flushed = measure(["hrnet32"], Setting(device=card, flush_l2=True), time_limit_s=5)
+    assert flushed.rows[0].error is None
+
+
+@pytest.mark.cuda
+def test_a_real_cards_peak_is_near_the_predicted_one(card: str) -> None:
+    from gadprof.measuring.bench import measure
+
+    row = measure(["hrnet32"], Setting(device=card), time_limit_s=5).rows[0]
+    assert row.peak_bytes is not None
+    assert row.predicted_peak_bytes is not None
+    assert row.peak_bytes > 0.8 * row.predicted_peak_bytes
