@@ -116,6 +116,22 @@ class Fused(nn.Module):
         return F.scaled_dot_product_attention(q, k, v)
 
 
+class Biased(nn.Module):
+    """Attention of three dimensions with a learned bias, which only inference fuses."""
+
+    example_input_shapes = ((7, 16),)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(16, 48)
+        self.bias = nn.Parameter(torch.zeros(7, 7))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.qkv(x).chunk(3, -1)
+        bias = self.bias.expand(x.shape[0], 7, 7)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+
+
 class Recurrent(nn.Module):
     """An LSTM of two layers in both directions, and a GRU."""
 
@@ -264,6 +280,7 @@ TRAPS: tuple[type[nn.Module], ...] = (
     Encoder,
     Functional,
     Fused,
+    Biased,
     Recurrent,
     Resizing,
     Einsum,

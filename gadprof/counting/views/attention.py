@@ -62,5 +62,5 @@ def fused_on_cpu(
 def _blank(tensor: torch.Tensor, grad: bool) -> torch.Tensor:
     blank = torch.empty_strided(
         tuple(tensor.shape), tensor.stride(), dtype=tensor.dtype, device="cpu"
-    )
-    return blank.requires_grad_(grad and tensor.requires_grad)
+    ).requires_grad_(grad and tensor.requires_grad)
+    return blank.unsqueeze(0) if blank.dim() == 3 else blank  # as torch does before it chooses
