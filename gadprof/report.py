@@ -104,8 +104,11 @@ def gather(
     name: str = "report",
     data: Sequence[str] = (),
     command: str = "",
+    cluster: str | None = None,
 ) -> Report:
     """Gather a report of models; ``data`` are JSON files that other commands wrote.
+
+    ``cluster`` is the address of a Dask scheduler that counts the models, one task each.
 
     Raises SpecError for no models, UnknownNameError or SourceError for a model string that names
     nothing, ReportDataError for a file that is not gadprof's.
@@ -123,7 +126,12 @@ def gather(
         )
     sources = [resolve(model) for model in models]
     found = read_data(data)
-    rows = tuple(compare_row(model, shapes=shapes, batch=batch) for model in models)
+    if cluster is not None:
+        from gadprof.cluster import cluster_compare
+
+        rows = tuple(cluster_compare(cluster, models, shapes=shapes, batch=batch))
+    else:
+        rows = tuple(compare_row(model, shapes=shapes, batch=batch) for model in models)
     labels = unique_labels([row.model for row in rows])
     measured = parts.Subject(
         labels=tuple(labels),

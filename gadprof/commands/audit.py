@@ -44,6 +44,7 @@ from gadprof.commands.options import batch_option, format_option, input_option, 
     show_default=True,
     help="Counters that run at the same time, with --list.",
 )
+@click.option("--cluster", metavar="ADDRESS", help="One task a model on a Dask scheduler.")
 @click.option("--strict", is_flag=True, help="Exit 1 where a number is not explained to the last.")
 @format_option("table", "json", "md")
 @output_option
@@ -56,6 +57,7 @@ def audit(
     timeout: float,
     memory_limit: float | None,
     jobs: int,
+    cluster: str | None,
     strict: bool,
     output_format: str,
     output: str | None,
@@ -80,18 +82,25 @@ def audit(
     if whole_list:
         return _audit_list(names, timeout, limit_bytes, jobs, strict, output_format, output)
     shapes = parse_shapes(input_texts)
-    audits = [
-        audit_model(
-            model,
-            shapes=shapes,
-            batch=batch,
-            backends=names,
-            timeout_s=timeout,
-            memory_limit_bytes=limit_bytes,
-            progress=progress,
+    if cluster is not None:
+        from gadprof.cluster import cluster_audits
+
+        audits = cluster_audits(
+            cluster, models, shapes=shapes, batch=batch, backends=names, timeout_s=timeout
         )
-        for model in models
-    ]
+    else:
+        audits = [
+            audit_model(
+                model,
+                shapes=shapes,
+                batch=batch,
+                backends=names,
+                timeout_s=timeout,
+                memory_limit_bytes=limit_bytes,
+                progress=progress,
+            )
+            for model in models
+        ]
     emit(render_audit(audits, output_format), output)
     missing = [name for name in names if distribution_of(name) is None]
     for name in missing:

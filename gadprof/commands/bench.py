@@ -39,6 +39,7 @@ from gadprof.commands.quantities import parse_duration, parse_share, parse_size
 @click.option("--null/--no-null", default=True, help="Measure the first model against itself too.")
 @click.option("--memory/--no-memory", default=True, help="Record peak memory.")
 @click.option("--energy/--no-energy", default=True, help="Read energy counters.")
+@click.option("--cluster", metavar="ADDRESS", help="One task a model on a Dask scheduler (JSON).")
 @format_option("table", "json", "csv", "md", "latex")
 @output_option
 @store_option
@@ -52,6 +53,7 @@ def bench(
     null: bool,
     memory: bool,
     energy: bool,
+    cluster: str | None,
     output_format: str,
     output: str | None,
     store: str | None,
@@ -79,6 +81,14 @@ def bench(
     }
     if output is not None:
         check_writable(output)
+    if cluster is not None:
+        from gadprof.cluster import cluster_bench
+        from gadprof.results import to_json
+
+        limits.pop("memory_limit_bytes")
+        found = cluster_bench(cluster, models, settings, store=store, **limits)  # type: ignore[arg-type]
+        emit(to_json(found), output)
+        return 1 if any(row.get("error") for row in found["rows"]) else 0
 
     from gadprof.measuring.bench import measure
     from gadprof.recording import MeasurementRecorder

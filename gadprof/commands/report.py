@@ -29,6 +29,7 @@ from gadprof.commands.options import batch_option, complete_models, input_option
     type=click.Choice(("svg", "pdf", "png")),
     help="Plot formats; repeat for several (default svg).",
 )
+@click.option("--cluster", metavar="ADDRESS", help="Count on a Dask scheduler, one task a model.")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 where a file is stale.")
 @click.option("--index-only", is_flag=True, help="Only make (or check) the folder's index.md.")
 @click.pass_context
@@ -43,6 +44,7 @@ def report(
     batch: int,
     data: tuple[str, ...],
     plots: tuple[str, ...],
+    cluster: str | None,
     check: bool,
     index_only: bool,
 ) -> int:
@@ -80,6 +82,7 @@ def report(
             title=title or settings.title,
             name=name,
             data=data or settings.data,
+            cluster=cluster,
             command=_again(models, config, output, name, title, input_texts, batch, data, plots),
         )
         failures = made.failures

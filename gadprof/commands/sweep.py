@@ -35,6 +35,7 @@ SHOWN = 25
 )
 @click.option("--plot", metavar="FILE", help="Plot the front (svg, pdf or png).")
 @click.option("--cluster", metavar="ADDRESS", help="Run the chunks on a Dask scheduler.")
+@click.option("--store", metavar="FILE", help="Results store that keeps a cluster's pieces.")
 @click.option("--show", type=click.IntRange(min=1), default=SHOWN, help="Front rows to print.")
 @format_option("table", "json", "csv", "md")
 @click.option("-o", "--output", metavar="FILE.parquet", help="Write designs that pass as Parquet.")
@@ -52,6 +53,7 @@ def sweep(
     batch: int,
     plot: str | None,
     cluster: str | None,
+    store: str | None,
     show: int,
     output_format: str,
     output: str | None,
@@ -76,18 +78,19 @@ def sweep(
         from gadprof.cluster import cluster_sweep
 
         result = cluster_sweep(
-            cluster, space, objectives, limits, sample=sample, seed=seed, output=output
-        )
+            cluster, space, objectives, limits,
+            sample=sample, seed=seed, output=output, store=store, on_done=tell_pieces,
+        )  # fmt: skip
     else:
-        store = None
+        parts = None
         if output is not None:
             from gadprof.sweep.parquet import PartStore
 
-            store = PartStore(output, space, objectives, limits, sample=sample, seed=seed)
+            parts = PartStore(output, space, objectives, limits, sample=sample, seed=seed)
         with _progress() as report:
             result = run_sweep(
                 space, objectives, limits,
-                sample=sample, seed=seed, store=store, on_progress=report,
+                sample=sample, seed=seed, store=parts, on_progress=report,
             )  # fmt: skip
     rows = list(result.front)
     if latency is not None:
@@ -109,6 +112,12 @@ def sweep(
         emit(render_table("table", headers, cells, notes=_notes(result, len(rows), show)))
     else:
         emit(render_table(output_format, headers, cells))
+
+
+def tell_pieces(done: int, total: int) -> None:
+    """Say on a terminal how many of a cluster's tasks are done."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{done}/{total} tasks", nl=done == total, err=True)
 
 
 def knob_options(arguments: list[str]) -> dict[str, str]:

@@ -128,6 +128,15 @@ class PartStore:
         if self._pending_designs >= PART_DESIGNS:
             self._write_part(done=done, passed=passed, checked=checked, front=front)
 
+    def add_range(
+        self, chunk: Chunk, covered: int, *, done: int, passed: int, checked: int, front: Front
+    ) -> None:
+        """Take the designs that passed in a range of ``covered`` designs."""
+        self._pending.append((chunk.designs, dict(chunk.columns)))
+        self._pending_designs += covered
+        if self._pending_designs >= PART_DESIGNS:
+            self._write_part(done=done, passed=passed, checked=checked, front=front)
+
     def _write_part(self, *, done: int, passed: int, checked: int, front: Front) -> None:
         self._folder.mkdir(exist_ok=True)
         table = self._table()
@@ -190,7 +199,6 @@ class PartStore:
                     "identity": self._identity,
                     "designs": result.designs,
                     "passed": result.passed,
-                    "checked": result.checked,
                     "front": list(result.front),
                 },
                 sort_keys=True,

@@ -22,6 +22,7 @@ from gadprof.sweep.space import ARRAYS, DISCRETE, STRUCTURE, Places, Space
 from gadprof.sweep.tables import QUANTITIES
 
 CHUNK = 1 << 18
+SAMPLE_CHUNK = 1 << 16
 LARGEST_GRID = 10**10
 CHECKED = 32
 
@@ -245,11 +246,11 @@ def sample_chunks(space: Space, wanted: Sequence[str], designs: Ints) -> Iterato
     inner = prod(len(space.axis(name).values) for name in ARRAYS)
     combinations = tables.discrete_combinations(space, names)
     linear = [name for name in wanted if name in tables.LINEAR]
-    outer_of = designs // (structures * inner)
-    for outer in np.unique(outer_of):
-        own = designs[outer_of == outer]
-        for first in range(0, len(own), 1 << 16):
-            some = own[first : first + (1 << 16)]
+    for first in range(0, len(designs), SAMPLE_CHUNK):
+        block = designs[first : first + SAMPLE_CHUNK]
+        outer_of = block // (structures * inner)
+        for outer in np.unique(outer_of):
+            some = block[outer_of == outer]
             rest = some - outer * structures * inner
             structure, place = np.divmod(rest, inner)
             arrays = _array_columns(space, place)
@@ -347,7 +348,7 @@ def run_sweep(
     limits = limits or Limits()
     limits.check()
     total = total_designs(space, sample)
-    wanted = _wanted(objectives, limits, every=store is not None)
+    wanted = wanted_quantities(objectives, limits, every=store is not None)
     numbers = choose_sample(space, sample, seed) if sample is not None else None
     chosen = sorted(set(np.random.default_rng(seed).integers(0, total, size=CHECKED).tolist()))
     state = store.resume() if store is not None else None
@@ -366,7 +367,7 @@ def run_sweep(
         checked += check_chunk(space, chunk, wanted, offsets)
         mask = keep_mask(chunk.columns, limits)
         passing = count if mask is None else int(np.count_nonzero(mask))
-        front = _extend(front, chunk, mask, objectives, limits)
+        front = extend_front(front, chunk, mask, objectives)
         done += count
         passed += passing
         if store is not None:
@@ -384,16 +385,18 @@ def run_sweep(
     return result
 
 
-def _wanted(objectives: Sequence[Objective], limits: Limits, *, every: bool) -> tuple[str, ...]:
+def wanted_quantities(
+    objectives: Sequence[Objective], limits: Limits, *, every: bool
+) -> tuple[str, ...]:
+    """The quantities that a sweep costs, in a fixed order."""
     names = {item.quantity for item in objectives} | set(limits.largest) | set(limits.smallest)
     if every:
         names |= {"params", "macs"}
     return tuple(name for name in QUANTITIES if name in names)
 
 
-def _extend(
-    front: Front, chunk: Chunk, mask: Any, objectives: Sequence[Objective], limits: Limits
-) -> Front:
+def extend_front(front: Front, chunk: Chunk, mask: Any, objectives: Sequence[Objective]) -> Front:
+    """The front with the designs of a chunk that pass."""
     columns = [
         -chunk.columns[item.quantity] if item.maximise else chunk.columns[item.quantity]
         for item in objectives

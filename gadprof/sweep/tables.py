@@ -287,7 +287,8 @@ def combine_pairs(counts: Ints, table: Ints) -> Ints:
     bound = sum(int(a) * int(b) for a, b in zip(counts.max(axis=0), table.max(axis=1), strict=True))
     if bound > INT64_SAFE:
         raise SpecError("a design's count does not fit 64-bit integers; lower the width or input")
-    return np.einsum("np,pn->n", counts, table)
+    pairs: Ints = np.einsum("np,pn->n", counts, table)
+    return pairs
 
 
 # beyond these repeats the peak no longer changes: a second block or module already holds all that

@@ -1,0 +1,197 @@
+"""A sweep in pieces: ranges of designs that any machine can cost, joined in order.
+
+Promises the same result, and the same Parquet bytes, as one machine gives alone: ranges end where
+the chunks of a local sweep end, and are joined in their order.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from gadprof.errors import GadprofError
+from gadprof.spec import families, read_value
+from gadprof.sweep import run
+from gadprof.sweep.front import Front, Ints, empty_front, merge
+from gadprof.sweep.run import (
+    Chunk,
+    Limits,
+    Objective,
+    SweepResult,
+    extend_front,
+    front_rows,
+    keep_mask,
+    read_objectives,
+    total_designs,
+    wanted_quantities,
+)
+from gadprof.sweep.space import ARRAYS, DISCRETE, STRUCTURE, Axis, Places, Space
+
+RANGE_DESIGNS = 1 << 22
+
+
+def space_arguments(space: Space) -> dict[str, Any]:
+    """A space as plain values that ``space_from`` reads again."""
+    return {
+        "family": space.family,
+        "axes": {axis.name: axis.describe() for axis in space.axes},
+    }
+
+
+def space_from(family: str, axes: Mapping[str, Any]) -> Space:
+    """The space that ``space_arguments`` described."""
+    from gadprof.spec import parse_shape
+
+    knobs = {knob.name: knob for knob in families()[family].knobs}
+
+    def values(name: str, described: list[Any]) -> Any:
+        if name == "input":
+            return tuple(parse_shape(text) for text in described)
+        if described and isinstance(described[0], list):
+            return Places(described)
+        return tuple(read_value(knobs[name], text) for text in described)
+
+    return Space(family, tuple(Axis(name, values(name, found)) for name, found in axes.items()))
+
+
+def chunk_ends(space: Space) -> Iterator[int]:
+    """Where each chunk of a local grid sweep ends."""
+    if not run.is_tabulated(space):
+        for first in range(0, space.size, 4096):
+            yield min(first + 4096, space.size)
+        return
+    inner = prod(len(space.axis(name).values) for name in ARRAYS)
+    structures = prod(len(space.axis(name).values) for name in STRUCTURE)
+    outer = prod(len(axis.values) for axis in space.axes if axis.name in DISCRETE)
+    step = max(1, run.CHUNK // inner)
+    for index in range(outer):
+        for first in range(0, structures, step):
+            yield (index * structures + min(first + step, structures)) * inner
+
+
+def ranges(space: Space, sample: int | None) -> list[tuple[int, int]]:
+    """The pieces of a sweep, (start, stop) each, in order."""
+    if sample is not None:
+        count = min(sample, space.size)
+        step = 8 * run.SAMPLE_CHUNK
+        return [(first, min(first + step, count)) for first in range(0, count, step)]
+    found: list[tuple[int, int]] = []
+    start = 0
+    for end in chunk_ends(space):
+        if end - start >= RANGE_DESIGNS:
+            found.append((start, end))
+            start = end
+    if start < space.size:
+        found.append((start, space.size))
+    return found
+
+
+def sweep_range(
+    family: str,
+    axes: Mapping[str, Any],
+    objectives: str,
+    largest: Mapping[str, int],
+    smallest: Mapping[str, int],
+    start: int,
+    stop: int,
+    *,
+    sample: int | None,
+    seed: int,
+    keep: bool,
+) -> dict[str, Any]:
+    """Cost a range: how many passed, its own front, and with ``keep`` the designs that passed."""
+    space = space_from(family, axes)
+    chosen = read_objectives(objectives)
+    limits = Limits(largest, smallest)
+    wanted = wanted_quantities(chosen, limits, every=keep)
+    if sample is not None:
+        numbers = run.choose_sample(space, sample, seed)[start:stop]
+        chunks = run.sample_chunks(space, wanted, numbers)
+    else:
+        chunks = run.grid_chunks(space, wanted, start)
+    front, passed, checked, done = empty_front(len(chosen)), 0, 0, start
+    designs: list[Any] = [np.empty(0, np.int64)]
+    columns: dict[str, list[Any]] = {name: [np.empty(0, np.int64)] for name in wanted}
+    for chunk in chunks:
+        if done >= stop:
+            break
+        if done == start:
+            checked += run.check_chunk(space, chunk, wanted, [0, len(chunk.designs) // 2])
+        mask = keep_mask(chunk.columns, limits)
+        front = extend_front(front, chunk, mask, chosen)
+        count = len(chunk.designs)
+        done += count
+        passed += count if mask is None else int(np.count_nonzero(mask))
+        if keep:
+            kept = np.arange(count) if mask is None else np.flatnonzero(mask)
+            designs.append(chunk.designs[kept])
+            for name in wanted:
+                columns[name].append(np.asarray(chunk.columns[name])[kept].astype(np.int64))
+    return {
+        "passed": passed,
+        "checked": checked,
+        "designs": done - start,
+        "front_points": front.points.tolist(),
+        "front_designs": front.designs.tolist(),
+        "kept_designs": pack(np.concatenate(designs)),
+        "kept_columns": {name: pack(np.concatenate(parts)) for name, parts in columns.items()},
+    }
+
+
+def pack(values: Ints) -> str:
+    """Integers as text that travels well."""
+    return base64.b64encode(zlib.compress(values.astype("<i8").tobytes(), 1)).decode()
+
+
+def unpack(text: str) -> Ints:
+    """The integers of ``pack``."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype="<i8").astype(np.int64)
+
+
+def join(
+    space: Space,
+    objectives: tuple[Objective, ...],
+    limits: Limits,
+    pieces: Iterator[Any],
+    *,
+    sample: int | None,
+    store: Any = None,
+    on_piece: Callable[[int], None] | None = None,
+) -> SweepResult:
+    """Put the pieces of a sweep together, in order. Raises the error that a piece brought."""
+    import time
+
+    started = time.perf_counter()
+    total = total_designs(space, sample)
+    front: Front = empty_front(len(objectives))
+    done = passed = checked = 0
+    for piece in pieces:
+        if isinstance(piece, GadprofError):
+            raise piece
+        points = np.array(piece["front_points"], dtype=np.int64).reshape(-1, len(objectives))
+        front = merge(front, points, np.array(piece["front_designs"], dtype=np.int64))
+        done += piece["designs"]
+        passed += piece["passed"]
+        checked += piece["checked"]
+        if store is not None:
+            columns = {name: unpack(text) for name, text in piece["kept_columns"].items()}
+            chunk = Chunk(unpack(piece["kept_designs"]), columns)
+            store.add_range(
+                chunk, piece["designs"], done=done, passed=passed, checked=checked, front=front
+            )
+        if on_piece is not None:
+            on_piece(done)
+    if done != total:
+        raise GadprofError(f"{done:,} of {total:,} designs were costed; please report this")
+    result = SweepResult(
+        space, objectives, limits, done, passed, checked,
+        front_rows(space, front, objectives), time.perf_counter() - started, sampled=sample,
+    )  # fmt: skip
+    if store is not None:
+        store.finish(result)
+    return result

@@ -1,0 +1,163 @@
+"""A real local cluster of separate worker processes: nothing lost, nothing counted twice."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from gadprof.errors import GadprofError, SourceError
+
+distributed = pytest.importorskip("distributed", reason="needs gadprof[cluster]")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.slow,
+]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with (
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            host="127.0.0.1",
+            silence_logs=50,
+        ) as made,
+    ):
+        yield made
+
+
+def test_results_come_in_the_order_of_the_tasks(cluster, tmp_path):
+    from gadprof.cluster import Journal, Task, connect, run_tasks
+
+    tasks = [
+        Task("gadprof.cluster:compare_task", {"model": model, "shapes": [], "batch": 1})
+        for model in ("hrnet32", "hrnet99", "gadnet32")
+    ]
+    journal = Journal(tmp_path / "store.sqlite")
+    with connect(cluster.scheduler_address) as client:
+        rows = list(run_tasks(client, tasks, journal))
+    assert [row["params"] for row in rows] == [28_536_113, None, 11_087_121]
+    assert "unknown model" in rows[1]["error"]
+
+
+def test_a_finished_task_is_not_run_again(cluster, tmp_path):
+    from gadprof.cluster import Journal, Task, connect, run_tasks
+
+    tasks = [
+        Task("cluster_tasks:append_and_wait", {"path": str(tmp_path / "ran"), "number": number})
+        for number in range(8)
+    ]
+    journal = Journal(tmp_path / "store.sqlite")
+    with connect(cluster.scheduler_address) as client:
+        client.run(add_path, os.path.dirname(__file__))
+        some = run_tasks(client, tasks, journal)
+        assert [next(some) for _ in range(3)] == [0, 1, 2]
+        some.close()  # the client is interrupted here
+    journal.close()
+    kept = Journal(tmp_path / "store.sqlite")
+    before = sum(kept.get(task.key) is not None for task in tasks)
+    assert before >= 3
+    with connect(cluster.scheduler_address) as client:
+        assert list(run_tasks(client, tasks, kept)) == list(range(8))
+    ran = (tmp_path / "ran").read_text().split()
+    finished_first = [str(n) for n in range(8) if n < 3]
+    assert all(ran.count(number) == 1 for number in finished_first)
+
+
+def add_path(path: str) -> None:
+    import sys
+
+    if path not in sys.path:
+        sys.path.insert(0, path)
+
+
+def test_a_sweep_survives_a_killed_worker_and_gives_the_same_bytes(cluster, tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow", reason="needs gadprof[sweep]")
+    from gadprof.cluster import cluster_sweep
+    from gadprof.sweep import distributed as pieces
+    from gadprof.sweep import parquet
+    from gadprof.sweep.run import Limits, read_objectives, run_sweep
+    from gadprof.sweep.space import make_space
+
+    monkeypatch.setattr(pieces, "RANGE_DESIGNS", 40_000)
+    monkeypatch.setattr(parquet, "PART_DESIGNS", 40_000)
+    space = make_space(
+        "gadnet",
+        {"width": "8:40", "s": "2,3", "d": "3,5", "block": "ga,basic", "down": "conv,gd",
+         "blocks": "1:3-1:3-1:3-1:3", "transition": "conv,gd"},
+        "64x64",
+    )  # fmt: skip
+    objectives, limits = read_objectives("macs,params:max"), Limits({"params": 1_000_000})
+    local = tmp_path / "local.parquet"
+    store = parquet.PartStore(str(local), space, objectives, limits, sample=None, seed=0)
+    alone = run_sweep(space, objectives, limits, store=store)
+    victims = [worker.process.pid for worker in cluster.workers.values() if worker.process]
+    killed = threading.Event()
+
+    def kill_one(done: int, total: int) -> None:
+        if done >= 1 and not killed.is_set():
+            killed.set()
+            os.kill(victims[0], signal.SIGKILL)
+
+    far = tmp_path / "far.parquet"
+    result = cluster_sweep(
+        cluster.scheduler_address, space, objectives, limits,
+        sample=None, seed=0, output=str(far), store=str(tmp_path / "s.sqlite"), on_done=kill_one,
+    )  # fmt: skip
+    assert killed.is_set()
+    assert (result.designs, result.passed) == (space.size, alone.passed)
+    assert result.front == alone.front
+    assert hashlib.sha256(far.read_bytes()).digest() == hashlib.sha256(local.read_bytes()).digest()
+    deadline = time.monotonic() + 30
+    while len(cluster.scheduler_info["workers"]) < 2 and time.monotonic() < deadline:
+        threading.Event().wait(0.2)
+
+
+def test_an_error_of_a_task_keeps_its_words(cluster, tmp_path):
+    from gadprof.cluster import Task, cluster_rows
+
+    found = cluster_rows(
+        cluster.scheduler_address,
+        [Task("cluster_tasks:refuse", {"words": "not today"})],
+        store=str(tmp_path / "s.sqlite"),
+    )
+    assert isinstance(found[0], GadprofError)
+    assert str(found[0]) == "not today"
+
+
+def test_a_scheduler_that_is_down_is_one_clear_line(run_cli):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    from gadprof import cluster as module
+
+    module_timeout = module.CONNECT_S
+    try:
+        with (
+            pytest.raises(SourceError, match="no Dask scheduler answers"),
+            module.connect(f"tcp://127.0.0.1:{port}", timeout_s=1.0),
+        ):
+            pass
+    finally:
+        module.CONNECT_S = module_timeout
+
+
+def test_a_worker_of_another_version_is_refused(cluster, monkeypatch):
+    from gadprof import cluster as module
+
+    monkeypatch.setattr(module, "__version__", "9.9.9")
+    with (
+        pytest.raises(SourceError, match=r"type there: pip install gadprof==9\.9\.9"),
+        module.connect(cluster.scheduler_address),
+    ):
+        pass
