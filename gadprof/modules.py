@@ -283,7 +283,7 @@ class Transition(nn.ModuleList):
 
 
 class Fusion(nn.ModuleList):
-    """relu(sum over j of layer_j(map_j)), the maps brought to one size by the layers."""
+    """The sum over j of layer_j(map_j), the maps brought to one size by the layers."""
 
     def __init__(self, layers: list[nn.Module]) -> None:
         super().__init__(layers)
@@ -294,8 +294,7 @@ class Fusion(nn.ModuleList):
         y = maps[0]
         for index, layer in enumerate(self):
             y = layer(y) if index == 0 else y + layer(maps[index])
-        # a lone term may be the branch's own map, which other rows still read
-        return torch.relu_(y) if self.terms > 1 else torch.relu(y)
+        return y
 
 
 class HighResolutionModule(nn.Module):
@@ -305,6 +304,9 @@ class HighResolutionModule(nn.Module):
         super().__init__()
         self.branches = nn.ModuleList(branches)
         self.fuse_layers = nn.ModuleList([Fusion(row) for row in rows])
+        self.relu = nn.ReLU(inplace=True)
+        # a lone term may be the branch's own map, which other rows still read
+        self.relu_apart = nn.ReLU()
 
     def forward(self, x: list[Tensor]) -> list[Tensor]:
         """A list of (N, C_i, H_i, W_i) to one map a row of the exchange."""
@@ -313,7 +315,8 @@ class HighResolutionModule(nn.Module):
             maps.append(branch(x[index]))
         made: list[Tensor] = []
         for row in self.fuse_layers:
-            made.append(row(maps))
+            y = row(maps)
+            made.append(self.relu(y) if row.terms > 1 else self.relu_apart(y))
         return made
 
 
