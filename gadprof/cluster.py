@@ -462,7 +462,7 @@ def cluster_bench(
     tasks = []
     for setting in settings:
         gpu = {"GPU": 1.0} if setting.device.startswith("cuda") else {}
-        others = list(models[1:]) or [None]
+        others: list[str | None] = list(models[1:]) or [None]
         for other in others:
             tasks.append(
                 Task(

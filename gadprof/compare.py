@@ -74,7 +74,7 @@ class Comparison:
         """The rows as a DataFrame, a column a quantity and a column a ratio."""
         import pandas as pd
 
-        return pd.DataFrame(
+        frame: pd.DataFrame = pd.DataFrame(
             [
                 {
                     "model": row.model,
@@ -86,6 +86,7 @@ class Comparison:
                 for row in self.rows
             ]
         )
+        return frame
 
     def to_json(self) -> str:
         """The whole comparison as one JSON document."""
@@ -238,7 +239,12 @@ def _onnx_row(source: Source, shapes: tuple[tuple[int, ...], ...], batch: int) -
         source.name,
         tuple(tuple(shape) for shape in count.input_shapes),
         batch,
-        **{name: getattr(count, name, None) for name in QUANTITIES},
+        params=count.params,
+        macs=count.macs,
+        flops=count.flops,
+        activations=count.activations,
+        peak_activation_bytes=count.peak_activation_bytes,
+        weight_bytes=count.weight_bytes,
         uncovered=dict(count.uncovered),
         method="onnx graph",
     )

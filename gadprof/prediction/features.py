@@ -1,9 +1,11 @@
 """What the latency model sees of an operation: its class, its work, its bytes and its shape.
 
-Promises plain numbers from a batch-1 trace: ``work`` and ``elements`` scale with the batch,
-``weights`` do not. Views and queries cost nothing and are left out. Equal operations of one model
-are joined with how often they occur. Refuses nothing; a class that a fit has not seen is the
-business of ``refuse``.
+Promises plain numbers from a batch-1 trace. ``work`` and ``bytes`` scale with the batch; what
+depends on weights alone (a standardised weight, a table of relative positions) does not, and is
+kept apart. Under mixed precision the flow of number formats is followed from operation to
+operation as torch's autocast does it, casts included. Views and queries cost nothing and are left
+out. Equal operations of one model are joined with how often they occur. An operation of a class
+that no fit has seen is listed as unknown.
 """
 
 from __future__ import annotations
@@ -25,14 +27,24 @@ CLASSES: tuple[str, ...] = (
     "batch_norm", "layer_norm", "group_norm", "rms_norm",
     "activation", "activation_inplace", "gelu", "silu", "sigmoid", "add", "mul", "broadcast",
     "elementwise", "softmax", "reduction", "global_pool", "pool", "resize", "copy", "cat", "pad",
-    "cast",
+    "cast", "stem",
 )  # fmt: skip
 
 FREE_KINDS = ("view", "query", "fill", "random")
+PRODUCT_KINDS = ("convolution", "linear", "matmul", "attention", "rnn")
+
+# what autocast computes in single precision, by aten name without underscores at the end
+SINGLE_PRECISION = frozenset(
+    (
+        "layer_norm", "native_layer_norm", "group_norm", "native_group_norm", "softmax",
+        "log_softmax", "_softmax", "pow", "exp", "log", "rsqrt", "reciprocal", "sum", "prod",
+        "cumsum", "linalg_vector_norm", "norm", "softplus", "expm1", "rms_norm",
+    )
+)  # fmt: skip
 
 COLUMNS = (
-    "work", "elements", "weights", "rows", "n", "k", "kernel", "stride", "inner", "aligned_n",
-    "aligned_k", "outputs",
+    "work", "bytes", "fixed_work", "fixed_bytes", "rows", "n", "k", "kernel", "stride", "inner",
+    "aligned_n", "aligned_k", "elements",
 )  # fmt: skip
 
 
@@ -58,18 +70,17 @@ class ModelFeatures:
     unknown: tuple[str, ...]
 
 
-def features_of(operations: Iterable[Traced]) -> ModelFeatures:
-    """The features of a batch-1 forward trace."""
+def features_of(operations: Iterable[Traced], *, amp: bool) -> ModelFeatures:
+    """The features of a batch-1 forward trace, in single precision or under autocast."""
     joined: dict[tuple[Any, ...], int] = {}
-    unknown: dict[str, int] = {}
+    unknown: set[str] = set()
+    flow = Flow(amp=amp)
     for operation in operations:
-        row = row_of(operation)
-        if row is None:
-            continue
-        if row[0] not in _INDEX:
-            unknown[str(row[0])] = unknown.get(str(row[0]), 0) + 1
-            continue
-        joined[row] = joined.get(row, 0) + 1
+        for row in flow.rows(operation):
+            if row[0] not in _INDEX:
+                unknown.add(str(row[0]))
+            else:
+                joined[row] = joined.get(row, 0) + 1
     keys = list(joined)
     return ModelFeatures(
         np.array([_INDEX[key[0]] for key in keys], dtype=np.int64),
@@ -82,24 +93,108 @@ def features_of(operations: Iterable[Traced]) -> ModelFeatures:
 _INDEX: Mapping[str, int] = {name: index for index, name in enumerate(CLASSES)}
 
 
-def row_of(operation: Traced) -> tuple[Any, ...] | None:
-    """The class and columns of one operation; None when it costs no time of its own."""
-    if operation.kind in FREE_KINDS or not operation.outputs:
-        return None
-    inputs = [(tuple(t.shape), t.storage < 0) for t in operation.inputs]
-    shapes = [shape for shape, own in inputs if not own]
-    weights = sum(prod(shape) for shape, own in inputs if own)
-    out = tuple(operation.outputs[0].shape)
-    outputs = sum(prod(t.shape) for t in operation.outputs[:1])
-    elements = outputs + sum(prod(shape) for shape in shapes)
-    name = class_of(operation, shapes, out)
-    work, rows, n, k, kernel, stride = _products(operation, out)
-    inner = out[-1] if out else 1
-    channels = out[1] if len(out) == 4 else inner
-    return (
-        name, work, elements, weights, rows, n or channels, k, kernel, stride, inner,
-        int((n or channels) % 8 == 0), int(k % 8 == 0), outputs,
-    )  # fmt: skip
+class Flow:
+    """Follows through a trace what depends on the batch, and how wide each tensor's numbers are."""
+
+    def __init__(self, *, amp: bool) -> None:
+        self.amp = amp
+        self._batched: dict[int, bool] = {}
+        self._width: dict[int, int] = {}
+
+    def rows(self, operation: Traced) -> list[tuple[Any, ...]]:
+        """The feature rows of one operation (its casts first); none where it costs no time."""
+        if not operation.outputs:
+            return []
+        inputs = [t for t in operation.inputs if t.shape is not None]
+        out = operation.outputs[0]
+        batched = any(self._depends(t) for t in inputs)
+        if operation.kind in FREE_KINDS:
+            self._free(operation, batched)
+            return []
+        base = operation.name.partition(".")[2].rstrip("_")
+        rows: list[tuple[Any, ...]] = []
+        if not self.amp:
+            width = 4
+            widths = [4 for _ in inputs]
+        elif operation.kind in PRODUCT_KINDS:
+            rows += [
+                self._cast(t, 4, 2) for t in inputs if self._bytes(t) == 4 and prod(t.shape) > 1
+            ]
+            width, widths = 2, [2 for _ in inputs]
+        elif base in SINGLE_PRECISION:
+            rows += [self._cast(t, 2, 4) for t in inputs if self._bytes(t) == 2]
+            width, widths = 4, [4 for _ in inputs]
+        else:
+            widths = [self._bytes(t) for t in inputs]
+            wide = [w for t, w in zip(inputs, widths, strict=True) if len(t.shape) > 0]
+            if operation.kind == "normalization":
+                wide = wide[:1]
+            width = max(wide, default=2)
+        known = {t.storage for t in inputs}
+        for t in operation.outputs:
+            if t.storage in known and t.storage in self._width:
+                width = self._width[t.storage]  # in place
+            self._batched[t.storage] = batched
+            self._width[t.storage] = width
+        rows.append(self._row(operation, inputs, widths, out, width, batched=batched))
+        return rows
+
+    def _free(self, operation: Traced, batched: bool) -> None:
+        source = operation.inputs[0] if operation.inputs else None
+        for t in operation.outputs:
+            if t.storage not in self._batched:
+                self._batched[t.storage] = batched
+                self._width[t.storage] = 4 if source is None else self._bytes(source)
+
+    def _depends(self, t: Any) -> bool:
+        return bool(t.storage >= 0 and self._batched.get(t.storage, True))
+
+    def _bytes(self, t: Any) -> int:
+        return self._width.get(t.storage, 4) if t.storage >= 0 else 4
+
+    def _cast(self, t: Any, before: int, after: int) -> tuple[Any, ...]:
+        size = prod(t.shape)
+        moved = size * (before + after)
+        batched = self._depends(t)
+        inner = t.shape[-1] if len(t.shape) else 1
+        return (
+            "cast", 0, moved if batched else 0, 0, 0 if batched else moved,
+            0, inner, 1, 1, 1, inner, int(inner % 8 == 0), 1, size if batched else 0,
+        )  # fmt: skip
+
+    def _row(
+        self,
+        operation: Traced,
+        inputs: list[Any],
+        widths: list[int],
+        out: Any,
+        width: int,
+        *,
+        batched: bool,
+    ) -> tuple[Any, ...]:
+        shape = tuple(out.shape)
+        shapes = [tuple(t.shape) for t in inputs if t.storage >= 0]
+        moved = fixed = 0
+        for t, size in zip(inputs, widths, strict=True):
+            if self._depends(t):
+                moved += prod(t.shape) * size
+            else:
+                fixed += prod(t.shape) * size
+        outputs = sum(prod(t.shape) for t in operation.outputs[:1])
+        work, rows, n, k, kernel, stride = _products(operation, shape)
+        if batched:
+            moved += outputs * width
+            fixed_work = 0
+        else:
+            fixed += outputs * width + moved
+            moved, fixed_work, work = 0, work, 0
+        inner = shape[-1] if shape else 1
+        channels = n or (shape[1] if len(shape) == 4 else inner)
+        return (
+            class_of(operation, shapes, shape), work, moved, fixed_work, fixed, rows, channels, k,
+            kernel, stride, inner, int(channels % 8 == 0), int(k % 8 == 0),
+            outputs if batched else 0,
+        )  # fmt: skip
 
 
 def _products(operation: Traced, out: tuple[int, ...]) -> tuple[int, int, int, int, int, int]:
@@ -183,6 +278,8 @@ def _convolution(a: Mapping[str, Any]) -> str:
     groups, kernel = int(a.get("groups", 1)), max(_listed(a.get("kernel", 1)))
     if a.get("transposed"):
         return "conv_transposed"
+    if int(a["c_in"]) <= 4:
+        return "stem"
     if groups == 1:
         return "conv1x1" if kernel == 1 else "conv"
     if groups == int(a["c_in"]):
