@@ -1,0 +1,225 @@
+"""The HTML page as a reader meets it, in headless Chromium: sort, filter, hover, dark, phone.
+
+Skipped with a word where there is no Chromium or no playwright. With ``GADPROF_SCREENSHOT=FILE``
+the first test also writes the README's picture.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_report import AUDIT, BENCH, NASTY, report_named
+
+from gadprof.render.report_files import report_files
+from gadprof.render.report_html import to_report_html
+from gadprof.report import gather
+
+pytestmark = pytest.mark.browser
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+WIDTHS = {"wide": (1280, 1400), "phone": (390, 844)}
+
+
+def chromium() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        found = shutil.which(name)
+        if found:
+            return found
+    pytest.skip("no Chromium on the path; on Debian: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed; pip install playwright"
+    )
+    executable = chromium()
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=executable, args=list(ARGUMENTS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    data = []
+    for name, document in (("bench", BENCH), ("audit", AUDIT)):
+        (folder / f"{name}.json").write_text(json.dumps(document))
+        data.append(str(folder / f"{name}.json"))
+    made = gather(["hrnet32", "ghost-hrnet32", "ghost-se-hrnet32", "gadnet32"], data=data)
+    (folder / "report.html").write_bytes(report_files(made)["report.html"])
+    return folder / "report.html"
+
+
+class Visit:
+    """A page that is open, with everything that it said and asked for."""
+
+    def __init__(self, browser: Any, path: Path, size: str = "wide", scheme: str = "light") -> None:
+        width, height = WIDTHS[size]
+        self.context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme
+        )
+        self.page = self.context.new_page()
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.url = path.as_uri()
+        self.page.goto(self.url)
+
+    def column(self, table: str, index: int) -> list[str]:
+        found: list[str] = self.page.eval_on_selector_all(
+            f"table[data-table={table}] tbody tr:not([hidden]) td:nth-child({index})",
+            "cells => cells.map(cell => cell.textContent)",
+        )
+        return found
+
+    def background(self) -> str:
+        color: str = self.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return color
+
+
+@pytest.fixture
+def visit(browser: Any, page_file: Path) -> Iterator[Visit]:
+    opened = Visit(browser, page_file)
+    yield opened
+    assert opened.said == []
+    assert opened.asked == [opened.url]
+    opened.context.close()
+
+
+def test_every_plot_is_drawn_and_nothing_is_said_or_asked(visit: Visit) -> None:
+    figures = visit.page.locator("figure[data-plot]")
+    assert figures.count() >= 6
+    assert visit.page.locator("figure[data-plot] .plot > svg").count() == figures.count()
+    picture = os.environ.get("GADPROF_SCREENSHOT")
+    if picture:
+        visit.page.screenshot(path=picture)
+
+
+def test_a_click_on_a_heading_sorts_by_exact_value(visit: Visit) -> None:
+    original = visit.column("comparison", 1)
+    head = visit.page.locator("table[data-table=comparison] th").nth(1)
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert visit.column("comparison", 1)[0] == "gadnet32"
+    assert visit.column("comparison", 1)[-1] == "hrnet32"
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    assert visit.column("comparison", 1)[0] == "hrnet32"
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") is None
+    assert visit.column("comparison", 1) == original
+
+
+def test_gaps_sort_last_either_way(visit: Visit) -> None:
+    head = visit.page.locator("table[data-table=counters] th").nth(3)
+    for _ in range(2):
+        head.locator("button").click()
+        assert visit.column("counters", 4)[-1] == "–"
+
+
+def test_words_filter_rows(visit: Visit) -> None:
+    table = visit.page.locator("details.block", has=visit.page.locator("table[data-table=stages]"))
+    everything = len(visit.column("stages", 1))
+    table.locator("summary").click()
+    table.locator("input[type=search]").fill("gadnet32 stage4")
+    assert visit.column("stages", 1) == ["gadnet32"]
+    assert visit.column("stages", 2) == ["stage4"]
+    assert table.locator(".tools .quiet").text_content() == f"1 of {everything}"
+    table.locator("input[type=search]").fill("")
+    assert len(visit.column("stages", 1)) == everything
+
+
+def test_hovering_a_mark_tells_its_exact_figures(visit: Visit) -> None:
+    mark = visit.page.locator("figure[data-plot=macs-by-stage] rect[tabindex]").first
+    mark.scroll_into_view_if_needed()
+    mark.hover()
+    tip = visit.page.locator("#tip")
+    assert tip.is_visible()
+    assert "hrnet32: stem" in (tip.text_content() or "")
+    assert "134,479,872 MACs" in (tip.text_content() or "")
+    visit.page.mouse.move(2, 2)
+    assert not tip.is_visible()
+
+
+def test_a_mark_tells_its_figures_to_the_keyboard(visit: Visit) -> None:
+    visit.page.locator("figure[data-plot=latency] circle[tabindex]").first.focus()
+    assert "95 % interval" in (visit.page.locator("#tip").text_content() or "")
+
+
+def test_the_button_switches_between_light_and_dark(visit: Visit) -> None:
+    light = visit.background()
+    visit.page.locator("#theme").click()
+    dark = visit.background()
+    assert dark != light
+    visit.page.locator("#theme").click()
+    assert visit.background() == light
+
+
+def test_a_reader_in_the_dark_gets_a_dark_page(browser: Any, page_file: Path) -> None:
+    colors = []
+    for scheme in ("light", "dark"):
+        opened = Visit(browser, page_file, scheme=scheme)
+        colors.append(opened.background())
+        assert opened.said == []
+        opened.context.close()
+    assert colors[0] == "rgb(255, 255, 255)"
+    assert sum(int(part) for part in colors[1][4:-1].split(",")) < 150
+
+
+def test_the_page_fits_a_phone(browser: Any, page_file: Path) -> None:
+    opened = Visit(browser, page_file, size="phone")
+    assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert opened.said == []
+    opened.context.close()
+
+
+def test_a_printed_page_shows_everything_on_white(browser: Any, page_file: Path) -> None:
+    opened = Visit(browser, page_file, scheme="dark")
+    opened.page.emulate_media(media="print")
+    assert opened.background() == "rgb(255, 255, 255)"
+    assert not opened.page.locator("#theme").is_visible()
+    assert len(opened.page.pdf()) > 20_000
+    opened.context.close()
+
+
+def test_the_tables_are_there_without_scripts(browser: Any, page_file: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(page_file.as_uri())
+    assert page.locator("table[data-table=comparison] tbody tr").count() == 4
+    context.close()
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_no_name_runs_as_a_script(browser: Any, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "nasty.html"
+    path.write_bytes(to_report_html(report_named(name)).encode())
+    opened = Visit(browser, path)
+    dialogs: list[str] = []
+    opened.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    assert opened.page.locator("figure[data-plot] .plot > svg").count() == 2
+    for mark in opened.page.locator("figure [tabindex]").all()[:3]:
+        mark.focus()
+    assert opened.page.locator("#tip *").count() == 0
+    assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert dialogs == []
+    assert opened.said == []
+    assert opened.asked == [opened.url]
+    opened.context.close()
