@@ -37,6 +37,12 @@ def test_the_lower_end_belongs_to_the_interval_and_the_upper_does_not(
     assert parse_claim("7.10G").rounds(amount) is holds
 
 
+def test_a_bare_figure_of_a_table_gets_the_prefix_that_tables_leave_out() -> None:
+    assert parse_claim("7.1", "G").prefix == "G"
+    assert parse_claim("305M", "G").prefix == "M"
+    assert parse_claim("7645003776", "G").prefix == ""
+
+
 def test_a_binary_prefix_is_exact() -> None:
     claim = parse_claim("1.0G")
     assert claim.rounds(2**30, binary=True)

@@ -9,8 +9,13 @@ from gadprof.commands.options import format_option, input_option, output_option
 
 @click.command(name="reconcile")
 @click.argument("model", metavar="MODEL")
-@click.option("--claimed", required=True, metavar="7.10G", help="The complexity as printed.")
-@click.option("--params", metavar="28.5M", help="The number of parameters as printed.")
+@click.option(
+    "--claimed",
+    required=True,
+    metavar="7.10G",
+    help="The complexity as printed (G if it has no prefix).",
+)
+@click.option("--params", metavar="28.5M", help="The parameters as printed (M if without prefix).")
 @input_option
 @click.option(
     "--limit",

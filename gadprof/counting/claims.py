@@ -66,8 +66,12 @@ class Claim:
         return f"{value} {self.prefix}".strip()
 
 
-def parse_claim(text: str) -> Claim:
-    """Read ``7.10G``, ``7.1 GFLOPs``, ``305M``, ``28.5 M`` or plain digits. Raises SpecError."""
+def parse_claim(text: str, assumed: str = "") -> Claim:
+    """Read ``7.10G``, ``7.1 GFLOPs``, ``305M``, ``28.5 M`` or plain digits.
+
+    A figure below 1000 without a prefix, as a table's cell has it, gets the ``assumed`` one. Raises
+    SpecError.
+    """
     match = re.fullmatch(
         r"\s*(\d+(?:[\d_,]*\d)?(?:\.\d+)?|\.\d+)\s*([KMGBT]?)\s*(?:FLOPs?|FLOPS|MACs?|params?)?\s*",
         text,
@@ -78,4 +82,5 @@ def parse_claim(text: str) -> Claim:
     value = Decimal(match.group(1).replace(",", "").replace("_", ""))
     if value <= 0:
         raise SpecError(f"{text!r} is not positive; type for example 7.10G")
-    return Claim(text.strip(), value, match.group(2).upper())
+    prefix = match.group(2).upper()
+    return Claim(text.strip(), value, prefix or (assumed if value < 1000 else ""))

@@ -103,7 +103,7 @@ def reconcile(
     """
     from gadprof.counting.audit import look
 
-    claim = parse_claim(claimed)
+    claim = parse_claim(claimed, "G")
     trace, observation = look(model, shapes) if isinstance(model, str) else model
     found = list(_readings(claim, trace, observation, conventions, own_input=True))
     if isinstance(model, str) and other_inputs and not shapes:
@@ -115,7 +115,7 @@ def reconcile_params(model: str | tuple[Trace, Observation], claimed: str) -> li
     """The readings of a published parameter figure. Raises as ``reconcile`` does."""
     from gadprof.counting.audit import look
 
-    claim = parse_claim(claimed)
+    claim = parse_claim(claimed, "M")
     trace, _ = look(model) if isinstance(model, str) else model
     found = []
     for scope, amount in scope_params(trace):
@@ -171,7 +171,7 @@ def full_request(request: Mapping[str, Any]) -> Reconciliation:
 
     model, claimed, params = request["model"], request["claimed"], request["params"]
     shapes, conventions = request["shapes"], request["conventions"]
-    claim = parse_claim(claimed)
+    claim = parse_claim(claimed, "G")
     looked = look(model, shapes)
     readings = reconcile(looked, claimed, conventions=conventions)
     if not shapes:
