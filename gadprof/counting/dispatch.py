@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from gadprof.counting.quick_shapes import QUICK, quick_output
 from gadprof.counting.recorder import Recorder
 from gadprof.counting.rules import WHOLE, is_added, rule_for
 
@@ -52,9 +53,10 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     supports_higher_order_operators = True
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, *, quick: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.recorder = recorder
+        self.quick = quick
         self._facts: dict[Any, tuple[str, str, bool]] = {}
 
     def __torch_dispatch__(
@@ -69,6 +71,10 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
             with self:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
+                return result
+        if self.quick and not kwargs and name in QUICK:
+            result = self._quickly(name, overload, args)
+            if result is not None:
                 return result
         ins = tensors_in(args)
         if kwargs:
@@ -86,6 +92,17 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.recorder.place(_last_node(), _running_node())
         result = self._run(func, name, args, kwargs, on_meta)
         self.recorder.record(name, overload, args, kwargs, ins, tensors_in(result))
+        return result
+
+    def _quickly(self, name: str, overload: str, args: tuple[Any, ...]) -> Any:
+        """The output by gadprof's own shape rule, recorded; None where torch has to say."""
+        ins = [value for value in args if isinstance(value, torch.Tensor)]
+        for tensor in ins:
+            if not tensor.is_meta:
+                return None
+        result = quick_output(name, overload, args)
+        if result is not None:
+            self.recorder.record_quick(name, overload, args, ins, result)
         return result
 
     def _run(self, func: Any, name: str, args: Any, kwargs: Any, on_meta: bool) -> Any:

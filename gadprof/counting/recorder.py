@@ -85,6 +85,7 @@ class Recorder:
         self._next = 1
         self._references: dict[int, Any] = {}
         self._closed = False
+        self._templates: dict[Any, Template] = {}
 
     def own(self, address: int, number: int, name: str | None) -> None:
         """Register a parameter's or a buffer's storage under a negative number."""
@@ -164,6 +165,22 @@ class Recorder:
             tuple([self.serial(tensor) for tensor in outs]),
         )
 
+    def record_quick(
+        self, name: str, overload: str, args: Sequence[Any], ins: Sequence[Any], out: Any
+    ) -> None:
+        """Add one event of a frequent operation; equal calls share one template."""
+        key = (name, overload, *[_key_of(value) for value in args])
+        template = self._templates.get(key)
+        if template is None:
+            rule = rule_for(name)
+            assert rule is not None
+            work = rule(args, {}, [out])
+            template = self._templates[key] = make_template(
+                CANONICAL.get(name, name), overload, work, ins, [out]
+            )
+        serial = self.serial
+        self.emit(template, tuple([serial(tensor) for tensor in ins]), (serial(out),))
+
     def operations(self) -> tuple[Operation, ...]:
         """Every event as an immutable record."""
         made: list[Operation] = []
@@ -212,6 +229,13 @@ def _tensor_records(
             record = known[key] = TensorRecord(spec[0], spec[1], number)
         made.append(record)
     return tuple(made)
+
+
+def _key_of(value: Any) -> Any:
+    """What a rule may see of an argument, hashable."""
+    if hasattr(value, "untyped_storage"):
+        return value.shape, value.dtype
+    return tuple(value) if isinstance(value, list) else value
 
 
 def tensor_spec(tensor: Any) -> tuple[tuple[int, ...], str]:

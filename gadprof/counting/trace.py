@@ -131,7 +131,8 @@ def _run(
 ) -> Trace:
     recorder = Recorder(inventory.frames[id(module)])
     shortcut = None
-    mode: RecordingMode = RecordingMode(recorder)
+    quick = fast and device == "meta" and not train
+    mode: RecordingMode = RecordingMode(recorder, quick=quick)
     recorder.gradients = train
     with preserved(inventory, train=train):
         if device == "meta":
