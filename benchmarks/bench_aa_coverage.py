@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator
 
 from gadprof.measuring import schedule, statistics
-from gadprof.measuring.isolation import Worker, load
+from gadprof.measuring.isolation import Worker, load, quietest_cpus
 from gadprof.measuring.settings import Setting
 from gadprof.results import describe_machine
 
@@ -85,7 +85,8 @@ def main() -> None:
     machine = describe_machine()
     print(f"{machine.cpu}, {machine.cores} cores, torch {machine.packages.get('torch')}")
     setting = Setting()
-    with Worker("a") as first, Worker("b") as second:
+    cpus = quietest_cpus(1)
+    with Worker("a", cpus=cpus) as first, Worker("b", cpus=cpus) as second:
         workers = {"a": first, "b": second}
         latency_s = 0.0
         for worker in workers.values():

@@ -23,6 +23,7 @@ from gadprof.measuring.isolation import (
     WorkerFailedError,
     default_memory_limit,
     load,
+    quietest_cpus,
 )
 from gadprof.measuring.progress import Progress, RowProgress, RunProgress, Silent
 from gadprof.measuring.result import (
@@ -126,6 +127,10 @@ def measure(
 
             for model in models:
                 resolve(model)
+        cpus = {
+            threads: quietest_cpus(threads)
+            for threads in {setting.threads for setting in chosen if setting.device == "cpu"}
+        }
         memory_limit_bytes = limit = memory_limit_bytes or default_memory_limit()
 
         def spawn(name: str, setting: Setting) -> Runner:
@@ -133,6 +138,7 @@ def measure(
                 name,
                 threads=setting.threads,
                 memory_limit_bytes=limit if setting.device == "cpu" else None,
+                cpus=cpus.get(setting.threads, ()) if setting.device == "cpu" else (),
             )
 
     limits = Limits(precision, time_limit_s, timeout_s, memory_limit_bytes=memory_limit_bytes)

@@ -52,7 +52,12 @@ class Worker:
     """A process of its own that holds one model and answers requests."""
 
     def __init__(
-        self, name: str, *, threads: int = 1, memory_limit_bytes: int | None = None
+        self,
+        name: str,
+        *,
+        threads: int = 1,
+        memory_limit_bytes: int | None = None,
+        cpus: tuple[int, ...] = (),
     ) -> None:
         try:
             import psutil
@@ -80,6 +85,10 @@ class Worker:
             start_new_session=True,
             env=environment,
         )
+        if cpus and hasattr(os, "sched_setaffinity"):
+            # before the interpreter has started any thread, so that all inherit it
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(self._process.pid, cpus)
         os.close(request_read)
         os.close(reply_write)
         self._watched = psutil.Process(self._process.pid)
@@ -240,6 +249,25 @@ def load(
         memory_limit_bytes=memory_limit_bytes,
         factory=factory,
     )
+
+
+def quietest_cpus(count: int) -> tuple[int, ...]:
+    """The ``count`` least busy processors, on which all workers of a run are put.
+
+    Only one of them runs at a time; on the same processors they meet the same neighbours, where
+    the scheduler would give one model a quiet core and another a busy one. Empty (no restriction)
+    where all processors are wanted or the system cannot do it.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return ()
+    allowed = sorted(os.sched_getaffinity(0))
+    if count >= len(allowed):
+        return ()
+    import psutil
+
+    busy = psutil.cpu_percent(interval=0.2, percpu=True)
+    allowed.sort(key=lambda cpu: busy[cpu] if cpu < len(busy) else 100.0)
+    return tuple(sorted(allowed[:count]))
 
 
 def default_memory_limit() -> int:

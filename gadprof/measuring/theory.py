@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gadprof.measuring.bench import Entry, GroupRun, Limits, conclude, require_extra
-from gadprof.measuring.isolation import Runner, Worker, WorkerFailedError
+from gadprof.measuring.isolation import Runner, Worker, WorkerFailedError, quietest_cpus
 from gadprof.measuring.progress import Silent
 from gadprof.measuring.settings import Setting, check_device, check_setting
 
@@ -102,9 +102,10 @@ def measure_pairs(
     check_setting(setting)
     if spawn is None:
         check_device(setting.device)
+        cpus = quietest_cpus(setting.threads) if setting.device == "cpu" else ()
 
         def spawn() -> Runner:
-            return Worker("pair", threads=setting.threads)
+            return Worker("pair", threads=setting.threads, cpus=cpus)
 
     lender = Lender(spawn)
     limits = Limits(precision, point_limit_s, timeout_s, warm_up_s=1.0, grace=10.0)

@@ -50,7 +50,7 @@ def _label(row: BenchRow, result: BenchResult) -> str:
         ("device", "{}"),
         ("batch", "batch {}"),
         ("dtype", "{}"),
-        ("threads", "{} threads"),
+        ("threads", "threads {}"),
         ("mode", "{}"),
         ("runtime", "{}"),
     ):
@@ -67,9 +67,17 @@ def _title(result: BenchResult) -> str:
     return f"{result.machine.cpu}, {result.machine.cores} cores"
 
 
+def _swept(result: BenchResult) -> list[str]:
+    """The settings' fields in which the rows differ."""
+    names = ("device", "batch", "dtype", "threads", "mode", "runtime")
+    return [name for name in names if len({getattr(r.setting, name) for r in result.rows}) > 1]
+
+
 def _readable(result: BenchResult, *, verdicts: bool) -> tuple[list[str], list[list[Any]]]:
+    swept = _swept(result)
     headers = [
         "model",
+        *swept,
         "median",
         "±",
         "p90",
@@ -91,9 +99,10 @@ def _readable(result: BenchResult, *, verdicts: bool) -> tuple[list[str], list[l
     rows = []
     for row in result.rows:
         latency, ratio = row.latency_s, row.ratio
-        cells: list[Any] = [_label(row, result)]
+        cells: list[Any] = [row.model, *(str(getattr(row.setting, name)) for name in swept)]
         if latency is None:
-            cells += ["failed"] + [None] * (len(headers) - 2 - (1 if verdicts else 0))
+            cells += ["failed"]
+            cells += [None] * (len(headers) - len(cells) - (1 if verdicts else 0))
         else:
             cells += [
                 seconds_text(latency.median),
