@@ -20,6 +20,7 @@ _PUBLIC: dict[str, str] = {
     "count": "gadprof.api",
     "compare": "gadprof.api",
     "formula": "gadprof.api",
+    "rule": "gadprof.counting.rules",
     "GadprofError": "gadprof.errors",
 }
 
@@ -31,6 +32,7 @@ __all__ = [
     "cost",
     "count",
     "formula",
+    "rule",
     "spec",
 ]
 
