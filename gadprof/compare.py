@@ -185,7 +185,7 @@ def compare_row(
         if source.spec is not None:
             return _analytic_row(source, shapes, batch)
         if source.kind == "onnx":
-            return _onnx_row(source, shapes, batch)
+            return _onnx_row(source)
         return _traced_row(source, shapes, batch, timeout_s)
     except GadprofError as error:
         return ComparedRow(model, shapes, batch, error=str(error))
@@ -231,22 +231,11 @@ def _traced_row(
     )
 
 
-def _onnx_row(source: Source, shapes: tuple[tuple[int, ...], ...], batch: int) -> ComparedRow:
-    from gadprof.onnx_graph import count_onnx
+def _onnx_row(source: Source) -> ComparedRow:
+    from gadprof.errors import SourceError
 
-    count = count_onnx(source.target, shapes, batch=batch)
-    return ComparedRow(
-        source.name,
-        tuple(tuple(shape) for shape in count.input_shapes),
-        batch,
-        params=count.params,
-        macs=count.macs,
-        flops=count.flops,
-        activations=count.activations,
-        peak_activation_bytes=count.peak_activation_bytes,
-        weight_bytes=count.weight_bytes,
-        uncovered=dict(count.uncovered),
-        method="onnx graph",
+    raise SourceError(
+        f"{source.target}: ONNX graphs cannot be counted yet; name the module it was exported from"
     )
 
 

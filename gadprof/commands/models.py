@@ -14,7 +14,6 @@ OTHER_FORMS = (
     ("transformers:CLASS", "a class of transformers, or a config.json (gadprof[transformers])"),
     ("path/to/file.py:build", "a function of your file that returns a module"),
     ("package.module:build", "a function of an installed package that returns a module"),
-    ("model.onnx", "an ONNX graph (extra gadprof[onnx])"),
 )
 
 

@@ -32,9 +32,7 @@ def shapes(
         check_writable(output)
     source = resolve(model)
     if source.spec is None:
-        raise SourceError(
-            f"{model!r} has no plan; 'gadprof count {model} --by module' shows its maps"
-        )
+        raise SourceError(f"{model!r} has no plan; 'gadprof count {model}' counts it from a trace")
     given = parse_shapes(input_texts)
     shape = given[0] if given else source.spec.default_input
     maps = feature_maps(source.spec, shape, every=every)

@@ -169,11 +169,12 @@ def train(
     run: RunSettings,
     *,
     tell: Callable[[int, float, float], None] | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> PoseModule:
     """Train a network from ``settings`` and write its checkpoints and weights into ``run.out``.
 
     ``build`` makes the network, after seeding. ``tell`` hears of every epoch (number, mean loss,
-    rate). Raises DataError, OutputError, TrainingDivergedError.
+    rate); ``callbacks`` are Lightning's. Raises DataError, OutputError, TrainingDivergedError.
     """
     last = run.out / LAST
     if run.resume:
@@ -183,7 +184,8 @@ def train(
     quiet()
     seed_everything(settings.seed, workers=True, verbose=False)
     module = PoseModule(build().train(), people, settings, run)
-    trainer = make_trainer(settings, run, tell)
+    watchers = [EpochLines(tell)] if tell is not None else []
+    trainer = make_trainer(settings, run, [*callbacks, *watchers])
     with warnings.catch_warnings():
         # a small set needs no workers, and its epochs are shorter than the logging interval
         warnings.filterwarnings("ignore", module="lightning")
@@ -224,12 +226,9 @@ def check_resume(last: Path, settings: TrainSettings) -> None:
 def make_trainer(
     settings: TrainSettings,
     run: RunSettings,
-    tell: Callable[[int, float, float], None] | None,
+    callbacks: Sequence[Any] = (),
 ) -> Trainer:
     """Lightning's trainer; deterministic on the CPU, as far as CUDA allows elsewhere."""
-    callbacks: list[Any] = [KeepLast(run.out, every=run.save_every)]
-    if tell is not None:
-        callbacks.append(EpochLines(tell))
     try:
         return Trainer(
             accelerator=run.accelerator,
@@ -242,7 +241,7 @@ def make_trainer(
             deterministic="warn",
             use_distributed_sampler=False,
             logger=_logger(run),
-            callbacks=callbacks,
+            callbacks=[KeepLast(run.out, every=run.save_every), *callbacks],
             plugins=[AtomicCheckpointIO()],
             enable_progress_bar=False,
             enable_model_summary=False,

@@ -1,0 +1,143 @@
+"""``gadprof ablate``: the paper's four variants counted, and trained where data are given."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import click
+
+from gadprof.commands.options import parse_integers
+
+
+@click.command(name="ablate")
+@click.option("--overrides", default="", metavar="KNOB=VALUE,…", help="The same for all four.")
+@click.option("--input", "input_text", default="256x192", show_default=True, metavar="HxW")
+@click.option("--measure", is_flag=True, help="Measure latency, interleaved.")
+@click.option("--time-limit", default="60s", show_default=True, help="For --measure.")
+@click.option("--data", metavar="DIR", help="COCO layout to train and evaluate on.")
+@click.option("--train-split", default="train2017", show_default=True)
+@click.option("--test-split", default="val2017", show_default=True)
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs.  [paper: 260]")
+@click.option("--batch", type=click.IntRange(min=1), help="Persons a step.  [paper: 48]")
+@click.option("--lr", type=float, help="Learning rate.  [paper: 0.001]")
+@click.option("--seeds", default="0", show_default=True, metavar="N,…", help="Seeds.")
+@click.option("--runs", default="runs/ablation", show_default=True, help="Folder of the runs.")
+@click.option("-o", "--output", metavar="FOLDER", help="Write ablation.md and ablation.json.")
+def ablate(
+    overrides: str,
+    input_text: str,
+    measure: bool,
+    time_limit: str,
+    data: str | None,
+    train_split: str,
+    test_split: str,
+    epochs: int | None,
+    batch: int | None,
+    lr: float | None,
+    seeds: str,
+    runs: str,
+    output: str | None,
+) -> None:
+    """Count HRNet, Ghost, Ghost+SE and GADNet; with --data also train and evaluate each."""
+    from pathlib import Path
+
+    from gadprof.output import check_writable, emit, write_atomic
+    from gadprof.pose.ablation import ablation_page, variant_names
+    from gadprof.results import describe_machine, to_json
+    from gadprof.sources import parse_shapes
+
+    shape = parse_shapes((input_text,))[0]
+    if output is not None:
+        check_writable(Path(output) / "ablation.md")
+    names = variant_names(overrides)
+    variants = _counted(names, shape, measure, time_limit)
+    budget: dict[str, Any] = {}
+    if data is not None:
+        changes = {"epochs": epochs, "batch": batch, "lr": lr}
+        changes |= {"height": shape[1], "width": shape[2]}
+        if epochs is not None:
+            changes["milestones"] = (max(1, epochs * 170 // 260),)
+        numbers = tuple(n - 1 for n in parse_integers(_shifted(seeds), "--seeds"))
+        variants = _trained(variants, data, train_split, test_split, changes, numbers, Path(runs))
+        told = {key: value for key, value in changes.items() if value is not None}
+        budget = {**told, "seeds": ", ".join(map(str, numbers))}
+    machine = describe_machine()
+    page = ablation_page(variants, budget, machine)
+    if output is None:
+        emit(page)
+        return
+    payload = {"variants": variants, "budget": budget, "input": shape, "machine": machine}
+    write_atomic(Path(output) / "ablation.json", to_json(payload))
+    write_atomic(Path(output) / "ablation.md", page)
+    click.echo(f"wrote {Path(output) / 'ablation.md'}")
+
+
+def _shifted(seeds: str) -> str:
+    """Seeds may be 0, which a list of positive integers may not."""
+    try:
+        return ",".join(str(int(part) + 1) for part in seeds.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{seeds!r} is not 0,1,2", param_hint="--seeds") from error
+
+
+def _counted(
+    names: tuple[str, ...], shape: tuple[int, ...], measure: bool, time_limit: str
+) -> list[Any]:
+    from gadprof.commands.quantities import parse_duration
+    from gadprof.compare import compare_models, with_latency
+    from gadprof.errors import SpecError
+    from gadprof.pose.ablation import Variant
+
+    comparison = compare_models(names, shapes=(shape,))
+    for row in comparison.rows:
+        if row.error is not None:
+            raise SpecError(row.error)
+    if measure:
+        seconds = parse_duration(time_limit, "--time-limit")
+        comparison = with_latency(comparison, time_limit_s=seconds)
+    return [
+        Variant(
+            row.model,
+            row.params or 0,
+            row.macs or 0,
+            row.change_percent["params"] or 0.0,
+            row.change_percent["macs"] or 0.0,
+            row.latency_s,
+            row.ratio,
+        )
+        for row in comparison.rows
+    ]
+
+
+def _trained(
+    variants: list[Any],
+    data: str,
+    train_split: str,
+    test_split: str,
+    changes: dict[str, Any],
+    seeds: tuple[int, ...],
+    folder: Any,
+) -> list[Any]:
+    import re
+
+    from gadprof.pose.ablation import train_and_score
+    from gadprof.pose.coco import find_split
+    from gadprof.pose.extra import require
+
+    require("gadprof ablate", "lightning", "cv2", "pycocotools")
+    train, test = find_split(data, train_split), find_split(data, test_split)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for item in variants:
+        found = []
+        for seed in seeds:
+            name = re.sub(r"[^A-Za-z0-9.=-]+", "_", f"{item.model}-seed{seed}")
+            found.append(
+                train_and_score(
+                    item.model, train, test, {**changes, "seed": seed}, folder / name,
+                    tell=lambda text: click.echo(text, err=True),
+                )
+            )  # fmt: skip
+        made.append(dataclasses.replace(item, runs=tuple(found)))
+    return made

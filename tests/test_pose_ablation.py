@@ -1,0 +1,57 @@
+"""The ablation: exact costs beside trained accuracy, with an honest interval."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gadprof.pose.ablation import mean_and_interval, variant_names
+
+
+def test_the_four_variants_are_counted_exactly(run_cli, tmp_path):
+    code, _, _ = run_cli("ablate", "-o", str(tmp_path))
+    payload = json.loads((tmp_path / "ablation.json").read_text())
+    assert code == 0
+    assert [item["params"] for item in payload["variants"]] == [
+        28_536_113, 15_942_449, 16_118_577, 11_087_121,
+    ]  # fmt: skip
+    assert "gadnet32" in (tmp_path / "ablation.md").read_text()
+
+
+def test_overrides_reach_every_variant():
+    assert all(name.endswith(":width=8") for name in variant_names("width=8"))
+
+
+def test_one_seed_has_no_interval_and_two_equal_ones_have_none_wide():
+    assert mean_and_interval([0.5]) == (0.5, None)
+    pytest.importorskip("scipy", reason="needs gadprof[bench]")
+    assert mean_and_interval([0.5, 0.5]) == (0.5, 0.0)
+    mean, half = mean_and_interval([0.4, 0.6])
+    assert mean == pytest.approx(0.5)
+    assert half == pytest.approx(12.706 * 0.1, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_with_data_every_variant_is_trained_and_scored(run_cli, tmp_path):
+    pytest.importorskip("lightning", reason="needs gadprof[pose]")
+    pytest.importorskip("pycocotools", reason="needs gadprof[pose]")
+    from gadprof.pose.synthetic import make_stick_figures
+
+    data = make_stick_figures(tmp_path / "figures", train=6, val=3)
+    (tmp_path / "out").mkdir()
+    code, _, err = run_cli(
+        "ablate", "--overrides", "width=2,modules=1-1-1,blocks=1-1-1-1", "--input", "64x64",
+        "--data", str(data), "--epochs", "1", "--batch", "6", "--seeds", "0,1",
+        "--runs", str(tmp_path / "runs"), "-o", str(tmp_path / "out"),
+    )  # fmt: skip
+    payload = json.loads((tmp_path / "out" / "ablation.json").read_text())
+    assert code == 0, err
+    assert [len(item["runs"]) for item in payload["variants"]] == [2, 2, 2, 2]
+    assert "One budget for all" in (tmp_path / "out" / "ablation.md").read_text()
+
+
+def test_an_override_that_no_variant_has_is_refused(run_cli):
+    code, _, err = run_cli("ablate", "--overrides", "widht=8")
+    assert code == 2
+    assert "did you mean 'width'" in err
