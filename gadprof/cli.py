@@ -32,11 +32,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "bench": ("gadprof.commands.bench:bench", "Measure latency ratios, memory and energy."),
     "explain": ("gadprof.commands.explain:explain", "Where the time of two models goes, and why."),
-    "paper": (
-        "gadprof.commands.paper:paper",
-        "Regenerate the paper's tables and judge its claims.",
-    ),
-    "zoo": ("gadprof.commands.zoo:zoo", "Published figures beside exact counts."),
     "report": ("gadprof.commands.report:report", "Write a markdown and an HTML report."),
     "check": ("gadprof.commands.check:check", "Gate a pipeline on cost budgets."),
     "history": ("gadprof.commands.history:history", "What the results store holds of a model."),
@@ -53,10 +48,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ablate": ("gadprof.commands.ablate:ablate", "The paper's four-variant ablation."),
     "sweep": ("gadprof.commands.sweep:sweep", "Cost millions of designs and keep the front."),
     "search": ("gadprof.commands.search:search", "Multi-objective search of a design space."),
-    "calibrate": (
-        "gadprof.commands.calibrate:calibrate",
-        "Fit a device's latency model to measurements.",
-    ),
     "completion": (
         "gadprof.commands.completion:completion",
         "Print a shell's completion script.",

@@ -1,9 +1,9 @@
 """Model strings: what they name, and how each becomes a module with example inputs.
 
 Forms: a preset with overrides (``gadnet32:s=4,d=5``), ``timm:NAME``, ``torchvision:NAME``,
-``transformers:NAME``, ``path/to/file.py:function``, ``package.module:function``; ``model.onnx`` is recognised and refused.
-The user's code runs only for the two forms that name code. ``resolve`` imports neither torch nor
-the model's package; ``load`` does.
+``transformers:NAME``, ``path/to/file.py:function``, ``package.module:function``. A ``model.onnx``
+is recognised and refused. The user's code runs only for the two forms that name code. ``resolve``
+imports neither torch nor the model's package; ``load`` does.
 """
 
 from __future__ import annotations

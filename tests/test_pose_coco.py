@@ -128,7 +128,7 @@ def test_damaged_json_is_refused_with_its_place(folder: Path, tmp_path: Path) ->
     path = tmp_path / "broken.json"
     path.write_text('{"images": [')
     split = coco.find_split(None, "x", annotations=path, images=folder / "val2017")
-    with pytest.raises(DataError, match="not JSON: .*line 1"):
+    with pytest.raises(DataError, match=r"not JSON: .*line 1"):
         coco.load_people(split)
 
 
@@ -188,7 +188,7 @@ def test_a_truncated_jpeg_is_refused(share: float, thumbnail: bool, tmp_path: Pa
     data = jpeg(jpeg()) if thumbnail else jpeg()
     path = tmp_path / "cut.jpg"
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(DataError, match="truncated JPEG|empty file"):
+    with pytest.raises(DataError, match=r"truncated JPEG|empty file"):
         pictures.read_picture(path)
 
 

@@ -1,0 +1,101 @@
+"""Latency prediction: sane, monotone, refusing where the measurements do not carry."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+import gadprof
+from gadprof.errors import SpecError, UnknownNameError
+from gadprof.prediction.api import predict
+from gadprof.prediction.features import features_of
+from gadprof.prediction.model import find_fit, fits, operation_seconds
+
+
+def traced(name: str, side: int = 64):
+    with torch.device("meta"):
+        module = gadprof.build(name).eval()
+    return gadprof.count(module, (1, 3, side, side))
+
+
+def test_work_and_bytes_of_the_features_are_the_traces():
+    trace = traced("gadnet32:width=8")
+    features = features_of(trace.forward, amp=False)
+    work = (features.columns[:, 0] * features.counts).sum()
+    assert work == trace.macs
+    assert features.unknown == ()
+
+
+def test_autocast_halves_what_a_convolution_moves():
+    trace = traced("hrnet32:width=8")
+    full, half = features_of(trace.forward, amp=False), features_of(trace.forward, amp=True)
+    moved = [(f.columns[:, 1] * f.counts).sum() for f in (full, half)]
+    assert 0.4 < moved[1] / moved[0] < 0.7
+
+
+def test_weights_alone_do_not_grow_with_the_batch():
+    class Standardised(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(8, 3, 3, 3))
+
+        def forward(self, x):
+            return torch.nn.functional.conv2d(x, self.weight - self.weight.mean())
+
+    trace = gadprof.count(Standardised(), (1, 3, 16, 16))
+    features = features_of(trace.forward, amp=False)
+    batched = features.columns[:, 1] > 0
+    assert batched.sum() == 1  # the convolution alone
+    assert (features.columns[~batched, 3] > 0).all()
+
+
+@pytest.mark.parametrize("key", list(fits()))
+def test_more_samples_take_longer_and_every_time_is_positive(key):
+    fit = fits()[key]
+    features = features_of(traced("gadnet32:width=8").forward, amp=fit.dtype == "amp")
+    small = operation_seconds(fit, features, 64)
+    large = operation_seconds(fit, features, 256)
+    assert (small > 0).all()
+    assert large.sum() > small.sum()
+
+
+def test_a_prediction_has_an_interval_and_shares_that_add_up():
+    rows, fit = predict(["hrnet32", "gadnet32"], "rtx3090", batch=256)
+    for row in rows:
+        low, high = row.predicted_latency_s["interval95"]
+        assert low < row.predicted_latency_s["value"] < high
+        assert sum(row.by_class.values()) == pytest.approx(1.0)
+    assert fit.families > 50
+
+
+def test_a_tiny_batch_on_a_gpu_is_refused_in_its_own_row():
+    rows, _ = predict(["hrnet32"], "rtx3090", batch=1)
+    assert rows[0].predicted_latency_s is None
+    assert "below the smallest" in rows[0].refused
+
+
+def test_an_unknown_device_names_the_nearest():
+    with pytest.raises(UnknownNameError, match="rtx3090"):
+        find_fit("rtx309", None)
+
+
+def test_a_format_that_was_not_measured_is_refused():
+    with pytest.raises(SpecError, match="measured in amp"):
+        predict(["hrnet32"], "rtx3090", dtype="fp64")
+
+
+def test_the_json_has_its_keys(run_cli):
+    code, out, _ = run_cli(
+        "predict", "hrnet32", "hrnet99", "--device", "rtx3090", "--batch", "256", "--format", "json"
+    )
+    payload = json.loads(out)
+    assert code == 1
+    good, bad = payload["rows"]
+    assert set(good["predicted_latency_s"]) == {"value", "interval95"}
+    assert good["throughput"] == pytest.approx(256 / good["predicted_latency_s"]["value"])
+    assert good["by_class"]
+    assert good["refused"] is None
+    assert "unknown model" in bad["error"]
+    assert payload["error_on_unseen_families"]["method"].startswith("leave-family-out")
