@@ -192,15 +192,15 @@ def test_kill_9_and_resume_give_the_weights_of_an_uninterrupted_run(
 
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run(command(tmp_path / "whole"), env=environment, check=True, timeout=300)
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command(tmp_path / "cut"), env=environment, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("epoch 3/"):
-            process.send_signal(signal.SIGKILL)
-            break
-    assert process.wait() == -signal.SIGKILL
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("epoch 3/"):
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
     assert (tmp_path / "cut" / LAST).exists()
     assert not (tmp_path / "cut" / WEIGHTS).exists()
     subprocess.run(command(tmp_path / "cut", "--resume"), env=environment, check=True, timeout=300)
