@@ -316,7 +316,8 @@ class HighResolutionModule(nn.Module):
         made: list[Tensor] = []
         for row in self.fuse_layers:
             y = row(maps)
-            made.append(self.relu(y) if row.terms > 1 else self.relu_apart(y))
+            several = row.terms > 1  # type: ignore[operator]
+            made.append(self.relu(y) if several else self.relu_apart(y))
         return made
 
 

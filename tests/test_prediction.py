@@ -76,6 +76,11 @@ def test_a_tiny_batch_on_a_gpu_is_refused_in_its_own_row():
     assert "below the smallest" in rows[0].refused
 
 
+def test_a_batch_on_the_cpu_is_refused_because_only_single_samples_were_measured():
+    rows, _ = predict(["hrnet32"], "i9-10940x", batch=8)
+    assert "batch 1" in rows[0].refused
+
+
 def test_an_unknown_device_names_the_nearest():
     with pytest.raises(UnknownNameError, match="rtx3090"):
         find_fit("rtx309", None)

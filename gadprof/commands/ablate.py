@@ -54,7 +54,7 @@ def ablate(
     variants = _counted(names, shape, measure, time_limit)
     budget: dict[str, Any] = {}
     if data is not None:
-        changes = {"epochs": epochs, "batch": batch, "lr": lr}
+        changes: dict[str, Any] = {"epochs": epochs, "batch": batch, "lr": lr}
         changes |= {"height": shape[1], "width": shape[2]}
         if epochs is not None:
             changes["milestones"] = (max(1, epochs * 170 // 260),)

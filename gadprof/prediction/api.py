@@ -72,6 +72,8 @@ def _refusal(features: Any, fit: Fit, batch: int) -> str | None:
     rare = sorted({CLASSES[i] for i in features.classes.tolist() if fit.seen[i] < LEAST_SEEN})
     if rare:
         return f"operations that too few measured models had: {', '.join(rare)}"
+    if fit.kind == "cpu" and batch > 1:
+        return f"every measurement of {fit.device} is of batch 1; give --batch 1"
     if batch < fit.least_batch:
         return (
             f"batch {batch} is below the smallest that the measurements carry, {fit.least_batch}; "

@@ -64,7 +64,8 @@ def fits() -> Mapping[str, Fit]:
             for name in ("base", "offset", "shape", "shared")
         }
         plain["seen"] = tuple(plain["seen"])
-        found[key] = Fit(key=key, **arrays, **plain)
+        values: dict[str, Any] = {**arrays, **plain}
+        found[key] = Fit(key=key, **values)
     return found
 
 
@@ -79,7 +80,8 @@ def find_fit(device: str, layout: str | None) -> Fit:
         layouts = ", ".join(fit.layout for fit in known.values() if fit.device == device)
         raise UnknownNameError(f"{device} was not measured in layout {layout}; it has {layouts}")
     raise UnknownNameError(
-        f"no fit for device {device!r}" + (nearest(device, names) or f"; there are {names}")
+        f"no fit for device {device!r}"
+        + (nearest(device, names) or f"; there are {', '.join(names)}")
     )
 
 
