@@ -211,13 +211,22 @@ class Frame:
         self, name: str, node: p.Node, *values: Value, keep: tuple[Value, ...] = ()
     ) -> tuple[Value, ...]:
         """Fold a child on values while ``keep`` (and the values) are alive."""
-        folded = self.folder.visit(name, node, tuple(value.shape for value in values))
+        if len(values) == 1:
+            value = values[0]
+            folded = self.folder.visit(name, node, (value.shape,))
+        else:
+            folded = self.folder.visit(name, node, tuple([value.shape for value in values]))
         add_counts(self.counts, folded.counts)
-        self.peak = larger(self.peak, live(*values, *keep) + folded.peak)
-        return tuple(
-            Value(shape, values[alias].token if alias >= 0 else Token(size_of(shape)))
-            for shape, alias in zip(folded.outputs, folded.aliases, strict=True)
-        )
+        alive = live(*values, *keep) + folded.peak
+        if type(alive) is not int or type(self.peak) is not int:
+            self.peak = larger(self.peak, alive)
+        elif alive > self.peak:
+            self.peak = alive
+        made = []
+        for shape, alias in zip(folded.outputs, folded.aliases, strict=True):
+            token = values[alias].token if alias >= 0 else Token(size_of(shape))
+            made.append(Value(shape, token))
+        return tuple(made)
 
     def one(self, name: str, node: p.Node, value: Value, keep: tuple[Value, ...] = ()) -> Value:
         """Fold a child that maps one value to one."""
@@ -252,12 +261,14 @@ class Token:
         self.elements = elements
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Value:
     """A map: its shape and the allocation that holds it."""
 
-    shape: Shape
-    token: Token
+    __slots__ = ("shape", "token")
+
+    def __init__(self, shape: Shape, token: Token) -> None:
+        self.shape = shape
+        self.token = token
 
 
 def live(*values: Value) -> Any:
@@ -265,9 +276,16 @@ def live(*values: Value) -> Any:
     seen: list[Token] = []
     total: Any = 0
     for value in values:
-        if not any(token is value.token for token in seen):
-            seen.append(value.token)
-            total = total + value.token.elements
+        token = value.token
+        elements = token.elements
+        if type(elements) is int and elements == 0:
+            continue
+        for other in seen:
+            if other is token:
+                break
+        else:
+            seen.append(token)
+            total = total + elements
     return total
 
 
