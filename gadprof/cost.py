@@ -187,11 +187,9 @@ def larger(a: Any, b: Any) -> Any:
 
 def add_counts(into: Counts, other: Counts) -> None:
     """Add one node's counts to a running total, in place."""
+    known = into.get
     for key, value in other.items():
-        if key in into:
-            into[key] = into[key] + value
-        else:
-            into[key] = value
+        into[key] = known(key, 0) + value
 
 
 class Frame:
@@ -222,6 +220,9 @@ class Frame:
             self.peak = larger(self.peak, alive)
         elif alive > self.peak:
             self.peak = alive
+        if len(folded.outputs) == 1:
+            shape, alias = folded.outputs[0], folded.aliases[0]
+            return (Value(shape, values[alias].token if alias >= 0 else Token(size_of(shape))),)
         made = []
         for shape, alias in zip(folded.outputs, folded.aliases, strict=True):
             token = values[alias].token if alias >= 0 else Token(size_of(shape))
