@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -304,6 +305,10 @@ def test_the_hooks_name_commands_that_exist() -> None:
 
 pytest_plugins = ["pytester"]
 
+# where gadprof is installed, its entry point has loaded the plugin already
+INSTALLED = any(point.name == "gadprof" for point in metadata.entry_points(group="pytest11"))
+PLUGIN = () if INSTALLED else ("-p", "gadprof.pytest_plugin")
+
 
 def test_loading_the_plugin_imports_nothing_heavy() -> None:
     code = (
@@ -336,7 +341,7 @@ def test_a_budget_is_an_assert_with_a_good_message(pytester: pytest.Pytester) ->
             gadprof.assert_within("hrnet32")
         """
     )
-    result = pytester.runpytest("-p", "gadprof.pytest_plugin", "-p", "no:cacheprovider")
+    result = pytester.runpytest(*PLUGIN, "-p", "no:cacheprovider")
     result.assert_outcomes(passed=3, failed=3)
     result.stdout.fnmatch_lines(
         [
@@ -363,7 +368,7 @@ def test_a_module_is_counted_in_a_test(pytester: pytest.Pytester) -> None:
                 gadprof.assert_within(model, (1, 3, 10, 10), max_params=215)
         """
     )
-    result = pytester.runpytest("-p", "gadprof.pytest_plugin", "-p", "no:cacheprovider")
+    result = pytester.runpytest(*PLUGIN, "-p", "no:cacheprovider")
     result.assert_outcomes(passed=1)
 
 
