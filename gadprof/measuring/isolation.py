@@ -93,6 +93,9 @@ class Worker:
         os.close(reply_write)
         self._watched = psutil.Process(self._process.pid)
         self._tail = bytearray()
+        self._tail_lock = threading.Lock()
+        assert self._process.stdout is not None
+        os.set_blocking(self._process.stdout.fileno(), False)
         self._drain = threading.Thread(target=self._drain_output, daemon=True)
         self._drain.start()
         self._closed = False
@@ -182,17 +185,36 @@ class Worker:
         assert stream is not None
         while True:
             try:
-                part = os.read(stream.fileno(), 1 << 16)
+                select.select([stream], [], [])
             except (OSError, ValueError):
                 return
-            if not part:
+            if not self._take_output():
                 return
-            self._tail += part
-            if len(self._tail) > TAIL_BYTES:
-                del self._tail[:-TAIL_BYTES]
+
+    def _take_output(self) -> bool:
+        """Move what the worker has printed so far into the tail; False at its end."""
+        stream = self._process.stdout
+        assert stream is not None
+        with self._tail_lock:
+            for _ in range(16):  # a flood must not hold the caller: more than one pipe is enough
+                try:
+                    part = os.read(stream.fileno(), 1 << 16)
+                except BlockingIOError:
+                    return True
+                except (OSError, ValueError):
+                    return False
+                if not part:
+                    return False
+                self._tail += part
+                if len(self._tail) > TAIL_BYTES:
+                    del self._tail[:-TAIL_BYTES]
+                if len(part) < 1 << 16:
+                    return True
+            return True
 
     def tail(self) -> tuple[str, ...]:
-        """The last lines that the worker printed."""
+        """The last lines that the worker had printed when this was called."""
+        self._take_output()
         lines = bytes(self._tail).decode("utf-8", "replace").splitlines()
         kept = [line.rstrip()[:300] for line in lines if line.strip()]
         return tuple(kept[-TAIL_LINES:])
