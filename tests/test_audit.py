@@ -167,7 +167,7 @@ def test_the_kept_report_is_explained_to_at_least_95_per_cent() -> None:
 
 def test_the_page_is_the_same_text_from_the_same_results() -> None:
     from gadprof.counting.audit import Audit, AuditRow
-    from gadprof.render.audit_report import report_json, report_markdown
+    from gadprof.render.audit_report import report_data, report_markdown
 
     row = AuditRow("fvcore", "fvcore", "0.1", 120, "macs", 100, (), 20, 5, (), None)
     audits = (Audit("small", ((3, 8, 8),), 1, 100, 5, "", (row,)),)
@@ -176,9 +176,116 @@ def test_the_page_is_the_same_text_from_the_same_results() -> None:
     assert "0 of 1 pairs explained" in page
     assert "not understood yet" in page
     assert "it raised" in page
-    assert json.loads(report_json(audits, {}))["models"][0]["backends"][0]["residual"] == 20
+    assert report_data(audits, {})["models"][0]["backends"][0]["residual"] == 20
 
 
 def test_module_paths_are_folded_where_only_numbers_differ() -> None:
     assert name_modules(("blocks.0.attn", "blocks.1.attn", "head")) == "blocks.*.attn, head"
     assert name_modules(tuple("abcdefgh"), 2) == "a, b, … 6 more"
+
+
+def test_the_kept_page_is_the_text_of_the_kept_data() -> None:
+    from gadprof.counting.audit_data import audits_of, read_data
+    from gadprof.render.audit_report import report_json, report_markdown
+
+    folder = Path(__file__).resolve().parents[1] / "reports"
+    data = read_data(folder / "audit.json")
+    page = report_markdown(audits_of(data), data["refused"], data["versions"])
+    assert page.rstrip() == (folder / "audit.md").read_text().rstrip()
+    assert report_json(data) == (folder / "audit.json").read_text()
+
+
+@pytest.fixture
+def kept_page(tmp_path: Path) -> Path:
+    """A page and its data: two models, as the counter ``gadprof`` alone saw them once."""
+    from gadprof.counting.audit import Audit, AuditRow
+    from gadprof.render.audit_report import report_data, report_json
+
+    row = AuditRow("gadprof", "gadprof", "0.1", 7, "macs", 7, (), 0, 5, (), None)
+    audits = [Audit(f"{SMALL}:{name}", ((3, 8, 8),), 1, 7, 5, "", (row,)) for name in ("A", "B")]
+    (tmp_path / "audit.json").write_text(report_json(report_data(audits, {f"{SMALL}:C": "gone"})))
+    return tmp_path / "audit.md"
+
+
+def test_missing_models_are_audited_and_merged_and_the_rest_kept(
+    run_cli, monkeypatch, kept_page: Path
+) -> None:  # type: ignore[no-untyped-def]
+    import gadprof.counting.audit_list as audit_list
+
+    models = (f"{SMALL}:Plain", f"{SMALL}:B")
+    data = kept_page.with_suffix(".json")
+    before = json.loads(data.read_text())["models"]
+    monkeypatch.setattr(audit_list, "MODELS", dict.fromkeys(models, "3x16x16"))
+    code, out, err = run_cli(
+        "audit", "--list", "--missing", "--backends", "gadprof", "-o", str(kept_page)
+    )
+    assert code == 0, err
+    assert out == ""
+    assert "1 audited, 2 in" in err
+    after = json.loads(data.read_text())
+    assert [item["model"] for item in after["models"]] == list(models)
+    assert after["models"][1] == before[1]
+    assert after["models"][0]["ours"] > 7
+    assert after["models"][0]["backends"][0]["residual"] == 0
+    assert after["refused"] == {}
+    assert "Plain" in kept_page.read_text()
+
+
+def test_only_names_on_the_list_are_taken_in_the_lists_order() -> None:
+    from gadprof.counting.audit_data import chosen, merge, missing_from
+
+    assert chosen(("c", "a"), ("a", "b", "c")) == ("a", "c")
+    old = {"models": [{"model": "a", "n": 1}, {"model": "b", "n": 1}], "refused": {"c": "no"}}
+    new = {"models": [{"model": "c", "n": 2}], "refused": {"a": "raised"}, "versions": {}}
+    merged = merge(old, new, ("c", "b", "a", "d"))
+    assert merged["models"] == [{"model": "c", "n": 2}, {"model": "b", "n": 1}]
+    assert merged["refused"] == {"a": "raised"}
+    assert missing_from(merged, ("a", "b", "c", "d")) == ("d",)
+
+
+def test_counts_of_other_versions_or_counters_are_not_merged(run_cli, kept_page: Path) -> None:  # type: ignore[no-untyped-def]
+    data = kept_page.with_suffix(".json")
+    command = ("audit", "--list", "--only", "hrnet32", "-o", str(kept_page))
+    code, _, err = run_cli(*command, "--backends", "gadprof,torch")
+    assert code == 2
+    assert "of the counters gadprof, not of gadprof, torch" in err
+    kept = json.loads(data.read_text())
+    kept["versions"]["torch"] = "0.4.1"
+    data.write_text(json.dumps(kept))
+    code, _, err = run_cli(*command, "--backends", "gadprof")
+    assert code == 2
+    assert "torch 0.4.1 there" in err
+    assert "run the whole list" in err
+    assert json.loads(data.read_text()) == kept
+    assert not kept_page.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--only", "hrnet33", "-o", "PAGE"), "'hrnet33' is not on the list"),
+        (("--only", ",", "-o", "PAGE"), "names no model"),
+        (("--only", "hrnet32"), "-o PAGE.md"),
+        (("--only", "hrnet32", "--missing", "-o", "PAGE"), "two ways"),
+        (("--missing", "-o", "ABSENT"), "no data to merge into"),
+        (("--missing", "-o", "EMPTY"), "is not the data of an audit list"),
+        (("--missing", "-o", "TORN"), "cannot be read"),
+    ],
+)
+def test_a_part_of_the_list_needs_data_to_merge_into(
+    run_cli, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:  # type: ignore[no-untyped-def]
+    from gadprof.render.audit_report import report_data, report_json
+
+    (tmp_path / "PAGE.json").write_text(report_json(report_data((), {})))
+    (tmp_path / "EMPTY.json").write_text("{}")
+    (tmp_path / "TORN.json").write_text('{"schema')
+    placed = [
+        str(tmp_path / f"{text}.md") if text in ("PAGE", "ABSENT", "EMPTY", "TORN") else text
+        for text in arguments
+    ]
+    code, out, err = run_cli("audit", "--list", *placed)
+    assert code == 2
+    assert out == ""
+    assert words in err
+    assert "Traceback" not in err

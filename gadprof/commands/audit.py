@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from gadprof.commands.options import batch_option, format_option, input_option, output_option
@@ -14,6 +16,16 @@ from gadprof.commands.options import batch_option, format_option, input_option, 
     "whole_list",
     is_flag=True,
     help="Audit the fixed list of models; with -o PAGE.md the data goes to PAGE.json beside it.",
+)
+@click.option(
+    "--only",
+    metavar="NAME,…",
+    help="With --list: audit these anew and merge them into the data beside -o PAGE.md.",
+)
+@click.option(
+    "--missing",
+    is_flag=True,
+    help="With --list: audit the models that the data lacks, and drop those off the list.",
 )
 @input_option
 @batch_option
@@ -51,6 +63,8 @@ from gadprof.commands.options import batch_option, format_option, input_option, 
 def audit(
     models: tuple[str, ...],
     whole_list: bool,
+    only: str | None,
+    missing: bool,
     input_texts: tuple[str, ...],
     batch: int,
     backends: str,
@@ -71,6 +85,11 @@ def audit(
 
     if bool(models) == whole_list:
         raise click.UsageError("name at least one MODEL, or --list for the fixed list")
+    if only is not None or missing:
+        if not whole_list or (only is not None and missing):
+            raise click.UsageError("--only and --missing are two ways to run a part of --list")
+        if output is None or not output.endswith(".md"):
+            raise click.UsageError("name the page whose data is merged into: -o PAGE.md")
     if output is not None:
         check_writable(output)
     names = parse_backends(backends)
@@ -80,7 +99,12 @@ def audit(
         click.echo(f"auditing {text}", err=True)
 
     if whole_list:
-        return _audit_list(names, timeout, limit_bytes, jobs, strict, output_format, output)
+        part = tuple(filter(None, re.split(r"[,\s]+", only))) if only is not None else None
+        if part == ():
+            raise click.UsageError("--only names no model; type for example --only hrnet32")
+        return _audit_list(
+            names, timeout, limit_bytes, jobs, strict, output_format, output, part, missing
+        )
     shapes = parse_shapes(input_texts)
     if cluster is not None:
         from gadprof.cluster import cluster_audits
@@ -102,10 +126,10 @@ def audit(
             for model in models
         ]
     emit(render_audit(audits, output_format), output)
-    missing = [name for name in names if distribution_of(name) is None]
-    for name in missing:
+    absent = [name for name in names if distribution_of(name) is None]
+    for name in absent:
         click.echo(f"gadprof: {not_installed(name)}", err=True)
-    if missing:
+    if absent:
         return 2
     failed = [
         (item.model, row) for item in audits for row in item.backends if row.error is not None
@@ -125,25 +149,53 @@ def _audit_list(
     strict: bool,
     output_format: str,
     output: str | None,
+    only: tuple[str, ...] | None,
+    missing: bool,
 ) -> int:
     from pathlib import Path
 
+    from gadprof.counting import audit_data
     from gadprof.counting.audit_list import MODELS, audit_models
     from gadprof.output import emit
-    from gadprof.render.audit_report import report_json, report_markdown
+    from gadprof.render import audit_report
 
+    page = output is not None and output.endswith(".md")
+    beside = str(Path(output).with_suffix(".json")) if output is not None and page else ""
+    merging = only is not None or missing
+    models = MODELS
+    if merging:
+        kept = audit_data.read_data(beside)
+        audit_data.check_mergeable(kept, audit_report.installed_versions(), names)
+        part = (
+            audit_data.chosen(only, MODELS)
+            if only is not None
+            else audit_data.missing_from(kept, MODELS)
+        )
+        models = {name: MODELS[name] for name in part}
     audits, refused = audit_models(
-        MODELS,
+        models,
         names,
         timeout_s=timeout,
         memory_limit_bytes=limit_bytes,
         jobs=jobs,
         progress=lambda text: click.echo(text, err=True),
     )
-    data = report_json(audits, refused)
-    if output is not None and output.endswith(".md"):
-        emit(report_markdown(audits, refused), output)
-        emit(data, str(Path(output).with_suffix(".json")))
+    data = audit_report.report_data(audits, refused)
+    if merging:
+        data = audit_data.merge(kept, data, MODELS)
+        audits, refused = audit_data.audits_of(data), data["refused"]
+    text = audit_report.report_json(data)
+    if page:
+        emit(audit_report.report_markdown(audits, refused), output)
+        emit(text, beside)
     else:
-        emit(data if output_format == "json" else report_markdown(audits, refused), output)
+        shown = audit_report.report_markdown(audits, refused)
+        emit(text if output_format == "json" else shown, output)
+    if merging:
+        absent = audit_data.missing_from(data, MODELS)
+        click.echo(
+            f"{len(models)} audited, {len(data['models'])} in {beside}"
+            + (f", {len(absent)} of the list are still missing there" if absent else ""),
+            err=True,
+        )
     return 1 if strict and not all(item.explained for item in audits) else 0

@@ -22,12 +22,20 @@ by what is known of that counter's rules. What its rules do not explain is the r
 model and counter is *explained* when that is 0, to the last operation. The whole ledgers, with
 operations, modules and amounts, are in the data beside this page.
 
-Rebuild both with `gadprof audit --list -o reports/audit.md`.
+Rebuild both with `gadprof audit --list -o reports/audit.md`; `--only NAME,…` audits those anew,
+`--missing` those that the data lacks.
 """
 
 
-def report_markdown(audits: Sequence[Audit], refused: Mapping[str, str]) -> str:
-    """The page: how many pairs are explained, why the rest are not, causes, and all numbers."""
+def report_markdown(
+    audits: Sequence[Audit],
+    refused: Mapping[str, str],
+    versions: Mapping[str, str] | None = None,
+) -> str:
+    """The page: how many pairs are explained, why the rest are not, causes, and all numbers.
+
+    ``versions`` are those that counted; the installed ones by default.
+    """
     pairs = [(audit, row) for audit in audits for row in audit.backends]
     ran = [(audit, row) for audit, row in pairs if row.error is None]
     explained = [(audit, row) for audit, row in ran if row.residual == 0]
@@ -36,7 +44,7 @@ def report_markdown(audits: Sequence[Audit], refused: Mapping[str, str]) -> str:
         f"**{len(explained)} of {len(pairs)} pairs explained "
         f"({_share(len(explained), len(pairs))}): {len(audits)} models, "
         f"{len({row.name for _, row in pairs})} counters.**\n",
-        _versions(),
+        _versions(versions if versions is not None else installed_versions()),
         "## By counter\n",
         _by_counter(pairs),
     ]
@@ -51,20 +59,25 @@ def report_markdown(audits: Sequence[Audit], refused: Mapping[str, str]) -> str:
     return "\n".join(parts)
 
 
-def report_json(audits: Sequence[Audit], refused: Mapping[str, str]) -> str:
+def report_data(audits: Sequence[Audit], refused: Mapping[str, str]) -> dict[str, Any]:
     """The data: every ledger of every pair; module paths with ``*`` for numbers that vary."""
-    import json
-
-    payload = {
+    return {
         "schema_version": SCHEMA_VERSION,
-        "versions": _installed(),
+        "versions": installed_versions(),
         "models": [to_plain(audit_payload(audit, patterns=True)) for audit in audits],
         "refused": dict(refused),
     }
-    return json.dumps(payload, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _installed() -> dict[str, str]:
+def report_json(data: Mapping[str, Any]) -> str:
+    """The data as text."""
+    import json
+
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions of torch, of the packages that models come from, and of every counter."""
     from gadprof.counting.backends import BACKENDS
 
     names = [*_MODEL_PACKAGES]
@@ -73,8 +86,8 @@ def _installed() -> dict[str, str]:
     return {name: version for name, version in found.items() if version is not None}
 
 
-def _versions() -> str:
-    return "Versions: " + ", ".join(f"{k} {v}" for k, v in _installed().items()) + ".\n"
+def _versions(versions: Mapping[str, str]) -> str:
+    return "Versions: " + ", ".join(f"{k} {v}" for k, v in versions.items()) + ".\n"
 
 
 def _share(part: int, whole: int) -> str:
