@@ -6,6 +6,7 @@ batch normalisation 1 and 0; linear layers as torch starts them.
 
 from __future__ import annotations
 
+import importlib
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -65,10 +66,21 @@ def build(node: p.Node) -> nn.Module:
 
     Raises TypeError for a node without a builder.
     """
-    builder = BUILDERS.get(type(node))
-    if builder is None:
-        raise TypeError(f"no builder for {type(node).__name__}")
+    builder = BUILDERS.get(type(node)) or _extended_builder(type(node))
     return builder(node)
+
+
+# modules with builders of further nodes, in BUILDERS of their own, loaded when one is first met
+EXTENSIONS: tuple[str, ...] = ("gadprof.units.build",)
+
+
+def _extended_builder(kind: type[p.Node]) -> Callable[[Any], nn.Module]:
+    for name in EXTENSIONS:
+        builder: Callable[[Any], nn.Module] | None
+        builder = importlib.import_module(name).BUILDERS.get(kind)
+        if builder is not None:
+            return builder
+    raise TypeError(f"no builder for {kind.__name__}")
 
 
 def _optional(node: p.Node | None) -> nn.Module | None:

@@ -14,6 +14,7 @@ operations are output elements by kind, except pooling, which counts the element
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +77,8 @@ FLOPS_PER_ELEMENT: Mapping[str, int] = {
     "hardswish": 5,
     "hardsigmoid": 4,
     "upsample": 0,
+    "softmax": 5,
+    "affine_grid_generator": 5,  # three multiplications and two additions a coordinate
 }
 
 # a correction where the operations of an element depend on more than its kind
@@ -302,9 +305,7 @@ class Folder:
 
     def visit(self, name: str, node: p.Node, shapes: tuple[Shape, ...]) -> Folded:
         """Fold a node on inputs of these shapes; ``name`` is what its parent calls it."""
-        rule = RULES.get(type(node))
-        if rule is None:
-            raise TypeError(f"no cost rule for {type(node).__name__}")
+        rule = RULES.get(type(node)) or _extended_rule(type(node))
         if self.record:
             return self._visit_recorded(name, node, shapes, rule)
         try:
@@ -337,6 +338,19 @@ class Folder:
         if name:
             self._path.pop()
         return folded
+
+
+# modules with rules of further nodes, in RULES of their own, loaded when one is first met
+EXTENSIONS: tuple[str, ...] = ("gadprof.units.cost",)
+
+
+def _extended_rule(kind: type[p.Node]) -> Rule:
+    """The rule of a node that this module does not know. Raises TypeError."""
+    for name in EXTENSIONS:
+        rule: Rule | None = importlib.import_module(name).RULES.get(kind)
+        if rule is not None:
+            return rule
+    raise TypeError(f"no cost rule for {kind.__name__}")
 
 
 def kind_of(node: p.Node) -> str:

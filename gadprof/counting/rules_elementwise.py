@@ -89,6 +89,9 @@ TABLE: dict[str, tuple[int, int, int, int]] = {
     "digamma": (0, 0, 0, 1),
     "hypot": (1, 2, 0, 1),
     "logit": (1, 1, 0, 1),
+    # a coordinate of an affine grid: a row of three times a column of three
+    "affine_grid_generator": (2, 3, 0, 0),
+    "affine_grid_generator_backward": (2, 3, 0, 0),
     # gradients of activations (grad times derivative)
     "threshold_backward": (0, 0, 1, 0),
     "sigmoid_backward": (1, 2, 0, 0),

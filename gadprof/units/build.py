@@ -1,0 +1,36 @@
+"""Builders of the units' nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from gadprof import plan as p
+from gadprof.build import build
+from gadprof.units import modules as m
+from gadprof.units import nodes as u
+
+
+def _cross(node: u.CrossResolutionWeighting) -> m.CrossResolutionWeighting:
+    return m.CrossResolutionWeighting(list(node.channels), build(node.weigh))
+
+
+BUILDERS: dict[type[p.Node], Callable[[Any], nn.Module]] = {
+    u.ChannelSlice: lambda n: m.ChannelSlice(n.start, n.stop),
+    u.ChannelShuffle: lambda n: m.ChannelShuffle(n.groups),
+    u.AdaptivePool: lambda n: nn.AdaptiveAvgPool2d((n.height, n.width)),
+    u.ChannelStatistics: lambda n: m.ChannelStatistics(),
+    u.Gate: lambda n: m.Gate(build(n.body)),
+    u.PathSum: lambda n: m.PathSum([build(path) for path in n.paths]),
+    u.ChannelAttention: lambda n: m.ChannelAttention(n.c, n.hidden, bias=n.bias),
+    u.SelectiveKernel: lambda n: m.SelectiveKernel(
+        [build(path) for path in n.paths], build(n.weigh)
+    ),
+    u.SpatialTransformer: lambda n: m.SpatialTransformer(build(n.locate)),
+    u.CrossResolutionWeighting: _cross,
+    u.ConditionalChannelWeighting: lambda n: m.ConditionalChannelWeighting(
+        list(n.halves), _cross(n.cross), [build(branch) for branch in n.branches]
+    ),
+}
