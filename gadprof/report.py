@@ -43,8 +43,9 @@ class Table:
 class Plot:
     """What a figure shows, without saying how it is drawn.
 
-    ``data`` by kind: scatter ``points`` (label, x, y, and optionally size, x_low, x_high, y_low,
-    y_high), ``front`` (indices of the Pareto front), ``lines`` (label, points), ``diagonal``,
+    ``data`` by kind: scatter ``points`` (label, x, y, and optionally size, y_low, y_high, and
+    group, which then has a colour and a place in the legend), ``front`` (indices of the Pareto
+    front), ``lines`` (label, points), ``diagonal``,
     ``x_log``, ``y_log``, ``size_label``; stacked ``bars`` (label, parts of name and value);
     waterfall ``start``, ``steps`` and ``end`` (label, value); intervals ``rows`` (label, value,
     low, high) and optionally ``mark``.
@@ -113,10 +114,13 @@ def gather(
     Raises SpecError for no models, UnknownNameError or SourceError for a model string that names
     nothing, ReportDataError for a file that is not gadprof's.
     """
+    from gadprof import report_measured as measurements
     from gadprof import report_sections as parts
     from gadprof.compare import compare_row, relate
     from gadprof.render.escape import plain, unique_labels
+    from gadprof.report_counters import counters
     from gadprof.report_data import read_data
+    from gadprof.report_subject import Subject
     from gadprof.sources import resolve
 
     if not models:
@@ -133,7 +137,7 @@ def gather(
     else:
         rows = tuple(compare_row(model, shapes=shapes, batch=batch) for model in models)
     labels = unique_labels([row.model for row in rows])
-    measured = parts.Subject(
+    subject = Subject(
         labels=tuple(labels),
         rows=rows,
         relative=tuple(relate(row, rows[0]) for row in rows),
@@ -144,24 +148,24 @@ def gather(
     sections = [
         section
         for section in (
-            parts.comparison(measured, found),
-            parts.breakdown(measured),
-            parts.counters(measured, found),
-            parts.latency(measured, found),
-            parts.theory(measured, found),
-            parts.roofline(measured, found),
-            parts.maps(measured),
-            parts.environment(measured, found, command),
+            parts.comparison(subject, found),
+            parts.breakdown(subject),
+            counters(subject, found),
+            measurements.latency(subject, found),
+            measurements.theory(subject, found),
+            measurements.roofline(subject, found),
+            parts.maps(subject),
+            parts.environment(subject, found, command),
         )
         if section is not None
     ]
-    summary = parts.summary(measured, sections)
+    summary = parts.summary(subject, sections)
     return Report(
         name=name,
         title=plain(title or _title(labels)),
         models=tuple(models),
         sections=(summary, *sections),
-        comparison=parts.comparison_json(measured),
+        comparison=parts.comparison_json(subject),
         failures=tuple(f"{row.model}: {row.error}" for row in rows if row.error),
         data_files=tuple(found.files),
     )

@@ -1,7 +1,8 @@
 """Measured and audited results for a report: JSON files that gadprof's own commands wrote.
 
-Recognises what ``bench``, ``audit``, ``compare --backends`` or ``--measure``, ``explain`` and
-``formula --measure`` write, by their keys. Refuses any other file, and one larger than 64 MiB.
+Recognises what ``bench``, ``audit``, ``compare`` (``--backends``, ``--measure``, ``--accuracy``),
+``explain``, ``formula --measure`` and ``evaluate --accuracy`` write, by their keys. Refuses any
+other file, and one larger than 64 MiB.
 """
 
 from __future__ import annotations
@@ -17,71 +18,128 @@ from gadprof.errors import ReportDataError
 
 MAX_DATA_BYTES = 64 << 20
 
+Plain = Mapping[str, Any]
+
 
 @dataclass(frozen=True)
 class Found:
-    """What the data files hold, by model string; ``files`` maps a file's name to its digest."""
+    """What the data files hold, by model string; ``files`` maps a file's name to its digest.
 
-    latency: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    accuracy: Mapping[str, float] = field(default_factory=dict)
-    counters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    audits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    profiles: tuple[Mapping[str, Any], ...] = ()
-    formula_points: tuple[Mapping[str, Any], ...] = ()
-    machines: tuple[Mapping[str, Any], ...] = ()
+    ``latency`` has every measured row of a model (one a setting), ``accuracy`` every measured
+    accuracy, ``profiles`` each explained model with the ``peaks`` that its bounds rest on.
+    """
+
+    latency: Mapping[str, tuple[Plain, ...]] = field(default_factory=dict)
+    accuracy: Mapping[str, tuple[Plain, ...]] = field(default_factory=dict)
+    counters: Mapping[str, Plain] = field(default_factory=dict)
+    audits: Mapping[str, Plain] = field(default_factory=dict)
+    profiles: tuple[Plain, ...] = ()
+    formula_points: tuple[Plain, ...] = ()
+    machines: tuple[Plain, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+
+    def models(self) -> tuple[str, ...]:
+        """Every model that the files say something about."""
+        names = (*self.latency, *self.accuracy, *self.counters, *self.audits)
+        return tuple(dict.fromkeys((*names, *(str(item["model"]) for item in self.profiles))))
 
 
 def read_data(paths: Sequence[str]) -> Found:
-    """Read every file and merge what they hold; a later file wins. Raises ReportDataError."""
-    latency: dict[str, Any] = {}
-    accuracy: dict[str, float] = {}
-    counters: dict[str, Any] = {}
-    audits: dict[str, Any] = {}
-    profiles: list[Mapping[str, Any]] = []
-    points: list[Mapping[str, Any]] = []
-    machines: list[Mapping[str, Any]] = []
-    files: dict[str, str] = {}
+    """Read every file and merge what they hold. Raises ReportDataError.
+
+    Of counters, audits and profiles a later file wins; rows of latency and accuracy add up.
+    """
+    found = _Gathered()
     for path in paths:
         document, digest = _load(Path(path))
-        files[Path(path).name] = digest
+        found.files[Path(path).name] = digest
         machine = document.get("machine")
-        if isinstance(machine, dict) and machine not in machines:
-            machines.append(machine)
-        known = False
-        for row in _objects(document.get("rows"), "model"):
-            known = True
-            if isinstance(row.get("latency_s"), dict):
-                latency[row["model"]] = row
-            if isinstance(row.get("accuracy"), dict) and _number(row["accuracy"].get("AP")):
-                accuracy[row["model"]] = row["accuracy"]["AP"]
-            if isinstance(row.get("backends"), dict) and row["backends"]:
-                counters[row["model"]] = row["backends"]
-        for audit in (document, *_objects(document.get("audits"), "model")):
-            if isinstance(audit.get("model"), str) and isinstance(audit.get("backends"), list):
-                known = True
-                audits[audit["model"]] = audit
-        for profile in _objects(document.get("models"), "model"):
-            known = True
-            profiles.append({**profile, "roofs": document.get("roofs") or document.get("device")})
-        for point in _objects(document.get("points"), "inputs"):
-            known = True
-            points.append(point)
-        if not known:
+        if isinstance(machine, dict) and machine not in found.machines:
+            found.machines.append(machine)
+        if not found.take(document):
             raise ReportDataError(
                 f"{path!r} holds nothing a report shows; give JSON from gadprof bench, audit, "
-                "explain, compare or formula (--format json -o FILE)"
+                "explain, compare, evaluate or formula --measure (--format json -o FILE)"
             )
-    return Found(
-        latency,
-        accuracy,
-        counters,
-        audits,
-        tuple(profiles),
-        tuple(points),
-        tuple(machines),
-        files,
-    )
+    return found.done()
+
+
+class _Gathered:
+    """What has been read so far."""
+
+    def __init__(self) -> None:
+        self.latency: dict[str, list[Plain]] = {}
+        self.accuracy: dict[str, list[Plain]] = {}
+        self.counters: dict[str, Plain] = {}
+        self.audits: dict[str, Plain] = {}
+        self.profiles: dict[str, Plain] = {}
+        self.points: list[Plain] = []
+        self.machines: list[Plain] = []
+        self.files: dict[str, str] = {}
+
+    def take(self, document: Plain) -> bool:
+        """Keep what a document holds; whether it held anything known."""
+        rows = _objects(document.get("rows"), "model")
+        comparison = document.get("comparison")
+        if isinstance(comparison, dict):
+            rows += _objects(comparison.get("rows"), "model")
+        for row in rows:
+            self._row(row)
+        models = _objects(document.get("models"), "model")
+        known = False
+        for model in models:
+            if isinstance(model.get("backends"), list):
+                self.audits[model["model"]] = model
+            elif isinstance(model.get("by_class"), list):
+                shared = {key: document.get(key) for key in ("peaks", "setting")}
+                self.profiles[model["model"]] = {**model, **shared}
+            else:
+                continue
+            known = True
+        accuracies = _objects(document.get("accuracies"), "model")
+        for item in accuracies:
+            if _number(item.get("ap")):
+                self.accuracy.setdefault(item["model"], []).append(item)
+        points = [
+            point
+            for point in _objects(document.get("points"), "inputs")
+            if isinstance(point.get("measured"), dict)
+        ]
+        self.points += points
+        return bool(rows or known or accuracies or points)
+
+    def _row(self, row: Plain) -> None:
+        model = row["model"]
+        if isinstance(row.get("latency_s"), dict) and _number(row["latency_s"].get("median")):
+            self.latency.setdefault(model, []).append(row)
+        accuracy = row.get("accuracy")
+        for item in accuracy if isinstance(accuracy, list) else [accuracy]:
+            if isinstance(item, dict) and _number(item.get("ap")):
+                self.accuracy.setdefault(model, []).append(item)
+        if isinstance(row.get("backends"), dict) and row["backends"]:
+            self.counters[model] = row["backends"]
+
+    def done(self) -> Found:
+        """All of it, frozen."""
+        return Found(
+            {model: tuple(rows) for model, rows in self.latency.items()},
+            {model: tuple(items) for model, items in self.accuracy.items()},
+            self.counters,
+            self.audits,
+            tuple(self.profiles.values()),
+            tuple(self.points),
+            tuple(self.machines),
+            self.files,
+        )
+
+
+def measured_at(row: Plain) -> tuple[tuple[tuple[int, ...], ...], int]:
+    """The input shapes (without the batch) and the batch size of a measured row."""
+    settings = row.get("settings") if isinstance(row.get("settings"), dict) else {}
+    assert isinstance(settings, dict)
+    shapes = row.get("input_shapes") or row.get("input") or settings.get("input_shapes") or []
+    batch = settings.get("batch") or row.get("batch") or 1
+    return tuple(tuple(shape) for shape in shapes if isinstance(shape, list)), int(batch)
 
 
 def _load(path: Path) -> tuple[dict[str, Any], str]:

@@ -8,6 +8,7 @@ rule. Draws on figures of its own: no global state, no window.
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PLOT_FORMATS = ("svg", "pdf", "png")
 LABEL_LIMIT = 32
+MOST_LABELS = 16  # with more points their names would cover the figure
 
 # the page's plots use the same colours
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
@@ -94,8 +96,10 @@ def _scatter(plot: Plot, axes: Axes) -> None:
         axes.set_xscale("log")
     if data.get("y_log"):
         axes.set_yscale("log")
-    for line in data.get("lines", ()):
-        axes.plot(*zip(*line["points"], strict=True), color="#555555", label=_label(line["label"]))
+    for index, line in enumerate(data.get("lines", ())):
+        style = ("-", "--", ":")[index % 3]
+        x, y = zip(*line["points"], strict=True)
+        axes.plot(x, y, style, color="#555555", label=_label(line["label"]), zorder=1)
     front = [points[index] for index in data.get("front", ())]
     if len(front) > 1:
         axes.plot(
@@ -107,31 +111,24 @@ def _scatter(plot: Plot, axes: Axes) -> None:
             label="Pareto front",
             zorder=1,
         )
+    groups = list(dict.fromkeys(p["group"] for p in points if p.get("group") is not None))
     largest = max((p.get("size") or 0 for p in points), default=0)
-    many = len(points) > 12
-    places: list[tuple[float, float]] = []
-    width = max(abs(p["x"]) for p in points) or 1
-    height = max(abs(p["y"]) for p in points) or 1
+    many = len(points) > MOST_LABELS
+    areas = []
     for index, point in enumerate(points):
         area = 900 * point["size"] / largest if largest and point.get("size") else 26
-        color = COLORS[0 if many else index % len(COLORS)]
-        axes.scatter([point["x"]], [point["y"]], s=max(area, 12), color=color, alpha=0.75, zorder=3)
+        areas.append(max(area, 12))
+        place = groups.index(point["group"]) if point.get("group") in groups else index
+        color = COLORS[0 if many and not groups else place % len(COLORS)]
+        # one entry of the legend a group
+        first = bool(groups) and points[index]["group"] not in [p["group"] for p in points[:index]]
+        label = _label(point["group"]) if first else None
+        axes.scatter(
+            [point["x"]], [point["y"]], s=areas[-1], color=color, alpha=0.75, zorder=3, label=label
+        )
         low, high = point.get("y_low"), point.get("y_high")
         if low is not None and high is not None:
             axes.plot([point["x"]] * 2, [low, high], color=color, linewidth=1.2, zorder=2)
-        if not many:
-            place = (point["x"] / width, point["y"] / height)
-            crowd = sum(abs(place[0] - x) < 0.16 and abs(place[1] - y) < 0.08 for x, y in places)
-            places.append(place)
-            axes.annotate(
-                _label(point["label"]),
-                (point["x"], point["y"]),
-                xytext=(0, math.sqrt(area) / 2 + 3 + 10 * crowd),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                fontsize=8,
-            )
     if data.get("diagonal"):
         low = min(min(p["x"], p["y"]) for p in points)
         high = max(max(p["x"], p["y"]) for p in points)
@@ -140,8 +137,8 @@ def _scatter(plot: Plot, axes: Axes) -> None:
     if not data.get("x_log"):
         axes.margins(x=0.15, y=0.2)
         if not data.get("diagonal"):
-            axes.set_xlim(0, 1.18 * width)
-            axes.set_ylim(0, 1.3 * height)
+            axes.set_xlim(0, 1.18 * (max(abs(p["x"]) for p in points) or 1))
+            axes.set_ylim(0, 1.3 * (max(abs(p["y"]) for p in points) or 1))
     axes.xaxis.set_major_formatter(_formatter(plot.x_label))
     axes.yaxis.set_major_formatter(_formatter(plot.y_label))
     if data.get("size_label"):
@@ -154,7 +151,105 @@ def _scatter(plot: Plot, axes: Axes) -> None:
             color="#555555",
         )
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="best")
+        # below the axes, where it covers no point
+        legend = axes.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3, markerscale=0.8
+        )
+        legend.set_in_layout(True)
+    if not many:
+        _name_points(axes, points, areas)
+
+
+def _name_points(axes: Axes, points: Sequence[Mapping[str, Any]], areas: Sequence[float]) -> None:
+    """A name beside each point, where it meets no other name, point or line; else with a leader."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()  # lays the axes out, so that places are known
+    scale = 72 / figure.dpi
+    at = [axes.transData.transform((p["x"], p["y"])) * scale for p in points]
+    window = axes.get_window_extent()
+    frame = (window.x0 * scale, window.y0 * scale, window.x1 * scale, window.y1 * scale)
+    radii = [math.sqrt(area) / 2 for area in areas]
+    taken: list[Box] = [
+        (x - radius, y - radius, x + radius, y + radius)
+        for (x, y), radius in zip(at, radii, strict=True)
+    ]
+    taken += _line_boxes(axes, scale)
+    for point, (x, y), radius in zip(points, at, radii, strict=True):
+        text, size = _label(point["label"]), 7 if len(points) > 6 else 8
+        if not text:
+            continue
+        width, height = 0.58 * size * len(text), 1.15 * size
+        dx, dy = _quiet_place((x, y), (width, height), radius + 2, frame, taken)
+        taken.append((x + dx, y + dy, x + dx + width, y + dy + height))
+        far = dy > radius + height or dy < -radius - 2.5 * height
+        axes.annotate(
+            text,
+            (point["x"], point["y"]),
+            xytext=(dx, dy),
+            textcoords="offset points",
+            ha="left",
+            va="bottom",
+            fontsize=size,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.5} if far else None,
+        ).set_in_layout(False)
+
+
+def _quiet_place(
+    at: tuple[float, float],
+    size: tuple[float, float],
+    gap: float,
+    frame: Box,
+    taken: Sequence[Box],
+) -> tuple[float, float]:
+    """The offset (points) of a name that covers least: above, below, beside, then further off."""
+    (x, y), (width, height) = at, size
+    shift = max(frame[0] - (x - width / 2), 0) - max(x + width / 2 - frame[2], 0)
+    middle = shift - width / 2
+    candidates = [
+        (middle, gap),
+        (middle, -gap - height),
+        (gap, -height / 2),
+        (-gap - width, -height / 2),
+    ]
+    for step in range(1, 9):
+        up, down = gap + step * height, -gap - (step + 1) * height
+        candidates += [(middle, up), (middle, down)]
+        candidates += [(gap, up), (gap, down), (-gap - width, up), (-gap - width, down)]
+    best, least = candidates[0], math.inf
+    for dx, dy in candidates:
+        place = (x + dx, y + dy, x + dx + width, y + dy + height)
+        inside = _overlap(place, frame)
+        cost = sum(_overlap(place, held) for held in taken) + 10 * (width * height - inside)
+        if cost < least - 1e-6:
+            best, least = (dx, dy), cost
+        if cost <= 1e-6:
+            break
+    return best
+
+
+def _line_boxes(axes: Axes, scale: float) -> list[Box]:
+    """Small boxes along every line, so that no name is laid across one."""
+    boxes: list[Box] = []
+    for line in axes.get_lines():
+        path = axes.transData.transform(line.get_xydata()) * scale
+        for (x0, y0), (x1, y1) in itertools.pairwise(path):
+            steps = max(1, min(400, int(math.hypot(x1 - x0, y1 - y0) / 3)))
+            for step in range(steps + 1):
+                x, y = x0 + (x1 - x0) * step / steps, y0 + (y1 - y0) * step / steps
+                boxes.append((x - 1, y - 1, x + 1, y + 1))
+    return boxes
+
+
+Box = tuple[float, float, float, float]
+
+
+def _overlap(first: Box, second: Box) -> float:
+    """The area that two boxes (left, bottom, right, top) share."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    return width * height if width > 0 and height > 0 else 0.0
 
 
 def _stacked(plot: Plot, axes: Axes) -> None:
@@ -223,6 +318,8 @@ def _waterfall(plot: Plot, axes: Axes) -> None:
     axes.grid(axis="y", visible=False)
     low, high = _waterfall_range(data)
     axes.set_xlim(low, high)
+    if low > 0:
+        axes.set_xlabel(f"{plot.x_label} (the axis begins at {scaled(low, 4)})")
     axes.xaxis.set_major_formatter(lambda value, _: scaled(value, 5))
     axes.tick_params(axis="x", labelsize=7)
 

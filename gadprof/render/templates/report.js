@@ -180,6 +180,24 @@
     return x;
   }
 
+  // where a name (its middle and baseline) covers least: above, below, beside, then further off
+  function quietPlace(x, y, radius, half, area, taken) {
+    const middle = Math.min(Math.max(x, area.left + half), area.right - half);
+    const spots = [[middle, y - radius - 4], [middle, y + radius + 13], [x + radius + half + 4, y + 4], [x - radius - half - 4, y + 4]];
+    for (let step = 1; step < 7; step += 1) spots.push([middle, y - radius - 4 - 12 * step], [middle, y + radius + 13 + 12 * step]);
+    let best = spots[0], least = Infinity;
+    for (const [at, line] of spots) {
+      const box = { left: at - half, right: at + half, top: line - 10, bottom: line + 2 };
+      const out = box.left < area.left || box.right > area.right || box.top < area.top || box.bottom > area.bottom;
+      const cost = taken.reduce((sum, held) => sum
+        + Math.max(0, Math.min(box.right, held.right) - Math.max(box.left, held.left))
+        * Math.max(0, Math.min(box.bottom, held.bottom) - Math.max(box.top, held.top)), out ? 1e4 : 0);
+      if (cost < least) { best = [at, line]; least = cost; }
+      if (cost === 0) break;
+    }
+    return best;
+  }
+
   const draw = {
     scatter(plot, holder) {
       const { points, lines = [], front = [] } = plot.data;
@@ -219,10 +237,15 @@
         make("path", { d: path(front.map((i) => [points[i].x, points[i].y])), class: "line", "stroke-dasharray": "6 4" }, svg);
       }
       const largest = Math.max(...points.map((p) => p.size || 0));
-      const places = [];
+      const groups = [...new Set(points.map((p) => p.group).filter((group) => group != null))];
+      const many = points.length > 16;
+      const colorOf = (p, index) => groups.includes(p.group)
+        ? COLORS[groups.indexOf(p.group) % COLORS.length]
+        : COLORS[many ? 0 : index % COLORS.length];
+      const taken = points.map((p) => ({ left: x(p.x) - 5, right: x(p.x) + 5, top: y(p.y) - 5, bottom: y(p.y) + 5 }));
       const order = points.map((p, i) => [p, i]).sort((a, b) => (b[0].size || 0) - (a[0].size || 0));
       for (const [p, index] of order) {
-        const color = COLORS[points.length > 12 ? 0 : index % COLORS.length];
+        const color = colorOf(p, index);
         const radius = largest && p.size ? Math.max(4, 20 * Math.sqrt(p.size / largest)) : 5;
         if (p.y_low != null && p.y_high != null) {
           make("line", { x1: x(p.x), x2: x(p.x), y1: y(p.y_low), y2: y(p.y_high), stroke: color, "stroke-width": 2 }, svg);
@@ -231,17 +254,15 @@
         text += `\n${exact(plot.y_label, p.y)} ${isTime(plot.y_label) ? "" : plot.y_label}`;
         if (p.size) text += `\n${p.size.toLocaleString("en")} ${plot.data.size_label || ""}`;
         tipped(make("circle", { cx: x(p.x), cy: y(p.y), r: radius, fill: color, "fill-opacity": .75 }, svg), text);
-        if (points.length > 12) continue;
-        const crowd = places.filter(([a, b]) => Math.abs(a - x(p.x)) < 90 && Math.abs(b - y(p.y)) < 24).length;
-        places.push([x(p.x), y(p.y)]);
-        const half = 3.4 * short(p.label).length;
-        make("text", {
-          x: Math.min(Math.max(x(p.x), area.left + half), area.right - half), "text-anchor": "middle",
-          y: y(p.y) - radius - 5 - 14 * crowd, "pointer-events": "none",
-        }, svg, short(p.label));
+        if (many || !p.label) continue;
+        const name = short(p.label), half = 3.1 * name.length;
+        const [at, line] = quietPlace(x(p.x), y(p.y), radius, half, area, taken);
+        taken.push({ left: at - half, right: at + half, top: line - 10, bottom: line + 2 });
+        make("text", { x: at, "text-anchor": "middle", y: line, "pointer-events": "none" }, svg, name);
       }
       holder.append(svg);
-      const names = [];
+      const names = groups.map((group) => [group, colorOf({ group }, 0)]);
+      for (const line of lines) names.push([`— ${line.label}`, "transparent"]);
       if (front.length > 1) names.push(["- - Pareto front", "transparent"]);
       if (plot.data.diagonal) names.push(["··· as theory says", "transparent"]);
       if (plot.data.size_label) names.push([`area: ${plot.data.size_label}`, "transparent"]);
@@ -292,7 +313,8 @@
       const rows = steps.length + 2;
       const svg = frame(56 + 26 * rows, plot.alternative);
       const bottom = 8 + 26 * rows;
-      const x = horizontal(svg, 168, 462, 4, bottom, from, high + .1 * span, (value) => scaled(value, 5), plot.x_label);
+      const x = horizontal(svg, 168, 462, 4, bottom, from, high + .1 * span, (value) => scaled(value, 5),
+        from > 0 ? `${plot.x_label} (the axis begins at ${scaled(from)})` : plot.x_label);
       const bar = (row, a, b, color, label, text) => {
         const top = 8 + 26 * row;
         make("text", { x: 162, y: top + 14, "text-anchor": "end" }, svg, short(label, 25));
