@@ -372,25 +372,44 @@ def test_no_name_breaks_the_plots_data_in_the_page(name: str) -> None:
     assert set(json.loads(block.group(1))) == {"s", "b"}
 
 
+def structure(name: str) -> list[str]:
+    """What a CommonMark parser sees in the page that shows a name everywhere."""
+    page = to_report_markdown(report_named(name), lambda plot: f"plots/{plot.key}.svg")
+    page.encode("utf-8")
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(page)
+    kinds = [token.type for token in tokens]
+    kinds += [
+        child.type
+        for token in tokens
+        for child in token.children or []
+        if child.type not in ("text", "text_special", "code_inline")
+    ]
+    return kinds
+
+
+def shows_something(name: str) -> bool:
+    return any(character.isprintable() and not character.isspace() for character in name)
+
+
 @nasty
 def test_no_name_adds_structure_to_the_markdown_page(name: str) -> None:
-    def shape(text: str) -> list[str]:
-        tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
-        kinds = [token.type for token in tokens]
-        kinds += [
-            child.type
-            for token in tokens
-            for child in token.children or []
-            if child.type not in ("text", "text_special", "code_inline")
-        ]
-        return kinds
+    if shows_something(name):
+        assert structure(name) == structure("plain")
 
-    def page(text: str) -> str:
-        return to_report_markdown(report_named(text), lambda plot: f"plots/{plot.key}.svg")
 
-    page(name).encode("utf-8")
-    if name.strip() and any(character.isprintable() and character != " " for character in name):
-        assert shape(page(name)) == shape(page("plain"))
+@pytest.mark.parametrize(
+    "name",
+    ["-", "- x", "--", "---", "- - -", "+", "+ x", "#", "## x", "1.", "1. x", "1) x", "=", "===",
+     "> x", "* x", "~~~", "    x", "[ ] x", "| x", ":--", "<!-- x", "&lt;b&gt;"],
+)  # fmt: skip
+def test_a_name_that_begins_a_list_a_rule_or_a_heading_is_words(name: str) -> None:
+    assert structure(name) == structure("plain")
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.text("-+#=*.)>1 \t\n\u2028x", min_size=1, max_size=6).filter(shows_something))
+def test_no_marks_at_a_lines_start_add_structure(name: str) -> None:
+    assert structure(name) == structure("plain")
 
 
 @pytest.mark.parametrize("name", NASTY)

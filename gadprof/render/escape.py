@@ -43,9 +43,12 @@ def _visible(character: str) -> str:
 # characters that begin a construct anywhere in a line of CommonMark, GitHub's maths included
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()|~$!])")
 
+# what begins a list, a heading or a rule at the start of a line (brackets are escaped already)
+_LINE_START = re.compile(r"^(?:(\d{1,9})(?=\.(?:\s|$))|(?=([-+=#])(?:\s|$|\2)))")
+
 
 def markdown(text: str, limit: int = DISPLAY_LIMIT) -> str:
-    """Text for a markdown paragraph, heading or table cell (after its first word).
+    """Text for a markdown paragraph, heading, list item or table cell, also as its first word.
 
     Besides the syntax, what GitHub makes of plain words is broken: bare links, mentions, issue
     references, emoji codes and entities.
@@ -53,6 +56,7 @@ def markdown(text: str, limit: int = DISPLAY_LIMIT) -> str:
     text = _MARKDOWN.sub(r"\\\1", plain(text, limit)).replace("&", "&amp;")
     text = re.sub(r"([@#])(?=\w)", "\\1\u2060", text)
     text = re.sub(r"(?<=\w):", r"\\:", text)
+    text = _LINE_START.sub(lambda match: f"{match[1] or ''}\\", text)
     return re.sub(r"(?i)\b(www)\.", r"\1\\.", text)
 
 
