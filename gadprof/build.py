@@ -128,7 +128,9 @@ BUILDERS: dict[type[p.Node], Callable[[Any], nn.Module]] = {
     p.Linear: lambda n: nn.Linear(n.c_in, n.c_out, bias=n.bias),
     p.Activation: lambda n: ACTIVATIONS[n.kind](n.inplace),
     p.MaxPool: lambda n: nn.MaxPool2d(n.k, n.stride, n.padding),
-    p.AvgPool: lambda n: nn.AvgPool2d(n.k, n.stride, n.padding),
+    p.AvgPool: lambda n: nn.AvgPool2d(
+        n.k, n.stride, n.padding, ceil_mode=n.ceil, count_include_pad=not n.ceil
+    ),
     p.GlobalPool: lambda n: nn.AdaptiveAvgPool2d(1),
     p.Flatten: lambda n: nn.Flatten(1),
     p.Upsample: _upsample,

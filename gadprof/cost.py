@@ -458,12 +458,13 @@ def _activation(node: p.Activation, shapes: tuple[Shape, ...], folder: Folder) -
 
 def _pool(node: p.MaxPool | p.AvgPool, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
     c, height, width = shapes[0]
+    average = isinstance(node, p.AvgPool)
+    more = node.stride - 1 if isinstance(node, p.AvgPool) and node.ceil else 0
     shape = (
         c,
-        _window(height, node.k, node.stride, node.padding),
-        _window(width, node.k, node.stride, node.padding),
+        _window(height + more, node.k, node.stride, node.padding),
+        _window(width + more, node.k, node.stride, node.padding),
     )
-    average = isinstance(node, p.AvgPool)
     work = size_of(shape) * (node.k * node.k - (0 if average else 1))
     read = size_of(shapes[0])
     return fresh(shape, {"elementwise.pool": read, FLOPS_BEYOND: work - read})

@@ -93,11 +93,12 @@ class MaxPool(Node):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AvgPool(Node):
-    """Average pooling."""
+    """Average pooling; ``ceil`` keeps a last window that is not full, the mean of what it holds."""
 
     k: int
     stride: int
     padding: int = 0
+    ceil: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

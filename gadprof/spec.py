@@ -124,7 +124,7 @@ class ModelSpec:
 
 
 # where each family is described; a family's module holds ``FAMILY`` or ``FAMILIES``
-FAMILY_MODULES: tuple[str, ...] = ("gadprof.architectures.hrnet",)
+FAMILY_MODULES: tuple[str, ...] = ("gadprof.architectures.hrnet", "gadprof.zoo.pose_resnet")
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,163 @@
+"""SimpleBaseline pose networks on ResNet and its relatives, as plans.
+
+Promises the parameters and MACs of the official code for ResNet-50, 101 and 152, and of the public
+re-implementation of the same head on ResNet-V1d, SE-ResNet and ResNeXt; SKNet is built after its
+paper, since nobody published counts of it as a pose network. With the default knobs the children
+carry the official names. Any positive input size is taken: the sums meet at one resolution alone,
+and the heatmaps are eight times the last stage's size, ceil(size / 32).
+"""
+
+from __future__ import annotations
+
+from gadprof import plan as p
+from gadprof.architectures.blocks import RELU, conv_bn
+from gadprof.errors import SpecError
+from gadprof.spec import Family, Knob, ModelSpec, Preset
+from gadprof.units.nodes import SelectiveKernel
+from gadprof.zoo.heatmap_head import HEAD_KNOBS, HEAD_NAMES, PAPER, head
+
+EXPANSION = 4
+# a group has group_width channels where a plain block has 64, and more in proportion
+BASE_WIDTH = 64
+# the fewest hidden units of a selective kernel's attention
+LEAST_HIDDEN = 32
+
+
+def plan(spec: ModelSpec) -> p.Sequence:
+    """Plan the network of a spec (see FAMILIES for its knobs)."""
+    layers: list[p.Node] = []
+    c_in = spec.stem
+    for level, repeats in enumerate(spec.blocks):
+        c = spec.width * 2**level
+        layers.append(_layer(c_in, c, repeats, 1 if level == 0 else 2, spec))
+        c_in = c * EXPANSION
+    stem, names = _stem(spec)
+    return p.Sequence(
+        (*stem, p.MaxPool(3, 2, 1), *layers, *head(c_in, spec)),
+        names=(*names, "maxpool", "layer1", "layer2", "layer3", "layer4", *HEAD_NAMES),
+    )
+
+
+def check(spec: ModelSpec) -> None:
+    """Refuse widths that groups or a deep stem cannot divide. Raises SpecError."""
+    if spec.deep_stem and spec.stem % 2:
+        raise SpecError(f"stem={spec.stem} is odd, deep_stem halves it; try {spec.stem + 1}")
+    if spec.groups > 1 and _inner(spec.width, spec) < spec.groups:
+        raise SpecError(
+            f"width={spec.width} with group_width={spec.group_width} leaves less than one channel "
+            f"a group; type group_width={p.ceil_div(BASE_WIDTH, spec.width)} or more"
+        )
+
+
+def _stem(spec: ModelSpec) -> tuple[tuple[p.Node, ...], tuple[str, ...]]:
+    """7×7 with stride 2, or three 3×3 convolutions of which the first strides (He et al. 2019)."""
+    if not spec.deep_stem:
+        items = (p.Conv(3, spec.stem, 7, 2), p.BatchNorm(spec.stem), RELU)
+        return items, ("conv1", "bn1", "relu")
+    half = spec.stem // 2
+    first, second, third = conv_bn(3, half, 3, 2), conv_bn(half, half), conv_bn(half, spec.stem)
+    return (p.Sequence((*first.items, *second.items, *third.items)),), ("stem",)
+
+
+def _layer(c_in: int, c: int, repeats: int, stride: int, spec: ModelSpec) -> p.Sequence:
+    first = _block(c_in, c, stride, _shortcut(c_in, c * EXPANSION, stride, spec), spec)
+    rest = _block(c * EXPANSION, c, 1, None, spec)
+    return p.Sequence((first, *((rest,) * (repeats - 1))))
+
+
+def _shortcut(c_in: int, c_out: int, stride: int, spec: ModelSpec) -> p.Sequence:
+    """The projection; with ``avg_down`` the mean of stride × stride elements is projected."""
+    if not spec.avg_down or stride == 1:
+        return conv_bn(c_in, c_out, 1, stride, relu=False)
+    projection = conv_bn(c_in, c_out, 1, relu=False)
+    return p.Sequence((p.AvgPool(stride, stride, ceil=True), *projection.items))
+
+
+def _inner(c: int, spec: ModelSpec) -> int:
+    """Channels of a block's 3×3 convolution, given those of a plain block."""
+    per_group: int = c * spec.group_width // BASE_WIDTH
+    return per_group * int(spec.groups) if spec.groups > 1 else c
+
+
+def _block(c_in: int, c: int, stride: int, shortcut: p.Node | None, spec: ModelSpec) -> p.Node:
+    """A Bottleneck whose 3×3 convolution strides, in the variant that ``block`` names."""
+    wide, inner = c * EXPANSION, _inner(c, spec)
+    conv1, bn1 = p.Conv(c_in, inner, 1), p.BatchNorm(inner)
+    conv3, bn3 = p.Conv(inner, wide, 1), p.BatchNorm(wide)
+    if spec.block == "sk":
+        kernel = _selective(inner, stride, spec)
+        return p.Residual(p.Sequence((conv1, bn1, RELU, kernel, conv3, bn3)), shortcut, RELU)
+    conv2 = p.Conv(inner, inner, 3, stride, groups=spec.groups)
+    bn2 = p.BatchNorm(inner)
+    if spec.block == "plain":
+        return p.Bottleneck(conv1, bn1, conv2, bn2, conv3, bn3, shortcut)
+    attention = p.SEBlock(wide, p.ceil_div(wide, spec.r), bias=True)
+    items = (conv1, bn1, RELU, conv2, bn2, RELU, conv3, bn3, attention)
+    names = ("conv1", "bn1", "relu1", "conv2", "bn2", "relu2", "conv3", "bn3", "se_layer")
+    return p.Residual(p.Sequence(items, names=names), shortcut, RELU)
+
+
+def _selective(c: int, stride: int, spec: ModelSpec) -> SelectiveKernel:
+    """Two 3×3 convolutions, one dilated to see 5×5, weighed by attention over both."""
+    paths = tuple(
+        p.Sequence(
+            (
+                p.Conv(c, c, 3, stride, dilation, groups=spec.groups, dilation=dilation),
+                p.BatchNorm(c),
+                RELU,
+            )
+        )
+        for dilation in (1, 2)
+    )
+    hidden = max(p.ceil_div(c, spec.r), LEAST_HIDDEN)
+    weigh = (*conv_bn(c, hidden, 1).items, p.Conv(hidden, len(paths) * c, 1))
+    return SelectiveKernel(c, paths, p.Sequence(weigh))
+
+
+_DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+_SE = f"{PAPER}; Hu et al., Squeeze-and-Excitation Networks, CVPR 2018"
+_NEXT = f"{PAPER}; Xie et al., Aggregated Residual Transformations, CVPR 2017"
+_V1D = f"{PAPER}; He et al., Bag of Tricks for Image Classification, CVPR 2019"
+_SK = f"{PAPER}; Li et al., Selective Kernel Networks, CVPR 2019"
+
+
+def _presets(stem: str, summary: str, source: str, **values: object) -> tuple[Preset, ...]:
+    return tuple(
+        Preset(f"{stem}{depth}", summary.format(depth), source, {"blocks": blocks, **values})
+        for depth, blocks in _DEPTHS.items()
+    )
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        "pose-resnet",
+        (
+            Knob("blocks", "ints", (3, 4, 6, 3), "Bottlenecks of each stage", length=4),
+            Knob("width", "int", 64, "channels of the first stage's 3×3 convolutions"),
+            Knob("stem", "int", 64, "channels of the stem"),
+            Knob("block", "choice", "plain", "the Bottleneck's variant", ("plain", "se", "sk")),
+            Knob("r", "int", 16, "reduction of the block's attention"),
+            Knob("groups", "int", 1, "groups of the 3×3 convolutions"),
+            Knob("group_width", "int", 4, "channels of a group in a first stage of 64, if grouped"),
+            Knob("deep_stem", "flag", False, "three 3×3 convolutions in the stem, not one of 7×7"),
+            Knob("avg_down", "flag", False, "average pooling in the shortcuts, not a stride"),
+            *HEAD_KNOBS,
+        ),
+        (
+            *_presets("pose_resnet", "SimpleBaseline, ResNet-{}", PAPER),
+            *_presets(
+                "pose_resnetv1d", "SimpleBaseline, ResNet-V1d-{}", _V1D,
+                deep_stem=True, avg_down=True,
+            ),
+            *_presets("pose_seresnet", "SimpleBaseline, SE-ResNet-{}", _SE, block="se"),
+            *_presets("pose_resnext", "SimpleBaseline, ResNeXt-{} 32×4d", _NEXT, groups=32),
+            Preset(
+                "pose_sknet50", "SimpleBaseline head on SKNet-50", _SK,
+                {"block": "sk", "groups": 32},
+            ),
+        ),
+        "gadprof.zoo.pose_resnet:plan",
+        1,
+        check="gadprof.zoo.pose_resnet:check",
+    ),
+)  # fmt: skip
