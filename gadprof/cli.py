@@ -46,6 +46,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "How redundant a network's feature maps are.",
     ),
     "ablate": ("gadprof.commands.ablate:ablate", "The paper's four-variant ablation."),
+    "paper": (
+        "gadprof.commands.paper:paper",
+        "Judge the paper's tables, equations and figures.",
+    ),
     "sweep": ("gadprof.commands.sweep:sweep", "Cost millions of designs and keep the front."),
     "search": ("gadprof.commands.search:search", "Multi-objective search of a design space."),
     "completion": (

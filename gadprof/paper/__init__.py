@@ -1,0 +1,1 @@
+"""GADNet's paper, judged: its tables, equations and figures beside the reconstruction's."""

@@ -1,0 +1,133 @@
+"""The page on the paper as sections and records: the summary, and every number of the text.
+
+Promises the same on every machine: every figure is an exact count or follows from counts, and no
+clock, host or path is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from gadprof.paper.claims import SOURCE
+from gadprof.paper.equations import (
+    Checked,
+    TracedPoint,
+    check_against_plan,
+    check_against_trace,
+)
+from gadprof.paper.search import WITHIN_POINTS, Search, run_search
+from gadprof.paper.search_sections import fit_words, ghost_section, search_section
+from gadprof.paper.systems import missing
+from gadprof.paper.table_sections import (
+    ablation_section,
+    equation_section,
+    map_section,
+    system_section,
+)
+from gadprof.paper.verdicts import Verdict, judge_all
+from gadprof.report import Column, Section, Table
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Everything that the page shows: sections for people, records for programs."""
+
+    title: str
+    sections: tuple[Section, ...]
+    verdicts: tuple[Verdict, ...]
+    equations: tuple[Checked, ...]
+    traced: tuple[TracedPoint, ...]
+    search: Search
+    missing: tuple[str, ...]
+
+
+@lru_cache(maxsize=1)
+def gather() -> Judged:
+    """Judge the paper; traces Ghost, Ga and Gd blocks, so that torch is loaded."""
+    verdicts = judge_all()
+    equations = check_against_plan()
+    traced = check_against_trace()
+    search = run_search()
+    sections = (
+        summary(verdicts, equations, traced, search),
+        verdict_section(verdicts),
+        search_section(search),
+        ghost_section(),
+        equation_section(equations, traced),
+        map_section(),
+        system_section(),
+        ablation_section(),
+    )
+    return Judged(
+        "GADNet's paper, judged", sections, verdicts, equations, traced, search, missing()
+    )
+
+
+def summary(
+    verdicts: Sequence[Verdict],
+    equations: Sequence[Checked],
+    traced: Sequence[TracedPoint],
+    search: Search,
+) -> Section:
+    """The page in a few sentences."""
+    counts: dict[str, int] = {}
+    for item in verdicts:
+        counts[item.word] = counts.get(item.word, 0) + 1
+    named = {item.key: item for item in verdicts}
+    params, macs = named["params"], named["macs"]
+    words = (
+        f"{len(verdicts)} figures of the text, by verdict: "
+        + ", ".join(f"{word} {number}" for word, number in counts.items())
+        + ".",
+        f"The abstract's {params.claimed} % and {macs.claimed} % are {params.found:.2f} % and "
+        f"{macs.found:.2f} % in the reconstruction. {fit_words(search)}",
+        f"154 % and 158 % are those two read the other way round; 136 % and 84 % hold for no "
+        f"HRNet32 with its BasicBlocks exchanged for GhostBlocks "
+        f"({named['ghost-136'].found:.1f} % and {named['ghost-84'].found:.1f} %).",
+        "Accuracies (AP50 +2 %, mAP +7.3 %) are not tested here.",
+        f"Equations 1 and 5 to 7, rebuilt, are equal to the plan's cost at "
+        f"{sum(item.equal for item in equations):,} of {sum(i.points for i in equations):,} checks "
+        f"and to a trace at {sum(item.equal for item in traced)} of {len(traced)} blocks.",
+        "The network is a reconstruction: the tables' cells and the equations' bodies are not part "
+        f"of the text that could be read, and no code is public. Source: {SOURCE}.",
+    )
+    return Section("summary", "Summary", words)
+
+
+def verdict_section(verdicts: Sequence[Verdict]) -> Section:
+    """Every number of the text beside what is found."""
+    columns = (
+        Column("key", "claim"), Column("where", "where"), Column("says", "what the text says"),
+        Column("claimed", "claimed"), Column("found", "found"), Column("unit", "unit"),
+        Column("difference", "difference"), Column("word", "verdict"),
+        Column("tolerance", "within"), Column("arithmetic", "arithmetic"),
+        Column("would_hold", "what would have to be true"),
+    )  # fmt: skip
+
+    settled = ("built as stated", "taken as setting")
+
+    def rows(chosen: Sequence[Column], *, inside: bool) -> tuple[tuple[object, ...], ...]:
+        return tuple(
+            tuple(getattr(item, column.key) for column in chosen)
+            for item in verdicts
+            if (item.word in settled) == inside
+        )
+
+    # what is built or taken as the text says needs neither a tolerance nor another world
+    plain = tuple(item for item in columns if item.key not in ("tolerance", "would_hold"))
+    return Section(
+        "claims",
+        "Every number of the text",
+        (
+            "An efficiency figure is reproduced when the exact count lies within "
+            f"{WITHIN_POINTS:g} percentage point of it. Differences are found minus claimed.",
+        ),
+        (
+            Table("claims", "Results claimed", columns, rows(columns, inside=False)),
+            Table(
+                "settings", "Structure and settings", plain, rows(plain, inside=True), folded=True
+            ),
+        ),
+    )  # fmt: skip
