@@ -41,6 +41,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "gadprof.commands.predict:predict",
         "Predict latency on a named device, or keypoints in a picture.",
     ),
+    "calibrate": (
+        "gadprof.commands.calibrate:calibrate",
+        "Fit the latency model to your own measurements.",
+    ),
     "redundancy": (
         "gadprof.commands.redundancy:redundancy",
         "How redundant a network's feature maps are.",

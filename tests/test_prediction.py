@@ -11,7 +11,9 @@ import gadprof
 from gadprof.errors import SpecError, UnknownNameError
 from gadprof.prediction.api import predict
 from gadprof.prediction.features import features_of
-from gadprof.prediction.model import find_fit, fits, operation_seconds
+from gadprof.prediction.fits import find_fit, fits
+from gadprof.prediction.fusion import fused_traffic
+from gadprof.prediction.model import operation_seconds
 
 
 def traced(name: str, side: int = 64):
@@ -54,9 +56,11 @@ def test_weights_alone_do_not_grow_with_the_batch():
 @pytest.mark.parametrize("key", list(fits()))
 def test_more_samples_take_longer_and_every_time_is_positive(key):
     fit = fits()[key]
-    features = features_of(traced("gadnet32:width=8").forward, amp=fit.dtype == "amp")
-    small = operation_seconds(fit, features, 64)
-    large = operation_seconds(fit, features, 256)
+    features = features_of(
+        traced("gadnet32:width=8").forward, amp=fit.dtype == "amp", compiled=fit.compiled
+    )
+    small = operation_seconds(fit.coefficients, features, 64)
+    large = operation_seconds(fit.coefficients, features, 256)
     assert (small > 0).all()
     assert large.sum() > small.sum()
 
@@ -78,7 +82,30 @@ def test_a_tiny_batch_on_a_gpu_is_refused_in_its_own_row():
 
 def test_a_batch_on_the_cpu_is_refused_because_only_single_samples_were_measured():
     rows, _ = predict(["hrnet32"], "i9-10940x", batch=8)
-    assert "batch 1" in rows[0].refused
+    assert "batch 1 " in rows[0].refused
+
+
+def test_what_a_compiler_joins_is_moved_once():
+    class Chain(torch.nn.Module):
+        def forward(self, x):
+            return torch.relu(x + 1) * 2
+
+    trace = gadprof.count(Chain(), (1, 3, 16, 16))
+    apart, joined = (features_of(trace.forward, amp=False, compiled=c) for c in (False, True))
+    moved = [(f.columns[:, 1] * f.counts).sum() for f in (apart, joined)]
+    assert moved == [6 * 3 * 16 * 16 * 4, 2 * 3 * 16 * 16 * 4]
+
+
+def test_a_value_that_is_needed_later_is_written_though_it_is_joined():
+    class Residual(torch.nn.Module):
+        def forward(self, x):
+            y = x + 1
+            return torch.relu(y) + torch.nn.functional.avg_pool2d(y, 3, 1, 1)
+
+    trace = gadprof.count(Residual(), (1, 3, 16, 16))
+    traffic = fused_traffic(trace.forward)
+    assert traffic[0].written  # y, which the pooling reads again
+    assert len(traffic[1].kept) == 1  # relu reads y where it is made
 
 
 def test_an_unknown_device_names_the_nearest():

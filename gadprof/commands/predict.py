@@ -12,6 +12,9 @@ from gadprof.commands.options import format_option, input_option, output_option
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option("--device", metavar="NAME", help="Latency: the device to predict for.")
+@click.option(
+    "--coefficients", metavar="FILE", help="Latency: a file that 'gadprof calibrate' wrote."
+)
 @click.option("--batch", type=click.IntRange(min=1), help="Latency: batch size.")
 @click.option("--dtype", help="Latency: number format, for example amp or float32.")
 @click.option("--layout", help="Latency: memory layout, nchw or nhwc.")
@@ -39,11 +42,12 @@ def predict(models: tuple[str, ...], **options: Any) -> int:
     FILE and --weights FILE: COCO-format keypoints as JSON, and with --draw the picture with its
     skeletons.
     """
-    if (options["device"] is None) == (options["image"] is None):
+    latency = options["device"] is not None or options["coefficients"] is not None
+    if latency == (options["image"] is not None):
         raise click.UsageError(
             "give --device NAME for latency, or --image FILE with --weights FILE for keypoints"
         )
-    if options["device"] is not None:
+    if latency:
         from gadprof.prediction.command import run
 
         return int(run(models, **options) or 0)

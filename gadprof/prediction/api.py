@@ -1,8 +1,8 @@
 """Predicted latency of models on a fitted device, with an interval, shares, or a refusal.
 
 Promises a refusal, never a guess, where the measurements do not carry: a batch smaller than any
-that was measured, an operation of a kind that no measured model had. The interval is that of
-unseen model families in cross-validation.
+that was measured, an operation of a kind that too few measured families had. The interval is that
+of unseen model families in cross-validation.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gadprof.errors import GadprofError, SpecError
-from gadprof.prediction.model import Fit, find_fit
+from gadprof.prediction.fits import Fit, find_fit
+from gadprof.prediction.tracing import trace_of
 
-LEAST_SEEN = 3
+LEAST_SEEN = 3  # families
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,11 @@ def predict_trace(model: str, trace: Any, fit: Fit, batch: int) -> Prediction:
     from gadprof.prediction.features import CLASSES, features_of
     from gadprof.prediction.model import operation_seconds
 
-    features = features_of(trace.forward, amp=fit.dtype == "amp")
+    features = features_of(trace.forward, amp=fit.dtype == "amp", compiled=fit.compiled)
     refused = _refusal(features, fit, batch)
     if refused is not None:
         return Prediction(model, fit.key, batch, macs=trace.macs * batch, refused=refused)
-    seconds = operation_seconds(fit, features, batch)
+    seconds = operation_seconds(fit.coefficients, features, batch)
     total = float(seconds.sum())
     shares: dict[str, float] = {}
     for index, value in zip(features.classes.tolist(), seconds.tolist(), strict=True):
@@ -71,9 +72,12 @@ def _refusal(features: Any, fit: Fit, batch: int) -> str | None:
         return f"operations of a kind never measured: {', '.join(features.unknown)}"
     rare = sorted({CLASSES[i] for i in features.classes.tolist() if fit.seen[i] < LEAST_SEEN})
     if rare:
-        return f"operations that too few measured models had: {', '.join(rare)}"
-    if fit.kind == "cpu" and batch > 1:
-        return f"every measurement of {fit.device} is of batch 1; give --batch 1"
+        return f"operations that fewer than {LEAST_SEEN} measured families had: {', '.join(rare)}"
+    if fit.kind == "cpu" and batch > fit.most_batch:
+        return (
+            f"every measurement of {fit.device} is of batch {fit.most_batch} or less; give "
+            f"--batch {fit.most_batch}"
+        )
     if batch < fit.least_batch:
         return (
             f"batch {batch} is below the smallest that the measurements carry, {fit.least_batch}; "
@@ -84,48 +88,36 @@ def _refusal(features: Any, fit: Fit, batch: int) -> str | None:
 
 def predict(
     models: Sequence[str],
-    device: str,
+    device: str | None = None,
     *,
     batch: int | None = None,
     layout: str | None = None,
     dtype: str | None = None,
     shapes: tuple[tuple[int, ...], ...] = (),
+    coefficients: str | None = None,
 ) -> tuple[list[Prediction], Fit]:
     """Predict several models; one that cannot be traced fills its own row's ``error``.
 
-    Raises UnknownNameError for a device without a fit, SpecError for a format that it was not
-    measured in.
+    ``coefficients`` is a file that ``gadprof calibrate`` wrote, instead of gadprof's own. Raises
+    DataError for such a file that cannot be read, UnknownNameError for a device without a fit,
+    SpecError for a format that it was not measured in.
     """
-    fit = find_fit(device, layout)
+    fit = find_fit(device, layout, coefficients)
     if dtype is not None and dtype != fit.dtype:
         raise SpecError(f"{fit.key} was measured in {fit.dtype}, not {dtype}; leave --dtype out")
-    chosen = batch if batch is not None else (256 if fit.kind == "gpu" else 1)
+    chosen = batch if batch is not None else default_batch(fit)
     rows = []
     for model in models:
         try:
-            rows.append(predict_trace(model, _trace(model, shapes), fit, chosen))
+            rows.append(predict_trace(model, trace_of(model, shapes), fit, chosen))
         except GadprofError as error:
             rows.append(Prediction(model, fit.key, chosen, error=str(error)))
     return rows, fit
 
 
-def _trace(model: str, shapes: tuple[tuple[int, ...], ...]) -> Any:
-    from gadprof.sources import load, resolve
-
-    source = resolve(model)
-    if source.kind in ("file", "package"):
-        from gadprof.counting.guarded import count_guarded
-
-        return count_guarded(model, shapes=shapes)
-    from gadprof.counting.trace import count
-
-    try:
-        loaded = load(source, shapes=shapes, device="meta")
-    except GadprofError as error:
-        if "meta" not in str(error):
-            raise
-        loaded = load(source, shapes=shapes)
-    return count(loaded.module, loaded.args, loaded.kwargs, name=model)
+def default_batch(fit: Fit) -> int:
+    """256, or the nearest batch that was measured."""
+    return min(max(256, fit.least_batch), fit.most_batch)
 
 
 def predict_models(

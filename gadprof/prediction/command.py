@@ -23,12 +23,14 @@ def run(models: tuple[str, ...], **options: Any) -> int:
         layout=options["layout"],
         dtype=options["dtype"],
         shapes=parse_shapes(options["input_texts"]),
+        coefficients=options["coefficients"],
     )
     if options["output_format"] == "json":
         payload = {
             "device": fit.device,
             "layout": fit.layout,
             "dtype": fit.dtype,
+            "method": fit.method,
             "fitted_to": {"source": fit.source, "models": fit.models, "families": fit.families},
             "error_on_unseen_families": dict(fit.cv),
             "rows": rows,
@@ -77,8 +79,8 @@ def _table(rows: list[Any], fit: Any) -> str:
         cells,
         title=f"{fit.device}, {fit.dtype}, {fit.layout}, batch {batch}",
         notes=(
-            f"fitted to {fit.models} models of {fit.families} families ({fit.source}); on families "
-            f"left out the mean error was {100 * cv['mean_absolute_error']:.1f} %, the median "
+            f"{fit.method} to {fit.models} models of {fit.families} families ({fit.source}); "
+            f"{cv['method']}: mean error {100 * cv['mean_absolute_error']:.1f} %, median "
             f"{100 * cv['median_absolute_error']:.1f} %, {100 * cv['within_10_percent']:.0f} % "
             "within 10 %",
         ),

@@ -3,9 +3,10 @@
 Promises plain numbers from a batch-1 trace. ``work`` and ``bytes`` scale with the batch; what
 depends on weights alone (a standardised weight, a table of relative positions) does not, and is
 kept apart. Under mixed precision the flow of number formats is followed from operation to
-operation as torch's autocast does it, casts included. Views and queries cost nothing and are left
-out. Equal operations of one model are joined with how often they occur. An operation of a class
-that no fit has seen is listed as unknown.
+operation as torch's autocast does it, casts included; under a compiler, what it keeps in
+registers between joined operations is not moved (``fusion``). Views and queries cost nothing and
+are left out. Equal operations of one model are joined with how often they occur. An operation of
+a class that no fit has seen is listed as unknown.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gadprof.prediction.fusion import Traffic, fused_traffic
+
 Floats = NDArray[np.float64]
 
 # operation classes, in the order of a fit's tables; only ever append
@@ -27,7 +30,8 @@ CLASSES: tuple[str, ...] = (
     "batch_norm", "layer_norm", "group_norm", "rms_norm",
     "activation", "activation_inplace", "gelu", "silu", "sigmoid", "add", "mul", "broadcast",
     "elementwise", "softmax", "reduction", "global_pool", "pool", "resize", "copy", "cat", "pad",
-    "cast", "stem",
+    "cast", "stem", "attention_masked", "copy_strided", "layer_norm_strided", "gather", "max_pool",
+    "activation_hard",
 )  # fmt: skip
 
 FREE_KINDS = ("view", "query", "fill", "random")
@@ -44,7 +48,7 @@ SINGLE_PRECISION = frozenset(
 
 COLUMNS = (
     "work", "bytes", "fixed_work", "fixed_bytes", "rows", "n", "k", "kernel", "stride", "inner",
-    "aligned_n", "aligned_k", "elements",
+    "aligned_n", "aligned_k", "elements", "channels", "strided",
 )  # fmt: skip
 
 
@@ -70,13 +74,20 @@ class ModelFeatures:
     unknown: tuple[str, ...]
 
 
-def features_of(operations: Iterable[Traced], *, amp: bool) -> ModelFeatures:
-    """The features of a batch-1 forward trace, in single precision or under autocast."""
+def features_of(
+    operations: Iterable[Traced], *, amp: bool, compiled: bool = False
+) -> ModelFeatures:
+    """The features of a batch-1 forward trace.
+
+    ``amp`` is under autocast, else in single precision; ``compiled`` as a compiler joins.
+    """
     joined: dict[tuple[Any, ...], int] = {}
     unknown: set[str] = set()
     flow = Flow(amp=amp)
-    for operation in operations:
-        for row in flow.rows(operation):
+    listed = list(operations)
+    traffic = fused_traffic(listed) if compiled else None
+    for index, operation in enumerate(listed):
+        for row in flow.rows(operation, None if traffic is None else traffic[index]):
             if row[0] not in _INDEX:
                 unknown.add(str(row[0]))
             else:
@@ -100,8 +111,9 @@ class Flow:
         self.amp = amp
         self._batched: dict[int, bool] = {}
         self._width: dict[int, int] = {}
+        self._strided: set[tuple[int, tuple[int, ...]]] = set()
 
-    def rows(self, operation: Traced) -> list[tuple[Any, ...]]:
+    def rows(self, operation: Traced, traffic: Traffic | None = None) -> list[tuple[Any, ...]]:
         """The feature rows of one operation (its casts first); none where it costs no time."""
         if not operation.outputs:
             return []
@@ -136,8 +148,27 @@ class Flow:
                 width = self._width[t.storage]  # in place
             self._batched[t.storage] = batched
             self._width[t.storage] = width
-        rows.append(self._row(operation, inputs, widths, out, width, batched=batched))
+        strided = self._layout(operation, inputs, out)
+        rows.append(
+            self._row(
+                operation,
+                inputs,
+                widths,
+                out,
+                width,
+                batched=batched,
+                strided=strided,
+                traffic=traffic,
+            )
+        )
         return rows
+
+    def _layout(self, operation: Traced, inputs: list[Any], out: Any) -> bool:
+        """Whether the operation reads a permuted tensor; pointwise operations hand that on."""
+        strided = any((t.storage, tuple(t.shape)) in self._strided for t in inputs)
+        if strided and operation.kind in ("elementwise", "activation"):
+            self._strided.add((out.storage, tuple(out.shape)))
+        return strided
 
     def _free(self, operation: Traced, batched: bool) -> None:
         source = operation.inputs[0] if operation.inputs else None
@@ -145,6 +176,13 @@ class Flow:
             if t.storage not in self._batched:
                 self._batched[t.storage] = batched
                 self._width[t.storage] = 4 if source is None else self._bytes(source)
+        if source is None or source.shape is None:
+            return
+        strided = (source.storage, tuple(source.shape)) in self._strided
+        if operation.name in ("aten.permute", "aten.transpose"):
+            strided = not strided
+        if strided:
+            self._strided.update((t.storage, tuple(t.shape)) for t in operation.outputs)
 
     def _depends(self, t: Any) -> bool:
         return bool(t.storage >= 0 and self._batched.get(t.storage, True))
@@ -159,7 +197,7 @@ class Flow:
         inner = t.shape[-1] if len(t.shape) else 1
         return (
             "cast", 0, moved if batched else 0, 0, 0 if batched else moved,
-            0, inner, 1, 1, 1, inner, int(inner % 8 == 0), 1, size if batched else 0,
+            0, inner, 1, 1, 1, inner, int(inner % 8 == 0), 1, size if batched else 0, inner, 0,
         )  # fmt: skip
 
     def _row(
@@ -171,17 +209,25 @@ class Flow:
         width: int,
         *,
         batched: bool,
+        strided: bool,
+        traffic: Traffic | None,
     ) -> tuple[Any, ...]:
         shape = tuple(out.shape)
         shapes = [tuple(t.shape) for t in inputs if t.storage >= 0]
         moved = fixed = 0
         for t, size in zip(inputs, widths, strict=True):
+            if traffic is not None and t.storage in traffic.kept:
+                continue
             if self._depends(t):
                 moved += prod(t.shape) * size
             else:
                 fixed += prod(t.shape) * size
         outputs = sum(prod(t.shape) for t in operation.outputs[:1])
         work, rows, n, k, kernel, stride = _products(operation, shape)
+        if traffic is not None:
+            work = work or outputs
+            if not traffic.written:
+                width = 0
         if batched:
             moved += outputs * width
             fixed_work = 0
@@ -189,11 +235,14 @@ class Flow:
             fixed += outputs * width + moved
             moved, fixed_work, work = 0, work, 0
         inner = shape[-1] if shape else 1
-        channels = n or (shape[1] if len(shape) == 4 else inner)
+        every = shape[1] if len(shape) == 4 else inner
+        wide = n or every
+        name = class_of(operation, shapes, shape)
+        if strided and name in ("copy", "layer_norm"):
+            name += "_strided"
         return (
-            class_of(operation, shapes, shape), work, moved, fixed_work, fixed, rows, channels, k,
-            kernel, stride, inner, int(channels % 8 == 0), int(k % 8 == 0),
-            outputs if batched else 0,
+            name, work, moved, fixed_work, fixed, rows, wide, k, kernel, stride, inner,
+            int(wide % 8 == 0), int(k % 8 == 0), outputs if batched else 0, every, int(strided),
         )  # fmt: skip
 
 
@@ -242,7 +291,9 @@ def class_of(operation: Traced, shapes: list[tuple[int, ...]], out: tuple[int, .
     match operation.kind:
         case "convolution":
             return _convolution(operation.attributes)
-        case "linear" | "matmul" | "attention" | "rnn" | "softmax":
+        case "attention":
+            return "attention_masked" if operation.attributes.get("mask") else "attention"
+        case "linear" | "matmul" | "rnn" | "softmax":
             return operation.kind
         case "normalization":
             norm = str(operation.attributes.get("norm", base))
@@ -250,6 +301,8 @@ def class_of(operation: Traced, shapes: list[tuple[int, ...]], out: tuple[int, .
         case "activation":
             if base in ("gelu", "silu", "sigmoid"):
                 return base
+            if base.startswith("hard"):
+                return "activation_hard"
             return "activation_inplace" if plain.endswith("_") else "activation"
         case "elementwise":
             spread = len(shapes) > 1 and any(prod(shape) < prod(out) for shape in shapes)
@@ -259,17 +312,21 @@ def class_of(operation: Traced, shapes: list[tuple[int, ...]], out: tuple[int, .
         case "reduction":
             return "global_pool" if base == "mean" and len(out) == 4 else "reduction"
         case "pooling":
-            return "global_pool" if prod(out[2:]) == 1 else "pool"
+            if prod(out[2:]) == 1:
+                return "global_pool"
+            return "pool" if operation.attributes.get("average", True) else "max_pool"
         case "resize":
             return "resize"
         case "concatenation":
             return "cat"
         case "copy":
+            if base in ("index", "index_select", "gather"):
+                return "gather"
             return "pad" if "pad" in base else "copy"
         case "cast":
             return "cast"
         case "embedding":
-            return "copy"
+            return "gather"
         case _:
             return f"{operation.kind}:{base}"
 

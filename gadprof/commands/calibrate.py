@@ -1,0 +1,149 @@
+"""``gadprof calibrate``: latency coefficients of a user's own device, from measurements."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from gadprof.commands.options import format_option, store_option
+
+
+@click.command(name="calibrate")
+@click.argument("table", required=False, metavar="[FILE]")
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(["store", "csv"]),
+    required=True,
+    help="Where the measurements are: the results store, or the CSV FILE.",
+)
+@click.option("--device", metavar="NAME", default="mine", show_default=True, help="Its name.")
+@click.option(
+    "--kind", type=click.Choice(["cpu", "gpu"]), help="CSV: what the device is.  [default: cpu]"
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["fp32", "fp16", "bf16", "amp"]),
+    help="CSV: number format of the measurements.  [default: fp32]",
+)
+@click.option(
+    "--layout", type=click.Choice(["nchw", "nhwc"]), help="CSV: memory layout.  [default: nchw]"
+)
+@click.option("--compiled", is_flag=True, help="CSV: the models ran through a compiler.")
+@click.option(
+    "--only", multiple=True, metavar="SETTING=VALUE", help="Store: take these, like threads=1."
+)
+@click.option("-o", "--output", required=True, metavar="FILE", help="Write the coefficients here.")
+@format_option("table", "json")
+@store_option
+def calibrate(
+    table: str | None,
+    source: str,
+    device: str,
+    kind: str | None,
+    dtype: str | None,
+    layout: str | None,
+    compiled: bool,
+    only: tuple[str, ...],
+    output: str,
+    output_format: str,
+    store: str | None,
+) -> int:
+    """Fit the latency model to your own measurements; 'predict --coefficients FILE' uses it.
+
+    \b
+    gadprof calibrate --from csv measured.csv --device mybox -o mybox.json
+    gadprof bench hrnet32 gadnet32 timm:resnet18 timm:vgg11 timm:mobilenetv3_small_100
+    gadprof calibrate --from store --only threads=1 -o mybox.json
+
+    The CSV has the columns model, batch, input and latency (seconds for the whole batch). From a
+    few models another device's coefficients are scaled; the error is that of models left out.
+    """
+    from gadprof.output import check_writable, emit, write_atomic
+    from gadprof.prediction.calibrate import Device, measured_rows
+    from gadprof.prediction.calibrate import calibrate as fit_to
+    from gadprof.prediction.fits import fits_text
+    from gadprof.prediction.measurements import read_csv, read_store
+    from gadprof.results import describe_machine, to_json
+
+    check_writable(output)
+    if source == "csv":
+        if table is None:
+            raise click.UsageError(
+                "--from csv needs a FILE; type: gadprof calibrate --from csv FILE"
+            )
+        if only:
+            raise click.UsageError("--only chooses among the store's settings; leave it out")
+        lines = read_csv(table)
+        target = Device(device, layout or "nchw", dtype or "fp32", kind or "cpu", compiled)
+        place = table
+    else:
+        given = [("FILE", table), ("--kind", kind), ("--dtype", dtype), ("--layout", layout)]
+        extra = [name for name, value in given if value] + ["--compiled"] * compiled
+        if extra:
+            raise click.UsageError(f"the store knows its settings; leave out {', '.join(extra)}")
+        lines, setting = read_store(store, _only(only))
+        target = Device(
+            device,
+            "nhwc" if setting["channels_last"] else "nchw",
+            "amp" if setting["amp"] else str(setting["dtype"]),
+            "gpu" if str(setting["device"]).startswith("cuda") else "cpu",
+            setting["runtime"] == "compile",
+        )
+        place = "results store: " + ", ".join(f"{k}={v}" for k, v in setting.items())
+    rows, failed = measured_rows(lines, target)
+    for model, error in failed:
+        click.echo(f"gadprof: {model} is left out: {error}", err=True)
+    fit = fit_to(rows, target, place, _progress())
+    command = f"gadprof calibrate --from {source}"
+    write_atomic(output, fits_text({fit.key: fit}, command))
+    if output_format == "json":
+        payload: dict[str, Any] = {
+            "device": fit.device,
+            "layout": fit.layout,
+            "dtype": fit.dtype,
+            "models": fit.models,
+            "families": fit.families,
+            "method": fit.method,
+            "error_on_what_was_left_out": dict(fit.cv),
+            "batches": [fit.least_batch, fit.most_batch],
+            "left_out": [{"model": model, "error": error} for model, error in failed],
+            "file": output,
+            "machine": describe_machine(),
+        }
+        emit(to_json(payload), None)
+    else:
+        emit(_text(fit, output), None)
+    return 0
+
+
+def _only(texts: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise click.BadParameter(f"{text!r} is not SETTING=VALUE", param_hint="--only")
+        found[key.strip()] = value.strip().lower()
+    return found
+
+
+def _text(fit: Any, output: str) -> str:
+    cv = fit.cv
+    return (
+        f"{fit.device}, {fit.dtype}, {fit.layout}: {fit.method}, {fit.models} models of "
+        f"{fit.families} families\n"
+        f"{cv['method']}: mean error {100 * cv['mean_absolute_error']:.1f} %, median "
+        f"{100 * cv['median_absolute_error']:.1f} %, {100 * cv['within_10_percent']:.0f} % within "
+        f"10 %\n"
+        f"wrote {output}; type: gadprof predict MODEL --coefficients {output}\n"
+    )
+
+
+def _progress() -> Any:
+    def report(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\rleft out {done} of {total}", nl=done == total, err=True)
+
+    return report
