@@ -71,7 +71,7 @@ def build(node: p.Node) -> nn.Module:
 
 
 # modules with builders of further nodes, in BUILDERS of their own, loaded when one is first met
-EXTENSIONS: tuple[str, ...] = ("gadprof.units.build",)
+EXTENSIONS: tuple[str, ...] = ("gadprof.units.build", "gadprof.zoo.build")
 
 
 def _extended_builder(kind: type[p.Node]) -> Callable[[Any], nn.Module]:

@@ -195,6 +195,11 @@ def add_counts(into: Counts, other: Counts) -> None:
         into[key] = known(key, 0) + value
 
 
+def without_params(counts: Counts) -> Counts:
+    """Counts of a module that runs once more: work, and no parameters."""
+    return {key: value for key, value in counts.items() if not key.startswith("params.")}
+
+
 class Frame:
     """The live memory and counts of one forward method while it is folded.
 
@@ -235,6 +240,19 @@ class Frame:
     def one(self, name: str, node: p.Node, value: Value, keep: tuple[Value, ...] = ()) -> Value:
         """Fold a child that maps one value to one."""
         return self.call(name, node, value, keep=keep)[0]
+
+    def again(self, name: str, node: p.Node, value: Value, keep: tuple[Value, ...] = ()) -> Value:
+        """Fold a child that ran before in this very place: its parameters are there already."""
+        before, start = self.counts, len(self.folder.rows)
+        self.counts = {}
+        made = self.one(name, node, value, keep)
+        add_counts(before, without_params(self.counts))
+        self.counts = before
+        rows = self.folder.rows
+        rows[start:] = [
+            dataclasses.replace(row, counts=without_params(row.counts)) for row in rows[start:]
+        ]
+        return made
 
     def new(self, shape: Shape, *alive: Value, counts: Counts | None = None) -> Value:
         """A newly allocated value made while ``alive`` values live."""
@@ -341,7 +359,7 @@ class Folder:
 
 
 # modules with rules of further nodes, in RULES of their own, loaded when one is first met
-EXTENSIONS: tuple[str, ...] = ("gadprof.units.cost",)
+EXTENSIONS: tuple[str, ...] = ("gadprof.units.cost", "gadprof.zoo.cost")
 
 
 def _extended_rule(kind: type[p.Node]) -> Rule:
@@ -556,7 +574,8 @@ def _bottleneck(node: p.Bottleneck, shapes: tuple[Shape, ...], folder: Folder) -
     return _residual_end(frame, x, y, node.downsample)
 
 
-def _residual(node: p.Residual, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
+def residual(node: p.Residual, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
+    """The rule of every node that is a Residual."""
     frame = Frame(folder, shapes)
     x = frame.inputs[0]
     y = frame.one("body", node.body, x)
@@ -719,7 +738,7 @@ RULES: dict[type[p.Node], Rule] = {
     p.Upsample: _upsample,
     p.Identity: _identity,
     p.Sequence: _sequence,
-    p.Residual: _residual,
+    p.Residual: residual,
     p.Concat: _concat,
     p.BasicBlock: _basic_block,
     p.Bottleneck: _bottleneck,

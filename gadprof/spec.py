@@ -53,14 +53,15 @@ class Family:
 
     ``planner`` is ``module:function``, a pure function from a ModelSpec to a plan; ``check`` is
     ``module:function`` or empty, a function from a ModelSpec that raises SpecError on a combination
-    that cannot be built. ``multiple`` is what both sides of the input must divide by.
+    that cannot be built. ``multiple`` is what both sides of the input must divide by, or
+    ``module:function`` that says it of a ModelSpec.
     """
 
     name: str
     knobs: tuple[Knob, ...]
     presets: tuple[Preset, ...]
     planner: str
-    multiple: int
+    multiple: int | str
     default_input: tuple[int, int, int] = (3, 256, 192)
     check: str = ""
 
@@ -112,6 +113,8 @@ class ModelSpec:
                 f"input has {shape[0]} channels; {self.name} takes 3; try 3x{shape[1]}x{shape[2]}"
             )
         multiple = families()[self.family].multiple
+        if isinstance(multiple, str):
+            multiple = int(load_function(multiple)(self))
         for word, size in (("height", shape[1]), ("width", shape[2])):
             if not isinstance(size, int) or isinstance(size, bool) or size <= 0:
                 raise InputShapeError(f"{word} {size} is not a positive integer; try 256")
@@ -124,7 +127,12 @@ class ModelSpec:
 
 
 # where each family is described; a family's module holds ``FAMILY`` or ``FAMILIES``
-FAMILY_MODULES: tuple[str, ...] = ("gadprof.architectures.hrnet", "gadprof.zoo.pose_resnet")
+FAMILY_MODULES: tuple[str, ...] = (
+    "gadprof.architectures.hrnet",
+    "gadprof.zoo.pose_resnet",
+    "gadprof.zoo.hourglass",
+    "gadprof.zoo.lite_hrnet",
+)
 
 
 @lru_cache(maxsize=1)
