@@ -16,6 +16,7 @@ from gadprof.results import Machine
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gadprof.counting.records import Trace
     from gadprof.sources import Source
 
 QUANTITIES = (
@@ -185,7 +186,7 @@ def compare_row(
         if source.spec is not None:
             return _analytic_row(source, shapes, batch)
         if source.kind == "onnx":
-            return _onnx_row(source)
+            return _trace_row(source.name, _onnx_trace(source, shapes, batch), "onnx graph")
         return _traced_row(source, shapes, batch, timeout_s)
     except GadprofError as error:
         return ComparedRow(model, shapes, batch, error=str(error))
@@ -216,10 +217,14 @@ def _traced_row(
     from gadprof.counting.guarded import count_guarded
 
     trace = count_guarded(source.name, shapes=shapes, batch=batch, timeout_s=timeout_s)
+    return _trace_row(source.name, trace, "trace")
+
+
+def _trace_row(name: str, trace: Trace, method: str) -> ComparedRow:
     return ComparedRow(
-        source.name,
+        name,
         tuple(tuple(shape[1:]) for shape in trace.input_shapes),
-        batch,
+        trace.batch,
         params=trace.params,
         macs=trace.macs,
         flops=trace.flops,
@@ -227,16 +232,14 @@ def _traced_row(
         peak_activation_bytes=trace.peak_activation_bytes,
         weight_bytes=trace.param_bytes,
         uncovered=dict(trace.uncovered),
-        method="trace",
+        method=method,
     )
 
 
-def _onnx_row(source: Source) -> ComparedRow:
-    from gadprof.errors import SourceError
+def _onnx_trace(source: Source, shapes: tuple[tuple[int, ...], ...], batch: int) -> Trace:
+    from gadprof.counting.onnx_graph import count_onnx
 
-    raise SourceError(
-        f"{source.target}: ONNX graphs cannot be counted yet; name the module it was exported from"
-    )
+    return count_onnx(source.target, shapes, batch=batch)
 
 
 def _with_backends(row: ComparedRow, backends: Sequence[str], timeout_s: float) -> ComparedRow:

@@ -2,8 +2,8 @@
 
 Forms: a preset with overrides (``gadnet32:s=4,d=5``), ``timm:NAME``, ``torchvision:NAME``,
 ``transformers:NAME``, ``path/to/file.py:function``, ``package.module:function``. A ``model.onnx``
-is recognised and refused. The user's code runs only for the two forms that name code. ``resolve``
-imports neither torch nor the model's package; ``load`` does.
+is recognised; what needs a module refuses it. The user's code runs only for the two forms that
+name code. ``resolve`` imports neither torch nor the model's package; ``load`` does.
 """
 
 from __future__ import annotations

@@ -67,9 +67,13 @@ def count(
     save_as: str | None,
     store: str | None,
 ) -> int:
-    """Count MODEL exactly from a trace on the meta device: no weights, no activations in memory."""
+    """Count MODEL exactly from a trace on the meta device: no weights, no activations in memory.
+
+    An ONNX file is counted from its graph.
+    """
     from gadprof.counting.guarded import count_guarded
     from gadprof.counting.summary import lines
+    from gadprof.errors import SpecError
     from gadprof.output import check_writable, emit
     from gadprof.recording import record_trace
     from gadprof.render.tables import render_table
@@ -84,7 +88,13 @@ def count(
         from gadprof.compare import check_weights
 
         check_weights(model, weights)
-    if source.kind == "builtin":  # our own code runs here; everything else in a child process
+    if source.kind == "onnx":
+        from gadprof.counting.onnx_graph import count_onnx
+
+        if train:
+            raise SpecError(f"{model} is a graph without gradients; count it without --train")
+        trace = count_onnx(source.target, shapes, batch=batch, name=model)
+    elif source.kind == "builtin":  # our own code runs here; everything else in a child process
         from gadprof.counting.trace import count as count_module
         from gadprof.sources import load
 

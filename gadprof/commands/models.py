@@ -12,6 +12,7 @@ OTHER_FORMS = (
     ("timm:NAME", "any model of timm (extra gadprof[zoo])"),
     ("torchvision:NAME", "any model of torchvision (extra gadprof[zoo])"),
     ("transformers:CLASS", "a class of transformers, or a config.json (gadprof[transformers])"),
+    ("path/to/model.onnx", "an ONNX file, counted from its graph (extra gadprof[onnx])"),
     ("path/to/file.py:build", "a function of your file that returns a module"),
     ("package.module:build", "a function of an installed package that returns a module"),
 )

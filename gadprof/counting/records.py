@@ -160,7 +160,8 @@ class Trace:
     ``modules`` maps every path of the model ("" is the model itself) to its record, in
     registration order, also modules that never ran. ``params`` counts shared parameters once and
     ``buffers`` the elements of buffers; ``param_bytes`` and ``buffer_bytes`` their memory.
-    ``device`` is where it ran: "meta" (no arithmetic) or "cpu", with the reason in ``note``.
+    ``device`` is where it ran: "meta" (no arithmetic) or "cpu", with the reason in ``note``; an
+    ONNX file does not run, its "onnx graph" is read.
     ``uncovered`` maps an operation that does arithmetic but has no rule to how often it ran.
     ``peak_activation_bytes`` is the most memory that storages other than parameters and buffers
     held at once, the model's inputs included, with the lifetimes that Python gave them;
@@ -255,6 +256,7 @@ class Trace:
 def elementwise_label(operation: Operation) -> tuple[str, int]:
     """The kind of elementwise work of an operation and its amount in elements."""
     plain = operation.name.partition(".")[2].rstrip("_") or operation.name
+    plain = str(operation.attributes.get("label", plain))
     if operation.kind == "normalization":
         return str(operation.attributes.get("norm", plain)), operation.output_elements
     if operation.kind == "resize":
