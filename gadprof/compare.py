@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gadprof.counting.records import Trace
+    from gadprof.recording import MeasurementRecorder
     from gadprof.sources import Source
 
 QUANTITIES = (
@@ -264,10 +265,12 @@ def with_latency(
     threads: int = 1,
     timeout_s: float = 300.0,
     progress: Any = None,
+    recorder: MeasurementRecorder | None = None,
 ) -> Comparison:
     """The comparison with interleaved latency of every row that has not failed.
 
-    The engine is that of ``gadprof bench``. Raises GadprofError for a device that is not there or
+    The engine is that of ``gadprof bench``; ``recorder`` keeps the samples in the store as they
+    arrive. Raises GadprofError for a device that is not there or
     a missing extra; a model that fails while it is measured keeps its counts and gets an error.
     """
     from dataclasses import replace
@@ -288,7 +291,10 @@ def with_latency(
         time_limit_s=time_limit_s,
         timeout_s=timeout_s,
         progress=progress,
+        on_turn=recorder.turn if recorder is not None else None,
     )
+    if recorder is not None:
+        recorder.finish(result)
     from gadprof.results import to_plain
 
     for index, measured in zip(chosen, result.rows, strict=True):

@@ -16,8 +16,12 @@ from gadprof.store import NewEntry, Recording, Store, chosen_path, record
 
 if TYPE_CHECKING:
     from gadprof.compare import ComparedRow
+    from gadprof.counting.audit import Audit
+    from gadprof.counting.reconcile import Reconciliation
     from gadprof.counting.records import Trace
+    from gadprof.formula import Formula
     from gadprof.measuring.result import BenchResult
+    from gadprof.pose.accuracy import Accuracy
 
 _FIGURES = ("params", "macs", "flops", "activations", "peak_activation_bytes", "weight_bytes")
 
@@ -56,6 +60,85 @@ def record_trace(
     shapes = [tuple(shape[1:]) for shape in trace.input_shapes]
     settings = {"input": shapes, "batch": trace.batch, "method": "trace", "train": trace.train}
     record([NewEntry("count", model, result, settings)], store=store, name=name)
+
+
+def record_audits(
+    audits: Sequence[Audit], *, store: str | None = None, name: str | None = None
+) -> None:
+    """Keep each model's count with what every counter reported beside it. Raises StoreError."""
+    entries = [
+        NewEntry(
+            "count",
+            item.model,
+            {
+                "params": item.params,
+                "macs": item.ours,
+                "backends": {
+                    row.name: {
+                        "version": row.version,
+                        "reported": row.reported,
+                        "unit": row.unit,
+                        "params": row.params,
+                        "residual": row.residual,
+                        "error": row.error,
+                    }
+                    for row in item.backends
+                },
+            },
+            {"input": item.input_shapes, "batch": item.batch, "method": "audit"},
+        )
+        for item in audits
+    ]
+    if entries:
+        record(entries, store=store, name=name)
+
+
+def record_reconciliation(result: Reconciliation, *, store: str | None = None) -> None:
+    """Keep the count that a claimed figure was held against. Raises StoreError."""
+    settings = {"input": result.input, "batch": 1, "method": "reconcile"}
+    claim = {"claimed": result.claimed, "readings": len(result.readings)}
+    record([NewEntry("count", result.model, {"macs": result.ours, **claim}, settings)], store=store)
+
+
+def record_accuracies(accuracies: Sequence[Accuracy], *, store: str | None = None) -> None:
+    """Keep measured accuracies as ``accuracy``. Raises StoreError."""
+    from gadprof.results import to_plain
+
+    entries = []
+    for item in accuracies:
+        plain = to_plain(item)
+        figures = {key: value for key, value in plain.items() if isinstance(value, float)}
+        about = {key: value for key, value in plain.items() if key not in (*figures, "model")}
+        about["input"] = [[3, *item.input]]
+        entries.append(NewEntry("accuracy", item.model, figures, about))
+    if entries:
+        record(entries, store=store)
+
+
+def block_name(point: Formula, block: str | None = None) -> str:
+    """How the store calls a closed form's block: ``block:ga:c_in=32,c_out=32,…``."""
+    inputs = ",".join(f"{key}={value}" for key, value in point.inputs.items())
+    return f"block:{block or point.block}:{inputs}"
+
+
+def record_verified(
+    points: Sequence[Formula],
+    verified: Sequence[Mapping[str, Any]],
+    *,
+    store: str | None = None,
+) -> None:
+    """Keep what each counter said of the blocks that were built. Raises StoreError."""
+    entries = [
+        NewEntry(
+            "count",
+            block_name(point),
+            {"params": point.params, "macs": point.GG, "backends": answers},
+            {"batch": 1, "method": "formula --verify"},
+        )
+        for point, answers in zip(points, verified, strict=True)
+    ]
+    if entries:
+        record(entries, store=store)
 
 
 class MeasurementRecorder:
@@ -112,6 +195,16 @@ class MeasurementRecorder:
                 plain.pop("setting", None)
                 recording.finish(plain)
             self._rows = {}
+        except StoreError as error:
+            self._refuse(error)
+
+    def finish_row(self, row: int, result: Mapping[str, Any]) -> None:
+        """Complete one row's entry; a row without samples has none."""
+        recording = self._rows.pop(row, None)
+        if self._store is None or recording is None:
+            return
+        try:
+            recording.finish(result)
         except StoreError as error:
             self._refuse(error)
 

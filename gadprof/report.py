@@ -9,10 +9,13 @@ Knows no output language.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from gadprof.errors import SpecError
+
+if TYPE_CHECKING:
+    from gadprof.compare import ComparedRow
 
 ColumnKind = Literal["text", "count", "scaled", "bytes", "seconds", "ratio", "change", "share"]
 PlotKind = Literal["scatter", "stacked", "waterfall", "intervals"]
@@ -74,7 +77,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a page shows, in order; ``comparison`` is the JSON a baseline reads."""
+    """Everything that a page shows, in order; ``comparison`` is the JSON a baseline reads.
+
+    ``rows`` are the counts behind it, for the results store.
+    """
 
     name: str
     title: str
@@ -82,7 +88,8 @@ class Report:
     sections: tuple[Section, ...]
     comparison: Mapping[str, Any]
     failures: tuple[str, ...] = ()
-    data_files: tuple[str, ...] = field(default=())
+    data_files: tuple[str, ...] = ()
+    rows: tuple[ComparedRow, ...] = ()
 
     def _repr_html_(self) -> str:
         from gadprof.render.html import to_html
@@ -168,6 +175,7 @@ def gather(
         comparison=parts.comparison_json(subject),
         failures=tuple(f"{row.model}: {row.error}" for row in rows if row.error),
         data_files=tuple(found.files),
+        rows=rows,
     )
 
 

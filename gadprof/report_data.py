@@ -102,7 +102,7 @@ class _Gathered:
                 self.accuracy.setdefault(item["model"], []).append(item)
         points = [
             point
-            for point in _objects(document.get("points"), "inputs")
+            for point in _objects([*(document.get("points") or ()), document], "inputs")
             if isinstance(point.get("measured"), dict)
         ]
         self.points += points

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gadprof.commands.options import parse_integers
+from gadprof.commands.options import parse_integers, store_option
 
 
 @click.command(name="ablate")
@@ -24,6 +24,7 @@ from gadprof.commands.options import parse_integers
 @click.option("--seeds", default="0", show_default=True, metavar="N,…", help="Seeds.")
 @click.option("--runs", default="runs/ablation", show_default=True, help="Folder of the runs.")
 @click.option("-o", "--output", metavar="FOLDER", help="Write ablation.md and ablation.json.")
+@store_option
 def ablate(
     overrides: str,
     input_text: str,
@@ -38,6 +39,7 @@ def ablate(
     seeds: str,
     runs: str,
     output: str | None,
+    store: str | None,
 ) -> None:
     """Count HRNet, Ghost, Ghost+SE and GADNet; with --data also train and evaluate each."""
     from pathlib import Path
@@ -51,7 +53,7 @@ def ablate(
     if output is not None:
         check_writable(Path(output) / "ablation.md")
     names = variant_names(overrides)
-    variants = _counted(names, shape, measure, time_limit)
+    variants = _counted(names, shape, measure, time_limit, store)
     budget: dict[str, Any] = {}
     if data is not None:
         changes: dict[str, Any] = {"epochs": epochs, "batch": batch, "lr": lr}
@@ -82,12 +84,17 @@ def _shifted(seeds: str) -> str:
 
 
 def _counted(
-    names: tuple[str, ...], shape: tuple[int, ...], measure: bool, time_limit: str
+    names: tuple[str, ...],
+    shape: tuple[int, ...],
+    measure: bool,
+    time_limit: str,
+    store: str | None,
 ) -> list[Any]:
     from gadprof.commands.quantities import parse_duration
     from gadprof.compare import compare_models, with_latency
     from gadprof.errors import SpecError
     from gadprof.pose.ablation import Variant
+    from gadprof.recording import MeasurementRecorder, record_rows
 
     comparison = compare_models(names, shapes=(shape,))
     for row in comparison.rows:
@@ -95,7 +102,9 @@ def _counted(
             raise SpecError(row.error)
     if measure:
         seconds = parse_duration(time_limit, "--time-limit")
-        comparison = with_latency(comparison, time_limit_s=seconds)
+        with MeasurementRecorder(store) as recorder:
+            comparison = with_latency(comparison, time_limit_s=seconds, recorder=recorder)
+    record_rows(comparison.rows, store=store)
     return [
         Variant(
             row.model,

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from gadprof.commands.options import batch_option, format_option, input_option, output_option
+from gadprof.commands.options import (
+    batch_option,
+    format_option,
+    input_option,
+    output_option,
+    save_as_option,
+    store_option,
+)
+
+if TYPE_CHECKING:
+    from gadprof.counting.audit import Audit
 
 
 @click.command(name="audit")
@@ -60,6 +72,8 @@ from gadprof.commands.options import batch_option, format_option, input_option, 
 @click.option("--strict", is_flag=True, help="Exit 1 where a number is not explained to the last.")
 @format_option("table", "json", "md")
 @output_option
+@save_as_option
+@store_option
 def audit(
     models: tuple[str, ...],
     whole_list: bool,
@@ -75,11 +89,14 @@ def audit(
     strict: bool,
     output_format: str,
     output: str | None,
+    save_as: str | None,
+    store: str | None,
 ) -> int:
     """Run every counting backend on MODEL and explain each number against ours."""
     from gadprof.counting.audit import audit as audit_model
     from gadprof.counting.backends import distribution_of, not_installed, parse_backends
     from gadprof.output import check_writable, emit
+    from gadprof.recording import record_audits
     from gadprof.render.audit import render_audit
     from gadprof.sources import parse_shapes
 
@@ -103,8 +120,9 @@ def audit(
         if part == ():
             raise click.UsageError("--only names no model; type for example --only hrnet32")
         return _audit_list(
-            names, timeout, limit_bytes, jobs, strict, output_format, output, part, missing
-        )
+            names, timeout, limit_bytes, jobs, strict, output_format, output, part, missing,
+            lambda audits: record_audits(audits, store=store, name=save_as),
+        )  # fmt: skip
     shapes = parse_shapes(input_texts)
     if cluster is not None:
         from gadprof.cluster import cluster_audits
@@ -126,6 +144,7 @@ def audit(
             for model in models
         ]
     emit(render_audit(audits, output_format), output)
+    record_audits(audits, store=store, name=save_as)
     absent = [name for name in names if distribution_of(name) is None]
     for name in absent:
         click.echo(f"gadprof: {not_installed(name)}", err=True)
@@ -151,6 +170,7 @@ def _audit_list(
     output: str | None,
     only: tuple[str, ...] | None,
     missing: bool,
+    keep: Callable[[Sequence[Audit]], None],
 ) -> int:
     from pathlib import Path
 
@@ -180,6 +200,7 @@ def _audit_list(
         jobs=jobs,
         progress=lambda text: click.echo(text, err=True),
     )
+    keep(audits)
     data = audit_report.report_data(audits, refused)
     if merging:
         data = audit_data.merge(kept, data, MODELS)

@@ -101,15 +101,22 @@ def compare(
     if measure:
         from gadprof.commands.quantities import parse_duration, parse_share
         from gadprof.compare import with_latency
+        from gadprof.recording import MeasurementRecorder
 
-        comparison = with_latency(
-            comparison,
-            device=device,
-            precision=parse_share(precision, "--precision"),
-            time_limit_s=parse_duration(time_limit, "--time-limit"),
-            threads=threads,
-            timeout_s=timeout,
+        share, limit_s = (
+            parse_share(precision, "--precision"),
+            parse_duration(time_limit, "--time-limit"),
         )
+        with MeasurementRecorder(store) as recorder:
+            comparison = with_latency(
+                comparison,
+                device=device,
+                precision=share,
+                time_limit_s=limit_s,
+                threads=threads,
+                timeout_s=timeout,
+                recorder=recorder,
+            )
     if accuracy is not None:
         from gadprof.compare import with_accuracy
 

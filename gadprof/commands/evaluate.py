@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gadprof.commands.options import format_option, output_option
+from gadprof.commands.options import format_option, output_option, store_option
 from gadprof.commands.pose_options import (
     check_device,
     data_options,
@@ -31,6 +31,7 @@ from gadprof.commands.pose_options import (
 @click.option("--accuracy", metavar="FILE", help="Add the figures to a file for compare.")
 @format_option("table", "json")
 @output_option
+@store_option
 def evaluate(model: str, **options: Any) -> None:
     """Score MODEL with trained weights by pycocotools.
 
@@ -48,6 +49,7 @@ def evaluate(model: str, **options: Any) -> None:
     from gadprof.pose.evaluate import evaluate as run_evaluation
     from gadprof.pose.inference import settings_for
     from gadprof.pose.weights import load_into, read_weights
+    from gadprof.recording import record_accuracies
     from gadprof.render.accuracy import score_table
     from gadprof.results import describe_machine, to_json
     from gadprof.sources import build_module
@@ -120,6 +122,7 @@ def evaluate(model: str, **options: Any) -> None:
         weights_sha256=weights.sha256,
         machine=f"{machine.cpu}, {machine.cores} cores",
     )
+    record_accuracies([measured], store=options["store"])
     if options["results"]:
         import json
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from gadprof.commands.measure_options import read_settings, setting_options
-from gadprof.commands.options import format_option, input_option, output_option
+from gadprof.commands.options import format_option, input_option, output_option, store_option
 from gadprof.commands.quantities import parse_duration, parse_share
 
 
@@ -35,6 +35,7 @@ from gadprof.commands.quantities import parse_duration, parse_share
 )
 @format_option("table", "json", "md")
 @output_option
+@store_option
 def explain(
     models: tuple[str, ...],
     input_texts: tuple[str, ...],
@@ -45,6 +46,7 @@ def explain(
     trace: str | None,
     output_format: str,
     output: str | None,
+    store: str | None,
     **setting: Any,
 ) -> None:
     """Show where the time of MODELS goes, and why the one with fewer MACs is or is not faster.
@@ -73,12 +75,20 @@ def explain(
         "timeout_s": parse_duration(timeout, "--timeout"),
     }
     from gadprof.measuring.explain import explain as run
+    from gadprof.recording import MeasurementRecorder
     from gadprof.render.explain import render_explanation
     from gadprof.render.live import live_view
 
-    with live_view() as view:
+    with MeasurementRecorder(store) as recorder, live_view() as view:
         explanation = run(
-            models, settings[0], sheet=sheet, trace_paths=paths, progress=view, **limits
+            models,
+            settings[0],
+            sheet=sheet,
+            trace_paths=paths,
+            progress=view,
+            on_turn=recorder.turn,
+            on_measured=recorder.finish,
+            **limits,
         )
     emit(render_explanation(explanation, output_format), output)
     for path in paths:

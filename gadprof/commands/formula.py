@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gadprof.commands.options import format_option, output_option, parse_integers
+from gadprof.commands.options import format_option, output_option, parse_integers, store_option
 from gadprof.formula import Formula
 from gadprof.formula import formula as evaluate
 
@@ -47,6 +47,7 @@ def _size(text: str) -> tuple[int, int]:
 @click.option("--page", metavar="FILE", help="Write a page with plots of --measure, like f.md.")
 @format_option("table", "json", "csv", "md", "latex")
 @output_option
+@store_option
 def formula(
     block_text: str,
     hw: str,
@@ -60,6 +61,7 @@ def formula(
     page: str | None,
     output_format: str,
     output: str | None,
+    store: str | None,
     **numbers: str | None,
 ) -> int:
     """Closed forms GP, GG and Rs of a block, every term apart, beside the ordinary convolution.
@@ -74,10 +76,13 @@ def formula(
     points = _points(block_text, hw, extra_texts, numbers)
     verified: list[dict[str, Any]] | None = None
     if verifying:
+        from gadprof.recording import record_verified
+
         verified = _verify(points, backends)
+        record_verified(points, verified, store=store)
     measured: Sequence[MeasuredPair] | None = None
     if measuring or page is not None:
-        measured = _measure(points, precision, point_limit, threads, page)
+        measured = _measure(points, precision, point_limit, threads, page, store)
     if output_format == "json":
         objects = [
             point_object(
@@ -87,7 +92,10 @@ def formula(
             )
             for index, point in enumerate(points)
         ]
-        emit(to_json(objects[0] if len(objects) == 1 else {"points": objects}), output)
+        document = objects[0] if len(objects) == 1 else {"points": objects}
+        if measured is not None:
+            document |= _circumstances(threads)
+        emit(to_json(document), output)
     elif measured is not None:
         emit(_measured_text(points, measured, output_format), output)
     elif len(points) == 1 and output_format == "table":
@@ -149,23 +157,40 @@ def _verify(points: list[Formula], backends: str) -> list[dict[str, Any]]:
 
 
 def _measure(
-    points: list[Formula], precision: str, point_limit: str, threads: int, page: str | None
+    points: list[Formula],
+    precision: str,
+    point_limit: str,
+    threads: int,
+    page: str | None,
+    store: str | None,
 ) -> Sequence[MeasuredPair]:
     from gadprof.commands.formula_measure import measure_points, write_page
     from gadprof.commands.quantities import parse_duration, parse_share
     from gadprof.measuring.settings import Setting
     from gadprof.output import check_writable
+    from gadprof.recording import MeasurementRecorder
 
     share = parse_share(precision, "--precision")
     limit_s = parse_duration(point_limit, "--point-limit")
     if page is not None:
         check_writable(page)
     setting = Setting(threads=threads)
-    measured = measure_points(points, setting, precision=share, point_limit_s=limit_s)
+    with MeasurementRecorder(store) as recorder:
+        measured = measure_points(
+            points, setting, precision=share, point_limit_s=limit_s, recorder=recorder
+        )
     if page is not None:
         for path in write_page(page, points, measured, setting):
             click.echo(f"wrote {path}", err=True)
     return measured
+
+
+def _circumstances(threads: int) -> dict[str, Any]:
+    """Setting and machine of the measured figures."""
+    from gadprof.measuring.settings import Setting
+    from gadprof.results import describe_machine
+
+    return {"setting": Setting(threads=threads), "machine": describe_machine()}
 
 
 def _measured_text(

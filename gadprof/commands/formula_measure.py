@@ -13,6 +13,7 @@ from gadprof.formula import Formula
 from gadprof.measuring.settings import Setting
 from gadprof.measuring.theory import Factory, MeasuredPair, measure_pairs
 from gadprof.output import write_atomic
+from gadprof.recording import MeasurementRecorder, block_name
 
 FACTORY = "gadprof.verify:block_example"
 
@@ -37,14 +38,27 @@ def factories(point: Formula) -> tuple[Factory, Factory]:
 
 
 def measure_points(
-    points: Sequence[Formula], setting: Setting, *, precision: float, point_limit_s: float
+    points: Sequence[Formula],
+    setting: Setting,
+    *,
+    precision: float,
+    point_limit_s: float,
+    recorder: MeasurementRecorder,
 ) -> tuple[MeasuredPair, ...]:
     """Measure every point, with progress on a terminal; Ctrl-C keeps the points so far."""
     pairs = [factories(point) for point in points]
     measured: list[MeasuredPair] = []
     tells = sys.stderr.isatty()
+
+    def on_turn(number: int, seat: int, used: Setting, samples: Sequence[float]) -> None:
+        name = block_name(points[number], None if seat else "conv")
+        recorder.turn(2 * number + seat, name, used, samples)
+
     try:
-        for pair in measure_pairs(pairs, setting, precision=precision, point_limit_s=point_limit_s):
+        for pair in measure_pairs(
+            pairs, setting, precision=precision, point_limit_s=point_limit_s, on_turn=on_turn
+        ):
+            _keep(recorder, len(measured), pair)
             measured.append(pair)
             if tells:
                 text = f"{pair.speed_up:.2f} x" if pair.speed_up else "failed"
@@ -57,6 +71,23 @@ def measure_points(
         click.echo(err=True)
     rest = len(points) - len(measured)
     return (*measured, *[MeasuredPair(None, None, None, error="not measured")] * rest)
+
+
+def _keep(recorder: MeasurementRecorder, number: int, pair: MeasuredPair) -> None:
+    """Complete the store's entries of a pair: the convolution's and the block's."""
+    reference = {"latency_s": {"median": pair.reference_latency_s}, "error": pair.error}
+    recorder.finish_row(2 * number, {**reference, "peak_bytes": pair.reference_peak_bytes})
+    recorder.finish_row(
+        2 * number + 1,
+        {
+            "latency_s": {"median": pair.latency_s},
+            "speed_up": pair.speed_up,
+            "ci95": pair.ci95,
+            "memory_ratio": pair.memory_ratio,
+            "peak_bytes": pair.peak_bytes,
+            "error": pair.error,
+        },
+    )
 
 
 def write_page(

@@ -21,12 +21,15 @@ QUANTITIES = (
     "peak_activation_bytes",
     "weight_bytes",
     "latency_s",
+    "ap",
 )
 
 
 @click.command(name="history")
 @click.argument("model", required=False, shell_complete=complete_models)
-@click.option("--kind", type=click.Choice(("cost", "count", "measurement")), help="Only these.")
+@click.option(
+    "--kind", type=click.Choice(("cost", "count", "measurement", "accuracy")), help="Only these."
+)
 @click.option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Newest entries."
 )
@@ -136,10 +139,22 @@ def _rows(entries: Sequence[Entry], *, exact: bool) -> tuple[list[str], list[lis
     show = (lambda value: value) if exact else scaled
     show_bytes = (lambda value: value) if exact else bytes_text
     show_time = (lambda value: value) if exact else seconds_text
-    headers = ["when", "kind", "name", "input", "batch", "params", "MACs", "peak act.", "latency"]
+    headers = [
+        "when",
+        "kind",
+        "name",
+        "input",
+        "batch",
+        "params",
+        "MACs",
+        "peak act.",
+        "latency",
+        "AP",
+    ]
     if exact:
         headers = ["recorded_at", "kind", "name", "input", "batch", "params", "macs",
-                   "peak_activation_bytes", "latency_s", "samples", "gadprof", "cpu"]  # fmt: skip
+                   "peak_activation_bytes", "latency_s", "ap", "samples", "gadprof",
+                   "cpu"]  # fmt: skip
     else:
         headers += ["samples", "gadprof"]
     rows = []
@@ -155,12 +170,16 @@ def _rows(entries: Sequence[Entry], *, exact: bool) -> tuple[list[str], list[lis
             show(figure_of(entry, "macs")),
             show_bytes(figure_of(entry, "peak_activation_bytes")),
             show_time(figure_of(entry, "latency_s")),
+            figure_of(entry, "ap"),
             len(entry.samples) or None,
             entry.gadprof_version,
         ]
         if exact:
             row.append(entry.machine.get("cpu"))
         rows.append(row)
+    if not exact and all(row[9] is None for row in rows):  # no accuracy, no column of gaps
+        headers.pop(9)
+        rows = [[*row[:9], *row[10:]] for row in rows]
     return headers, rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gadprof.commands.options import format_option, input_option, output_option
+from gadprof.commands.options import format_option, input_option, output_option, store_option
 
 
 @click.command(name="reconcile")
@@ -33,6 +33,7 @@ from gadprof.commands.options import format_option, input_option, output_option
 )
 @format_option("table", "json", "md")
 @output_option
+@store_option
 def reconcile(
     model: str,
     claimed: str,
@@ -42,11 +43,13 @@ def reconcile(
     timeout: float,
     output_format: str,
     output: str | None,
+    store: str | None,
 ) -> int:
     """List the readings (convention, unit, G, input, scope) that give a claimed figure."""
     from gadprof.counting.claims import parse_claim
     from gadprof.counting.reconcile import full
     from gadprof.output import check_writable, emit
+    from gadprof.recording import record_reconciliation
     from gadprof.render.reconcile import render_reconciliation
     from gadprof.sources import parse_shapes
 
@@ -59,4 +62,5 @@ def reconcile(
         model, claimed, params=params, shapes=parse_shapes(input_texts), timeout_s=timeout
     )
     emit(render_reconciliation(result, output_format, limit), output)
+    record_reconciliation(result, store=store)
     return 0 if result.readings and (params is None or result.params) else 1

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from gadprof.commands.options import batch_option, complete_models, input_option
+from gadprof.commands.options import batch_option, complete_models, input_option, store_option
+
+if TYPE_CHECKING:
+    from gadprof.compare import ComparedRow
 
 
 @click.command(name="report")
@@ -32,6 +37,7 @@ from gadprof.commands.options import batch_option, complete_models, input_option
 @click.option("--cluster", metavar="ADDRESS", help="Count on a Dask scheduler, one task a model.")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 where a file is stale.")
 @click.option("--index-only", is_flag=True, help="Only make (or check) the folder's index.md.")
+@store_option
 @click.pass_context
 def report(
     context: click.Context,
@@ -47,6 +53,7 @@ def report(
     cluster: str | None,
     check: bool,
     index_only: bool,
+    store: str | None,
 ) -> int:
     """Write a report of MODELS (or of [report] in the configuration) into a folder.
 
@@ -58,6 +65,7 @@ def report(
     from gadprof.config import load_config
     from gadprof.errors import OutputError
     from gadprof.output import write_folder
+    from gadprof.recording import record_rows
     from gadprof.render.escape import file_stem
     from gadprof.render.report_files import INDEX, index_page, report_files, stale_files
     from gadprof.report import gather
@@ -71,6 +79,7 @@ def report(
         )
     files: dict[str, bytes] = {}
     failures: tuple[str, ...] = ()
+    rows: tuple[ComparedRow, ...] = ()
     if not index_only:
         settings = load_config(config).report
         given = context.get_parameter_source("batch") != click.core.ParameterSource.DEFAULT
@@ -85,7 +94,7 @@ def report(
             cluster=cluster,
             command=_again(models, config, output, name, title, input_texts, batch, data, plots),
         )
-        failures = made.failures
+        failures, rows = made.failures, made.rows
         files = report_files(made, plots or ("svg",))
     files[INDEX] = index_page(folder, files)
     if check:
@@ -103,6 +112,7 @@ def report(
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{output!r} is not a folder; name another with -o")
     write_folder(folder, files)
+    record_rows(rows, store=store)
     for failure in failures:
         click.echo(f"gadprof: {' '.join(failure.split())}", err=True)
     click.echo(f"wrote {len(files)} files: {folder / (INDEX if index_only else name + '.md')}")

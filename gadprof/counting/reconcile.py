@@ -83,6 +83,7 @@ class Reconciliation:
     readings: tuple[Reading, ...]
     params_claimed: str | None
     params: tuple[ParamsReading, ...]
+    input: tuple[tuple[int, ...], ...] = ()
 
 
 def reconcile(
@@ -185,6 +186,7 @@ def full_request(request: Mapping[str, Any]) -> Reconciliation:
         tuple(_ordered(readings)),
         params,
         tuple(reconcile_params(looked, params)) if params is not None else (),
+        tuple(tuple(shape[1:]) for shape in looked[0].input_shapes),
     )
 
 

@@ -7,7 +7,7 @@ is derived from these figures alone. Refuses a runtime whose operations torch do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -249,8 +249,13 @@ def explain(
     sheet: Peaks | None = None,
     trace_paths: Sequence[str | None] = (),
     progress: Progress | None = None,
+    on_turn: Callable[[int, str, Setting, Sequence[float]], None] | None = None,
+    on_measured: Callable[[BenchResult], None] | None = None,
 ) -> Explanation:
     """Measure, profile and count each model, and say why.
+
+    ``on_turn`` is told the latency samples as they arrive (see ``measure``), ``on_measured`` the
+    latencies before the profile begins.
 
     Raises SettingError, MissingExtraError, and ModelFailedError when a model fails.
     """
@@ -268,7 +273,10 @@ def explain(
         memory=False,
         energy=False,
         progress=progress,
+        on_turn=on_turn,
     )
+    if on_measured is not None:
+        on_measured(bench)
     failed = [row for row in bench.rows if row.error]
     if failed:
         kind = WorkerFailedError if failed[0].error_kind != "usage" else SettingError

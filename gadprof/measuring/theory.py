@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gadprof.measuring.bench import Entry, GroupRun, Limits, conclude, require_extra
@@ -19,6 +20,8 @@ from gadprof.measuring.progress import Silent
 from gadprof.measuring.settings import Setting, check_device, check_setting
 
 Factory = dict[str, Any]
+# the pair, 0 for the reference or 1 for the block, the setting, the samples (s) of one turn
+OnPairTurn = Callable[[int, int, Setting, Sequence[float]], None]
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,12 @@ def measure_pairs(
     seed: int = 0,
     spawn: Callable[[], Runner] | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    on_turn: OnPairTurn | None = None,
 ) -> Iterator[MeasuredPair]:
     """Measure (block, reference) pairs one after another, each for at most ``point_limit_s``.
+
+    ``on_turn`` is told the pair's number, 0 for the reference or 1 for the block, the setting and
+    the samples (s) of each turn as they arrive.
 
     Raises SettingError, MissingExtraError.
     """
@@ -110,8 +117,9 @@ def measure_pairs(
     lender = Lender(spawn)
     limits = Limits(precision, point_limit_s, timeout_s, warm_up_s=1.0, grace=10.0)
     try:
-        for block, reference in pairs:
-            yield _measure_pair(block, reference, setting, limits, lender, seed, clock)
+        for number, (block, reference) in enumerate(pairs):
+            told = partial(on_turn, number) if on_turn is not None else None
+            yield _measure_pair(block, reference, setting, limits, lender, seed, clock, told)
     finally:
         lender.close()
 
@@ -124,6 +132,7 @@ def _measure_pair(
     lender: Lender,
     seed: int,
     clock: Callable[[], float],
+    on_turn: Callable[[int, Setting, Sequence[float]], None] | None = None,
 ) -> MeasuredPair:
     entries = [
         Entry("0", "reference", setting, reference),
@@ -140,6 +149,9 @@ def _measure_pair(
         extras=(True, False),
         progress=Silent(),
         position=(1, 1),
+        on_turn=None
+        if on_turn is None
+        else lambda seat, _, setting, samples: on_turn(seat, setting, samples),
     )
     run.go()
     if run.interrupted:
