@@ -36,7 +36,8 @@ class ComparedRow:
 
     ``relative`` holds, for each quantity, this row's figure over the first row's, and
     ``change_percent`` the same as a signed per cent. ``backends`` maps
-    a counter to its answer; ``latency_s`` and ``ratio`` are set when measured. ``method`` says
+    a counter to its answer; ``latency_s`` and ``ratio`` are set when measured, ``accuracy`` is a
+    measured one and ``published_accuracy`` what a source prints (see accuracies). ``method`` says
     where the figures come from: ``analytic``, ``trace`` or ``onnx graph``.
     """
 
@@ -58,6 +59,7 @@ class ComparedRow:
     ratio: Mapping[str, Any] | None = None
     peak_bytes: int | None = None
     accuracy: Mapping[str, Any] | None = None
+    published_accuracy: Mapping[str, Any] | None = None
     error: str | None = None
 
 
@@ -111,7 +113,7 @@ def comparison_object(comparison: Comparison) -> dict[str, Any]:
     rows = []
     for row in comparison.rows:
         plain = to_plain(row)
-        for key in ("latency_s", "ratio", "peak_bytes", "accuracy"):
+        for key in ("latency_s", "ratio", "peak_bytes", "accuracy", "published_accuracy"):
             if plain[key] is None:
                 del plain[key]
         if plain["error"] is None:
@@ -306,23 +308,6 @@ def with_latency(
             error=measured.error,
         )
     return replace(comparison, rows=tuple(rows))
-
-
-def with_accuracy(comparison: Comparison, path: str) -> Comparison:
-    """The comparison with measured accuracies read from a file that ``gadprof evaluate`` wrote.
-
-    Raises SourceError for a file that cannot be read.
-    """
-    from dataclasses import replace
-
-    from gadprof.pose.accuracy import read_accuracies
-    from gadprof.results import to_plain
-
-    known = {item.model: to_plain(item) for item in read_accuracies(path)}
-    return replace(
-        comparison,
-        rows=tuple(replace(row, accuracy=known.get(row.model)) for row in comparison.rows),
-    )
 
 
 def check_weights(model: str, path: str) -> None:

@@ -32,6 +32,14 @@ def check_writable(path: str | Path) -> Path:
     return target
 
 
+def plot_suffix(path: str | Path) -> str:
+    """The plot format that a writable path's suffix names. Raises OutputError."""
+    suffix = check_writable(path).suffix.lstrip(".").lower()
+    if suffix not in ("svg", "pdf", "png"):
+        raise OutputError(f"{str(path)!r} is no svg, pdf or png; type for example --plot macs.svg")
+    return suffix
+
+
 def write_atomic(path: str | Path, content: str | bytes) -> Path:
     """Write a file whole or not at all. Raises OutputError."""
     target = check_writable(path)

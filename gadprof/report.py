@@ -48,7 +48,7 @@ class Plot:
 
     ``data`` by kind: scatter ``points`` (label, x, y, and optionally size, y_low, y_high, and
     group, which then has a colour and a place in the legend), ``front`` (indices of the Pareto
-    front), ``lines`` (label, points), ``diagonal``,
+    front), ``lines`` (label, points), ``diagonal``, ``y_near`` (the axis keeps near the points),
     ``x_log``, ``y_log``, ``size_label``; stacked ``bars`` (label, parts of name and value);
     waterfall ``start``, ``steps`` and ``end`` (label, value); intervals ``rows`` (label, value,
     low, high) and optionally ``mark``.
@@ -125,6 +125,7 @@ def gather(
     from gadprof import report_sections as parts
     from gadprof.compare import compare_row, relate
     from gadprof.render.escape import plain, unique_labels
+    from gadprof.report_accuracy import accuracy
     from gadprof.report_counters import counters
     from gadprof.report_data import read_data
     from gadprof.report_subject import Subject
@@ -158,6 +159,7 @@ def gather(
             parts.comparison(subject, found),
             parts.breakdown(subject),
             counters(subject, found),
+            accuracy(subject, found),
             measurements.latency(subject, found),
             measurements.theory(subject, found),
             measurements.roofline(subject, found),

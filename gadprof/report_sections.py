@@ -12,8 +12,8 @@ from typing import Any
 from gadprof.compare import QUANTITIES, ComparedRow
 from gadprof.render.cells import bytes_text, percent_text, scaled
 from gadprof.report import Column, Plot, Section, Table
+from gadprof.report_bubbles import bubbles
 from gadprof.report_data import Found
-from gadprof.report_measured import matching_latency, number
 from gadprof.report_subject import Subject, input_words
 
 WORDS: Mapping[str, str] = {
@@ -87,67 +87,8 @@ def comparison(subject: Subject, found: Found) -> Section:
         "Comparison",
         tuple(words),
         (Table("comparison", "Parameters, work and memory", tuple(columns), tuple(rows)),),
-        _bubbles(subject, found),
+        bubbles(subject.labels, subject.rows, found),
     )
-
-
-def _bubbles(subject: Subject, found: Found) -> tuple[Plot, ...]:
-    """Measured latency, else activations, against MACs; the area is the parameters."""
-    times: dict[str, float] = {}
-    for row in subject.rows:
-        measured = matching_latency(row, found)
-        median = number(measured["latency_s"].get("median")) if measured else None
-        if median is not None:
-            times[row.model] = median
-    plot = bubble_plot(subject, "latency", "median latency (s)", times)
-    if plot is None or len(plot.data["points"]) < 2:
-        activations = {row.model: row.activations for row in subject.rows if row.activations}
-        plot = bubble_plot(subject, "activations", "activations", activations)
-    return (plot,) if plot else ()
-
-
-def bubble_plot(
-    subject: Subject,
-    word: str,
-    y_label: str,
-    values: Mapping[str, float],
-    *,
-    higher: bool = False,
-) -> Plot | None:
-    """A figure by model against its MACs with the Pareto front; ``higher`` where more is better."""
-    points: list[dict[str, Any]] = [
-        {"label": label, "x": row.macs, "y": values[row.model], "size": row.params}
-        for label, row in zip(subject.labels, subject.rows, strict=True)
-        if row.macs and values.get(row.model) is not None
-    ]
-    if not points:
-        return None
-    return Plot(
-        f"bubbles-{word}",
-        "scatter",
-        f"{y_label[0].upper()}{y_label[1:]} against MACs",
-        "MACs",
-        y_label,
-        f"{word} against MACs of {', '.join(str(p['label']) for p in points)}; "
-        "the area of a bubble is the number of parameters",
-        {
-            "points": points,
-            "front": pareto_front([(p["x"], -p["y"] if higher else p["y"]) for p in points]),
-            "size_label": "parameters",
-        },
-    )
-
-
-def pareto_front(costs: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points that no other point beats in both, by the first cost."""
-    order = sorted(range(len(costs)), key=lambda index: costs[index])
-    front: list[int] = []
-    best = float("inf")
-    for index in order:
-        if costs[index][1] < best:
-            front.append(index)
-            best = costs[index][1]
-    return front
 
 
 _PART_COLUMNS = (

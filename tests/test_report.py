@@ -25,8 +25,8 @@ from gadprof.render.report_files import index_page, report_files, stale_files
 from gadprof.render.report_html import to_report_html
 from gadprof.render.report_markdown import to_report_markdown
 from gadprof.report import Column, Plot, Report, Section, Table, gather
+from gadprof.report_bubbles import pareto_front
 from gadprof.report_data import read_data
-from gadprof.report_sections import pareto_front
 from gadprof.results import to_json
 from gadprof.spec import parse_spec
 

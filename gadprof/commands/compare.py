@@ -36,7 +36,13 @@ if TYPE_CHECKING:
 @click.option("--precision", default="2%", show_default=True, help="For --measure: the ratio's.")
 @click.option("--time-limit", default="60s", show_default=True, help="For --measure.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--accuracy", metavar="FILE", help="Show accuracies that 'evaluate' wrote.")
+@click.option(
+    "--accuracy",
+    multiple=True,
+    metavar="FILE|store|published",
+    help="Show AP: a file that 'evaluate' wrote, the store's, or published ones; repeat for more.",
+)
+@click.option("--plot", metavar="FILE", help="Draw AP, latency or activations against MACs.")
 @click.option("--weights", metavar="FILE", help="Check that a checkpoint fits the first model.")
 @click.option(
     "--timeout",
@@ -60,7 +66,8 @@ def compare(
     precision: str,
     time_limit: str,
     threads: int,
-    accuracy: str | None,
+    accuracy: tuple[str, ...],
+    plot: str | None,
     weights: str | None,
     timeout: float,
     output_format: str,
@@ -71,11 +78,12 @@ def compare(
 ) -> int:
     """Compare models: parameters, MACs, FLOPs, activations, memory, each to the first model."""
     from gadprof.compare import compare_models
-    from gadprof.output import check_writable, emit
+    from gadprof.output import check_writable, emit, plot_suffix
     from gadprof.sources import parse_shapes
 
     if output is not None:
         check_writable(output)
+    plot_format = plot_suffix(plot) if plot is not None else ""
     kept = None
     if baseline is not None:
         from gadprof.baseline import find_baseline
@@ -117,15 +125,17 @@ def compare(
                 timeout_s=timeout,
                 recorder=recorder,
             )
-    if accuracy is not None:
-        from gadprof.compare import with_accuracy
+    if accuracy:
+        from gadprof.accuracies import with_accuracy
 
-        comparison = with_accuracy(comparison, accuracy)
+        comparison = with_accuracy(comparison, accuracy, store=store)
     if kept is None:
         text = _render(comparison, output_format)
     else:
         text = _render_with_baseline(comparison, kept, output_format)
     emit(text, output)
+    if plot is not None:
+        _draw(comparison, plot, plot_format)
     from gadprof.recording import record_rows
 
     record_rows(comparison.rows, store=store, name=save_as)
@@ -133,6 +143,19 @@ def compare(
     for row in failed:
         click.echo(f"gadprof: {' '.join((row.error or '').split())}", err=True)
     return 2 if failed else 0
+
+
+def _draw(comparison: Comparison, path: str, plot_format: str) -> None:
+    """Measured AP, else published AP, else latency, else activations against MACs."""
+    from gadprof.errors import SpecError
+    from gadprof.output import write_atomic
+    from gadprof.render.plots import render_plot
+    from gadprof.report_bubbles import comparison_plot
+
+    plot = comparison_plot(comparison)
+    if plot is None:
+        raise SpecError("no row has MACs and a second figure, so there is nothing to draw")
+    write_atomic(path, render_plot(plot, plot_format))
 
 
 def _render(comparison: Comparison, output_format: str) -> str:

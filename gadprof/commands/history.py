@@ -57,8 +57,8 @@ def history(
     store: str | None,
 ) -> None:
     """List what was counted and measured of MODEL, oldest first; without MODEL, the models."""
-    from gadprof.errors import OutputError, StoreError, nearest
-    from gadprof.output import check_writable, emit, write_atomic
+    from gadprof.errors import StoreError, nearest
+    from gadprof.output import check_writable, emit, plot_suffix, write_atomic
     from gadprof.render.tables import render_table
     from gadprof.results import to_json
     from gadprof.store import Store, chosen_path
@@ -67,9 +67,7 @@ def history(
         check_writable(output)
     suffix = ""
     if plot is not None:
-        suffix = check_writable(plot).suffix.lstrip(".").lower()
-        if suffix not in ("svg", "pdf", "png"):
-            raise OutputError(f"{plot!r} is no svg, pdf or png; type for example --plot macs.svg")
+        suffix = plot_suffix(plot)
         if model is None:
             raise click.UsageError("--plot needs a MODEL")
     path = chosen_path(store)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gadprof.accuracies import accuracy_notes
 from gadprof.compare import QUANTITIES, ComparedRow, Comparison
 from gadprof.render.cells import bytes_text, scaled
 from gadprof.render.escape import MISSING
@@ -27,6 +28,7 @@ def comparison_table(
     backends = list(dict.fromkeys(name for row in rows for name in row.backends))
     measured = any(row.latency_s is not None for row in rows)
     accurate = any(row.accuracy is not None for row in rows)
+    printed = any(row.published_accuracy is not None for row in rows)
     failed = exact and any(row.error is not None for row in rows)
     headers = ["model"]
     for name in QUANTITIES:
@@ -35,7 +37,9 @@ def comparison_table(
     if measured:
         headers += ["latency_s", "ratio"] if exact else ["latency", "ratio to first"]
     if accurate:
-        headers += ["AP"]
+        headers += ["ap" if exact else "AP"]
+    if printed:
+        headers += ["published_ap" if exact else "published AP"]
     if failed:
         headers += ["error"]
     cells = []
@@ -47,7 +51,9 @@ def comparison_table(
         if measured:
             line += _latency(row, exact)
         if accurate:
-            line += [(row.accuracy or {}).get("ap")]
+            line += [_ap(row.accuracy, exact)]
+        if printed:
+            line += [_ap(row.published_accuracy, exact)]
         if failed:
             line += [row.error or ""]
         cells.append(line)
@@ -83,6 +89,14 @@ def _backend(row: ComparedRow, name: str, exact: bool) -> Any:
     return count.macs if exact else scaled(count.macs)
 
 
+def _ap(accuracy: Mapping[str, Any] | None, exact: bool) -> Any:
+    """An AP from 0 to 1, in per cent for a person; -1 is COCO's mark for none."""
+    value = (accuracy or {}).get("ap")
+    if value is None or value < 0:
+        return None
+    return value if exact else f"{100 * value:.1f} %"
+
+
 def _latency(row: ComparedRow, exact: bool) -> list[Any]:
     if row.latency_s is None:
         return [None, None]
@@ -90,7 +104,7 @@ def _latency(row: ComparedRow, exact: bool) -> list[Any]:
     ratio = row.ratio or {}
     if exact:
         return [median, ratio.get("value")]
-    low, high = row.latency_s["ci95"]
+    low, high = row.latency_s["ci95"] or (float("nan"), float("nan"))
     text = f"{1e3 * median:.2f} ms [{1e3 * low:.2f}, {1e3 * high:.2f}]"
     if not ratio or ratio.get("value") is None:
         return [text, MISSING]
@@ -113,6 +127,7 @@ def notes(comparison: Comparison) -> Sequence[str]:
         "convolutions and products; peak act. is the most memory of live maps at once, "
         "input included, 4 bytes each"
     )
+    lines += accuracy_notes(comparison.rows)
     for row in comparison.rows:
         if row.error is not None:
             named = row.error if row.model in row.error else f"{row.model}: {row.error}"

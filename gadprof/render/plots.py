@@ -138,7 +138,7 @@ def _scatter(plot: Plot, axes: Axes) -> None:
         axes.margins(x=0.15, y=0.2)
         if not data.get("diagonal"):
             axes.set_xlim(0, 1.18 * (max(abs(p["x"]) for p in points) or 1))
-            axes.set_ylim(0, 1.3 * (max(abs(p["y"]) for p in points) or 1))
+            axes.set_ylim(*_y_range([p["y"] for p in points], near=bool(data.get("y_near"))))
     axes.xaxis.set_major_formatter(_formatter(plot.x_label))
     axes.yaxis.set_major_formatter(_formatter(plot.y_label))
     if data.get("size_label"):
@@ -158,6 +158,15 @@ def _scatter(plot: Plot, axes: Axes) -> None:
         legend.set_in_layout(True)
     if not many:
         _name_points(axes, points, areas)
+
+
+def _y_range(values: Sequence[float], *, near: bool) -> tuple[float, float]:
+    """From zero, or near the points, where small differences at a high level matter."""
+    low, high = min(values), max(values)
+    if not near:
+        return 0, 1.3 * (max(abs(low), abs(high)) or 1)
+    span = max(high - low, 0.02 * abs(high), 1e-6)
+    return low - 0.45 * span, high + 0.55 * span
 
 
 def _name_points(axes: Axes, points: Sequence[Mapping[str, Any]], areas: Sequence[float]) -> None:

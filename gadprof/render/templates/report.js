@@ -208,6 +208,10 @@
       const axis = (index, log) => {
         const values = all.map((item) => item[index]);
         const low = Math.min(...values), high = Math.max(...values);
+        if (index === 1 && plot.data.y_near) {
+          const span = Math.max(high - low, .02 * Math.abs(high), 1e-6);
+          return [low - .45 * span, high + .55 * span];
+        }
         return log ? [low / 1.8, high * 1.8] : [0, (high || 1) * 1.28];
       };
       const [x0, x1] = axis(0, plot.data.x_log), [y0, y1] = axis(1, plot.data.y_log);
