@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ SEQUENCES: dict[str, type[nn.Sequential]] = {
     "GDModule": m.GDModule,
     "Stage": m.Stage,
 }
+RESIDUALS: dict[str, type[m.Residual]] = {"Residual": m.Residual}
 EXCHANGES: dict[str, type[m.HighResolutionModule]] = {
     "HighResolutionModule": m.HighResolutionModule,
     "ADModule": m.ADModule,
@@ -83,6 +84,16 @@ def _extended_builder(kind: type[p.Node]) -> Callable[[Any], nn.Module]:
     raise TypeError(f"no builder for {kind.__name__}")
 
 
+def _named(kind: str, own: Mapping[str, Callable[..., nn.Module]]) -> Callable[..., nn.Module]:
+    """The class that a node's kind names, here or in an extension's KINDS."""
+    for name in EXTENSIONS if kind not in own else ():
+        found: Callable[..., nn.Module] | None
+        found = importlib.import_module(name).KINDS.get(kind)
+        if found is not None:
+            return found
+    return own[kind]
+
+
 def _optional(node: p.Node | None) -> nn.Module | None:
     return None if node is None else build(node)
 
@@ -105,7 +116,7 @@ def _conv_transpose(node: p.ConvTranspose) -> nn.Module:
 def _sequence(node: p.Sequence) -> nn.Module:
     names = node.names or tuple(str(index) for index in range(len(node.items)))
     built = OrderedDict((name, build(item)) for name, item in zip(names, node.items, strict=True))
-    return SEQUENCES[node.kind](built)
+    return _named(node.kind, SEQUENCES)(built)
 
 
 def _upsample(node: p.Upsample) -> nn.Module:
@@ -136,7 +147,7 @@ BUILDERS: dict[type[p.Node], Callable[[Any], nn.Module]] = {
     p.Upsample: _upsample,
     p.Identity: lambda n: nn.Identity(),
     p.Sequence: _sequence,
-    p.Residual: lambda n: m.Residual(
+    p.Residual: lambda n: _named(n.kind, RESIDUALS)(
         build(n.body), _optional(n.shortcut), _optional(n.activation)
     ),
     p.Concat: lambda n: m.Concat([build(path) for path in n.paths]),

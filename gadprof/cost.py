@@ -71,7 +71,7 @@ class Cost:
 # additions, multiplications, comparisons and transcendental functions alike
 FLOPS_PER_ELEMENT: Mapping[str, int] = {
     "batch_norm": 2,
-    "relu6": 2,
+    "hardtanh": 2,
     "sigmoid": 3,
     "silu": 4,
     "hardswish": 5,
@@ -470,7 +470,9 @@ def _linear(node: p.Linear, shapes: tuple[Shape, ...], folder: Folder) -> Folded
 
 
 def _activation(node: p.Activation, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    counts = {f"elementwise.{node.kind}": size_of(shapes[0])}
+    # torch runs ReLU6 as the clamp that it is
+    kind = "hardtanh" if node.kind == "relu6" else node.kind
+    counts = {f"elementwise.{kind}": size_of(shapes[0])}
     return in_place(shapes[0], counts) if node.inplace else fresh(shapes[0], counts)
 
 

@@ -25,6 +25,19 @@ BLOCK_KINDS = (
     "GdBlock",
     "SEBlock",
     "InvertedResidual",
+    "DepthwiseSeparable",
+    "ShuffleUnitV1",
+    "ShuffleUnitV2",
+    "SEBasicBlock",
+    "CBAMBasicBlock",
+    "CBAM",
+    "SKUnit",
+    "SelectiveKernel",
+    "SpatialTransformer",
+    "ConditionalChannelWeighting",
+    "DenseBlock",
+    "DenseAttention",
+    "MultiscaleAttention",
 )
 
 

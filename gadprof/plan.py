@@ -141,11 +141,15 @@ class Sequence(Node):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Residual(Node):
-    """activation(body(x) + shortcut(x)); without a shortcut node, x itself is added."""
+    """activation(body(x) + shortcut(x)); without a shortcut node, x itself is added.
+
+    ``kind`` names the class.
+    """
 
     body: Node
     shortcut: Node | None = None
     activation: Activation | None = None
+    kind: str = "Residual"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

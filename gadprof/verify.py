@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gadprof.architectures.blocks import FORMULA_BLOCKS, BlockKnobs
+from gadprof.architectures.block_names import FORMULA_BLOCKS
+from gadprof.architectures.blocks import BlockKnobs
 from gadprof.errors import SpecError
 from gadprof.formula import Formula
 

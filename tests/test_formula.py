@@ -49,7 +49,8 @@ def random_inputs(seed: int) -> dict[str, int]:
 @pytest.mark.parametrize("block", PAPER_BLOCKS)
 @pytest.mark.parametrize("seed", range(25))
 def test_a_closed_form_equals_the_plan_of_the_block(block, seed):
-    from gadprof.architectures.blocks import FORMULA_BLOCKS, BlockKnobs
+    from gadprof.architectures.block_names import FORMULA_BLOCKS
+    from gadprof.architectures.blocks import BlockKnobs
 
     inputs = random_inputs(seed)
     form = formula(block, **inputs)

@@ -1,12 +1,11 @@
-"""The blocks that a branch of the skeleton may be made of, as plan nodes.
+"""The ordinary, Ghost, Ga and Gd blocks, as plan nodes.
 
 Channels follow the paper: m = ceil(c_out / s) intrinsic maps and g = c_out - m ghost maps.
-``BRANCH_BLOCKS`` names what ``block=`` accepts; each entry keeps the size and the channels.
+``block_names`` says what ``block=`` accepts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from gadprof import plan as p
@@ -14,7 +13,11 @@ from gadprof import plan as p
 
 @dataclass(frozen=True)
 class BlockKnobs:
-    """The numbers that blocks share: kernel k, cheap kernel d, ratio s, reduction r."""
+    """The numbers that blocks share: kernel k, cheap kernel d, ratio s, reduction r.
+
+    ``groups`` of grouped convolutions, widening ``t`` of inverted residuals, ``layers`` of a dense
+    block and ``q``, what its channels are divided by to give its growth.
+    """
 
     k: int = 3
     d: int = 3
@@ -22,6 +25,10 @@ class BlockKnobs:
     r: int = 16
     se_bias: bool = False
     shortcut: bool = False
+    groups: int = 4
+    t: int = 6
+    layers: int = 4
+    q: int = 4
 
 
 RELU = p.Activation("relu", inplace=True)
@@ -112,30 +119,8 @@ def branch_ga_block(c: p.Number, knobs: BlockKnobs) -> p.GaBlock:
     return ga_block(c, c, knobs)
 
 
-BranchBlock = Callable[[p.Number, BlockKnobs], p.Node]
-
-BRANCH_BLOCKS: dict[str, BranchBlock] = {
-    "basic": basic_block,
-    "ghost": ghost_block,
-    "ghost-se": ghost_se_block,
-    "ga": branch_ga_block,
-}
-
-
 def conv_block(
     c_in: p.Number, c_out: p.Number, knobs: BlockKnobs, *, stride: int = 1
 ) -> p.Sequence:
     """The ordinary convolution with batch normalisation and ReLU."""
     return conv_bn(c_in, c_out, knobs.k, stride)
-
-
-FormulaBlock = Callable[..., p.Node]
-
-# closed form -> the block it speaks of: (c_in, c_out, knobs, stride=…) -> node
-FORMULA_BLOCKS: dict[str, FormulaBlock] = {
-    "conv": conv_block,
-    "ghost": ghost_module,
-    "ghost-se": ghost_se_module,
-    "ga": ga_block,
-    "gd": gd_block,
-}

@@ -8,12 +8,9 @@ knobs the names and shapes of the built module's state are those of the official
 from __future__ import annotations
 
 from gadprof import plan as p
-from gadprof.architectures.blocks import (
-    BRANCH_BLOCKS,
-    BlockKnobs,
-    conv_bn,
-    gd_block,
-)
+from gadprof.architectures.block_names import BRANCH_BLOCKS, MODULE_BLOCKS, check_branch
+from gadprof.architectures.blocks import BlockKnobs, conv_bn, gd_block
+from gadprof.architectures.light_blocks import conditional_weighting
 from gadprof.spec import Family, Knob, ModelSpec, Preset
 
 STEM_WIDTH = 64
@@ -22,25 +19,32 @@ BOTTLENECK_EXPANSION = 4
 
 def plan(spec: ModelSpec) -> p.HighResolutionNet:
     """Plan the network of a spec (see FAMILIES for its knobs)."""
-    knobs = BlockKnobs(spec.k, spec.d, spec.s, spec.r, spec.se_bias, spec.shortcut)
+    knobs = block_knobs(spec)
     widths = tuple(spec.width * 2**level for level in range(4))
     wide = STEM_WIDTH * BOTTLENECK_EXPANSION if spec.bottlenecks else STEM_WIDTH
     module_kind = "ADModule" if spec.block == "ga" else "HighResolutionModule"
+    together = spec.block in MODULE_BLOCKS
     branches = tuple(
-        p.Sequence((BRANCH_BLOCKS[spec.block](width, knobs),) * repeats)
+        p.Identity()
+        if together
+        else p.Sequence((BRANCH_BLOCKS[spec.block](width, knobs),) * repeats)
         for width, repeats in zip(widths, spec.blocks, strict=True)
     )
     down = {(i, j): _down(i, j, widths, spec.down, knobs) for i in range(4) for j in range(i)}
     up = {(i, j): _up(i, j, widths) for i in range(4) for j in range(i + 1, 4)}
 
-    def exchange(count: int, *, last: bool) -> p.HighResolutionModule:
+    def exchange(count: int, *, last: bool) -> p.Node:
         def row(i: int) -> tuple[p.Node, ...]:
             below = tuple(down[i, j] for j in range(i))
             above = tuple(up[i, j] for j in range(i + 1, count))
             return (*below, p.Identity(), *(above if spec.up or last else ()))
 
         rows = tuple(row(i) for i in range(1 if last else count))
-        return p.HighResolutionModule(branches[:count], rows, module_kind)
+        module = p.HighResolutionModule(branches[:count], rows, module_kind)
+        if not together:
+            return module
+        unit = conditional_weighting(widths[:count], knobs)
+        return p.Sequence((*((unit,) * spec.blocks[0]), module), kind="Stage")
 
     def stage(count: int, repeats: int, *, final: bool = False) -> p.Sequence:
         repeated = exchange(count, last=False)
@@ -78,6 +82,14 @@ def plan(spec: ModelSpec) -> p.HighResolutionNet:
         final_layer=p.Conv(widths[0], spec.joints, 1, bias=True),
         kind="GADNet" if spec.family == "gadnet" else "PoseHighResolutionNet",
     )
+
+
+def block_knobs(spec: ModelSpec) -> BlockKnobs:
+    """The numbers of a spec that its blocks share."""
+    return BlockKnobs(
+        spec.k, spec.d, spec.s, spec.r, spec.se_bias, spec.shortcut,
+        spec.groups, spec.t, spec.layers, spec.q,
+    )  # fmt: skip
 
 
 def _bottlenecks(count: int) -> p.Sequence:
@@ -132,16 +144,20 @@ def _knobs(**defaults: object) -> tuple[Knob, ...]:
         Knob("bottlenecks", "count", 4, "Bottlenecks of stage 1"),
         Knob("modules", "ints", (1, 4, 3), "exchange modules of stages 2, 3 and 4", length=3),
         Knob("blocks", "ints", (4, 4, 4, 4), "blocks of each branch in a module", length=4),
-        Knob("block", "choice", "basic", "the branches' block", tuple(BRANCH_BLOCKS)),
+        Knob("block", "choice", "basic", "the branches' block", (*BRANCH_BLOCKS, *MODULE_BLOCKS)),
         Knob("down", "choice", "conv", "down-sampler between branches", ("conv", "gd")),
         Knob("transition", "choice", "conv", "down-sampler between stages", ("conv", "gd")),
         Knob("up", "flag", True, "up-sampling fusion (the last exchange always has it)"),
         Knob("k", "int", 3, "kernel of the blocks' convolutions (odd)"),
         Knob("d", "int", 3, "kernel of the cheap operation (odd)"),
         Knob("s", "int", 2, "ratio of all maps to intrinsic maps"),
-        Knob("r", "int", 16, "reduction of squeeze-and-excitation"),
+        Knob("r", "int", 16, "reduction of squeeze-and-excitation and other attention"),
         Knob("se_bias", "flag", False, "biases in squeeze-and-excitation"),
         Knob("shortcut", "flag", False, "add a GaBlock's input to its output"),
+        Knob("groups", "int", 4, "groups of block=grouped, shuffle1 and sk"),
+        Knob("t", "int", 6, "widening of block=inverted"),
+        Knob("layers", "int", 4, "layers of block=dense and dam"),
+        Knob("q", "int", 4, "channels to growth of block=dense and dam"),
     )
     return tuple(
         Knob(
@@ -162,6 +178,12 @@ def check(spec: ModelSpec) -> None:
             raise SpecError(
                 f"{name}={value} is even and would change the size; try {name}={value + 1}"
             )
+    check_branch(spec.block, spec.width, block_knobs(spec))
+    if spec.block in MODULE_BLOCKS and len(set(spec.blocks)) > 1:
+        raise SpecError(
+            f"blocks={'-'.join(map(str, spec.blocks))} differs between branches, which "
+            f"block={spec.block} takes together; try blocks={spec.blocks[0]}"
+        )
 
 
 _HRNET_PAPER = "Sun et al., Deep High-Resolution Representation Learning, CVPR 2019"

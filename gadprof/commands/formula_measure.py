@@ -23,7 +23,7 @@ def factories(point: Formula) -> tuple[Factory, Factory]:
 
     Raises SpecError for a form without a module or without a reference.
     """
-    from gadprof.architectures.blocks import FORMULA_BLOCKS
+    from gadprof.architectures.block_names import FORMULA_BLOCKS
 
     if point.block not in FORMULA_BLOCKS or point.reference is None:
         raise SpecError(

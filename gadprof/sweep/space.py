@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, overload
 
+from gadprof.architectures.block_names import MODULE_BLOCKS, check_branch
+from gadprof.architectures.blocks import BlockKnobs
 from gadprof.errors import SpecError, UnknownNameError, nearest
 from gadprof.spec import (
     Family,
@@ -30,7 +32,8 @@ from gadprof.spec import (
 )
 
 # axes from slowest to fastest: first what a table must be made anew for, last what runs in arrays
-DISCRETE = ("input", "block", "down", "transition", "s", "se_bias", "shortcut")
+DISCRETE = ("input", "block", "down", "transition", "s", "se_bias", "shortcut", "groups", "t",
+            "layers", "q")  # fmt: skip
 STRUCTURE = ("joints", "bottlenecks", "modules", "blocks", "up")
 ARRAYS = ("width", "k", "d", "r")
 
@@ -232,6 +235,7 @@ def _places(knob: Knob, text: str) -> Sequence[tuple[int, ...]]:
 def _check(space: Space) -> None:
     """Refuse a space with a value that the family refuses, and shapes that do not divide."""
     base = {axis.name: axis.values[0] for axis in space.axes}
+    _check_blocks(space, base)
     shapes = space.axis("input").values
     base.pop("input")
     first = make_spec(space.family, base)
@@ -243,3 +247,18 @@ def _check(space: Space) -> None:
             chosen = (values[0], values[-1]) if isinstance(values, Places) else values
             for value in chosen:
                 make_spec(space.family, {**base, axis.name: value})
+
+
+def _check_blocks(space: Space, base: Mapping[str, Any]) -> None:
+    """Refuse a width that any block of the space cannot have, and a block of whole modules."""
+    if "block" not in base:
+        return
+    for block in space.axis("block").values:
+        if block in MODULE_BLOCKS:
+            raise SpecError(
+                f"block={block} joins the branches of a module, which the part tables of a sweep "
+                "cannot hold; cost its designs with gadprof compare"
+            )
+        for groups in space.axis("groups").values:
+            for width in space.axis("width").values:
+                check_branch(block, width, BlockKnobs(groups=groups))

@@ -12,6 +12,15 @@ from gadprof.build import build
 from gadprof.units import modules as m
 from gadprof.units import nodes as u
 
+# classes that a sequence's or a residual's kind may name
+KINDS: dict[str, type[nn.Module]] = {
+    kind.__name__: kind
+    for kind in (
+        m.DepthwiseSeparable, m.InvertedResidual, m.ShuffleUnitV1, m.ShuffleUnitV2, m.SEBasicBlock,
+        m.CBAM, m.CBAMBasicBlock, m.SKUnit, m.DenseBlock, m.DenseAttention, m.MultiscaleAttention,
+    )
+}  # fmt: skip
+
 
 def _cross(node: u.CrossResolutionWeighting) -> m.CrossResolutionWeighting:
     return m.CrossResolutionWeighting(list(node.channels), build(node.weigh))

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gadprof.modules import Residual
+
 
 class ChannelSlice(nn.Module):
     """Some consecutive channels of a map, without a copy."""
@@ -198,3 +200,47 @@ class ConditionalChannelWeighting(nn.Module):
             kept = maps[index][:, : self.halves[index]]
             made.append(self.shuffle(torch.cat([kept, branch(second[index])], 1)))
         return made
+
+
+class DepthwiseSeparable(nn.Sequential):
+    """A depthwise and a pointwise convolution (MobileNet)."""
+
+
+class InvertedResidual(Residual):
+    """A narrow map widened, filtered depthwise and narrowed again (MobileNetV2)."""
+
+
+class ShuffleUnitV1(Residual):
+    """Grouped pointwise convolutions with a channel shuffle between them (ShuffleNet)."""
+
+
+class ShuffleUnitV2(nn.Sequential):
+    """Two paths concatenated and shuffled (ShuffleNet V2)."""
+
+
+class SEBasicBlock(Residual):
+    """A basic block whose residual is weighed by squeeze-and-excitation (SENet)."""
+
+
+class CBAM(nn.Sequential):
+    """Channel attention, then spatial attention (CBAM)."""
+
+
+class CBAMBasicBlock(Residual):
+    """A basic block whose residual is weighed by channel and spatial attention (CBAM)."""
+
+
+class SKUnit(Residual):
+    """A bottleneck whose middle convolution selects its kernel (SKNet)."""
+
+
+class DenseBlock(nn.Sequential):
+    """Layers that each add maps to all before them, then a pointwise convolution (DenseNet)."""
+
+
+class DenseAttention(nn.Sequential):
+    """Dense layers whose maps are weighed by channel attention (DAM-Net)."""
+
+
+class MultiscaleAttention(Residual):
+    """Convolutions of two sizes, fused, weighed by channel attention and added (MRA-UNet)."""
