@@ -56,7 +56,8 @@ class Formula:
 
     ``GP`` weights, ``GG`` MACs of one sample, ``Rs`` = P / GP against the ordinary convolution of
     the same kernel, ``Rs_macs`` the same for MACs. ``symbols`` and ``substituted`` hold the
-    formulas of GP, GG and Rs as text; ``limit`` says where Rs goes as the channels grow.
+    formulas of GP, GG and Rs as text; ``limit`` says where Rs goes as the channels grow, and
+    ``Rs_limit`` is that number. ``uses`` names the inputs that the block reads.
     """
 
     block: str
@@ -73,6 +74,8 @@ class Formula:
     note: str = ""
     reference: Formula | None = None
     names: Mapping[str, int] = field(default_factory=dict)
+    Rs_limit: float | None = None
+    uses: tuple[str, ...] = ()
 
     @property
     def params(self) -> int:
@@ -126,6 +129,9 @@ class Closed:
     source: str
     note: str = ""
     names: Mapping[str, int] = field(default_factory=dict)
+    rs_limit: float | None = None
+    uses: tuple[str, ...] = ()
+    reference: Closed | None = None  # what the block replaces, where that is not one convolution
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -148,17 +154,17 @@ def formula(block: str = "ga", **inputs: int) -> Formula:
             + (nearest(block, CLOSED_FORMS) or f"; it is one of {', '.join(CLOSED_FORMS)}")
         )
     numbers = read_inputs(block, inputs)
-    result = _evaluate(block, closed, numbers)
+    form = _function(closed)(numbers)
+    result = _evaluate(block, form, numbers)
     if block == "conv":
         return result
-    return _with_reference(result, _evaluate("conv", CLOSED_FORMS["conv"], numbers))
+    replaced = form.reference or _conv(numbers)
+    return _with_reference(result, _evaluate("conv", replaced, numbers))
 
 
 def read_inputs(block: str, inputs: Mapping[str, int]) -> Numbers:
     """Check a closed form's inputs and fill in defaults; raises UnknownNameError, SpecError."""
-    defaults = {**DEFAULTS, **EXTRA_INPUTS.get(block, {})}
-    if block == "gd" and "stride" not in inputs:
-        defaults["stride"] = 2
+    defaults = {**DEFAULTS, **OWN_DEFAULTS.get(block, {}), **EXTRA_INPUTS.get(block, {})}
     for name in inputs:
         if name not in defaults:
             known = nearest(name, defaults) or f"; it takes {', '.join(defaults)}"
@@ -175,9 +181,11 @@ def read_inputs(block: str, inputs: Mapping[str, int]) -> Numbers:
     return Numbers(**values, extra=extra)
 
 
-def _evaluate(block: str, closed: ClosedForm | str, numbers: Numbers) -> Formula:
-    function = _load(closed) if isinstance(closed, str) else closed
-    form = function(numbers)
+def _function(closed: ClosedForm | str) -> ClosedForm:
+    return _load(closed) if isinstance(closed, str) else closed
+
+
+def _evaluate(block: str, form: Closed, numbers: Numbers) -> Formula:
     gp = sum(term.params for term in form.terms if term.counted)
     gg = sum(term.macs for term in form.terms if term.counted)
     inputs = {name: getattr(numbers, name) for name in DEFAULTS}
@@ -199,6 +207,8 @@ def _evaluate(block: str, closed: ClosedForm | str, numbers: Numbers) -> Formula
         source=form.source,
         note=form.note,
         names=form.names,
+        Rs_limit=form.rs_limit,
+        uses=form.uses,
     )
 
 
@@ -253,7 +263,9 @@ def squeeze_excitation(channels: int, n: Numbers, symbol: str) -> tuple[Term, ..
     weights = 2 * channels * hidden
     symbols = f"2·{symbol}·ceil({symbol}/r)"
     return (
-        Term("attention", symbols, weights, symbols, weights, hidden + channels, "ReLU, sigmoid"),
+        Term(
+            "attention", symbols, weights, symbols, weights, hidden + 3 * channels, "ReLU, sigmoid"
+        ),
         Term("pooling", operations=channels * n.hw, operations_kind="additions", counted=False),
         Term(
             "scaling", operations=channels * n.hw, operations_kind="multiplications", counted=False
@@ -287,6 +299,8 @@ def _conv(n: Numbers) -> Closed:
         rs_numbers="1",
         limit="1",
         source="ordinary convolution",
+        rs_limit=1.0,
+        uses=("c_in", "c_out", "k", "h", "w", "stride"),
     )
 
 
@@ -333,6 +347,8 @@ def _ghost_family(n: Numbers, attended: int, symbol: str, source: str, note: str
         source=source,
         note=note,
         names={"m": n.m, "g": n.g},
+        rs_limit=float(n.s),
+        uses=("c_in", "c_out", "k", "d", "s", *(("r",) if symbol else ()), "h", "w", "stride"),
     )  # fmt: skip
 
 
@@ -368,6 +384,8 @@ def _gd(n: Numbers) -> Closed:
     )  # fmt: skip
 
 
+_MORE = "gadprof.formula_blocks"
+
 # block -> closed form, or where it is defined ("module:function", loaded when it is asked for)
 CLOSED_FORMS: dict[str, ClosedForm | str] = {
     "conv": _conv,
@@ -375,7 +393,31 @@ CLOSED_FORMS: dict[str, ClosedForm | str] = {
     "ghost-se": _ghost_se,
     "ga": _ga,
     "gd": _gd,
+    "grouped": f"{_MORE}:grouped",
+    "dwsep": f"{_MORE}:depthwise_separable",
+    "inverted": f"{_MORE}:inverted_residual",
+    "shuffle1": f"{_MORE}:shuffle_v1",
+    "shuffle2": f"{_MORE}:shuffle_v2",
+    "se": f"{_MORE}:squeeze_excitation",
+    "cbam": f"{_MORE}:cbam",
+    "sk": f"{_MORE}:selective_kernel",
+    "dense": f"{_MORE}:dense_block",
+    "ccw": f"{_MORE}:conditional_weighting",
+    "stn": f"{_MORE}:spatial_transformer",
+    "mra": f"{_MORE}:multiscale_attention",
+    "dam": f"{_MORE}:dense_attention",
 }
 
 # inputs that only some blocks take, with their defaults
-EXTRA_INPUTS: dict[str, dict[str, int | None]] = {}
+EXTRA_INPUTS: dict[str, dict[str, int | None]] = {
+    "grouped": {"groups": 4},
+    "inverted": {"t": 6},
+    "shuffle1": {"groups": 4},
+    "sk": {"groups": 4},
+    "dense": {"layers": 4, "q": 4},
+    "dam": {"layers": 4, "q": 4},
+    "ccw": {"branches": 2},
+}
+
+# shared inputs whose default is another for some blocks
+OWN_DEFAULTS: dict[str, dict[str, int | None]] = {"gd": {"stride": 2}, "ccw": {"r": 8}}

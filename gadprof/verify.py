@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gadprof.architectures.block_names import FORMULA_BLOCKS
+from gadprof.architectures.block_names import FORMULA_BLOCKS, MODULE_BLOCKS
 from gadprof.architectures.blocks import BlockKnobs
 from gadprof.errors import SpecError
-from gadprof.formula import Formula
+from gadprof.formula import EXTRA_INPUTS, Formula
 
 if TYPE_CHECKING:
     import torch
@@ -56,12 +56,12 @@ def verify(formula: Formula, backends: Sequence[str] | None = None) -> dict[str,
     from gadprof.counting.observe import observe
     from gadprof.counting.trace import count
 
-    module, shape = block_module(formula)
-    sample = torch.zeros(shape)
+    module, shapes = block_module(formula)
+    samples = tuple(torch.zeros(shape) for shape in shapes)
     names = tuple(backends) if backends is not None else installed_backends()
-    answers = {name: run_backend(name, module, (sample,)) for name in names}
-    trace = count(module, (sample,), name=formula.block)
-    seen = observe(module.to("meta"), (sample.to("meta"),), {})
+    answers = {name: run_backend(name, module, samples) for name in names}
+    trace = count(module, samples, name=formula.block)
+    seen = observe(module.to("meta"), tuple(sample.to("meta") for sample in samples), {})
     return {
         name: _judge(formula, answer, explain(answer, trace, seen))
         for name, answer in answers.items()
@@ -91,8 +91,11 @@ def _judge(formula: Formula, count: BackendCount, row: AuditRow) -> Verified:
     )
 
 
-def block_module(formula: Formula) -> tuple[nn.Module, tuple[int, ...]]:
-    """The real block of a closed form, in eval mode on the CPU, and its input shape with batch."""
+def block_module(formula: Formula) -> tuple[nn.Module, tuple[tuple[int, ...], ...]]:
+    """The real block of a closed form, in eval mode on the CPU, and its inputs' shapes with batch.
+
+    Raises SpecError when the integers fit no module (an even kernel).
+    """
     from gadprof.build import build
 
     inputs = formula.inputs
@@ -102,20 +105,25 @@ def block_module(formula: Formula) -> tuple[nn.Module, tuple[int, ...]]:
                 f"{name}={inputs[name]} is even, which no same-size block has; "
                 f"try {name}={inputs[name] + 1}"
             )
-    knobs = BlockKnobs(inputs["k"], inputs["d"], inputs["s"], inputs["r"])
-    node = FORMULA_BLOCKS[formula.block](
-        inputs["c_in"], inputs["c_out"], knobs, stride=inputs["stride"]
-    )
-    stride = inputs["stride"]
-    shape = (1, inputs["c_in"], inputs["h"] * stride, inputs["w"] * stride)
-    return build(node).eval(), shape
+    own: dict[str, Any] = {name: inputs[name] for name in EXTRA_INPUTS.get(formula.block, ())}
+    knobs = BlockKnobs(inputs["k"], inputs["d"], inputs["s"], inputs["r"], **own)
+    c_in, stride = inputs["c_in"], inputs["stride"]
+    node = FORMULA_BLOCKS[formula.block](c_in, inputs["c_out"], knobs, stride=stride)
+    module = build(node).eval()
+    if formula.block in MODULE_BLOCKS:
+        from gadprof.units.modules import Several
+
+        maps = range(inputs["branches"])
+        shapes = [(1, c_in * 2**i, inputs["h"] >> i, inputs["w"] >> i) for i in maps]
+        return Several(module), tuple(shapes)
+    return module, ((1, c_in, inputs["h"] * stride, inputs["w"] * stride),)
 
 
-def block_example(block: str, inputs: dict[str, int]) -> tuple[nn.Module, tuple[torch.Tensor]]:
-    """The real block of a closed form's name and inputs, with a random input for it."""
+def block_example(block: str, inputs: dict[str, int]) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    """The real block of a closed form's name and inputs, with random inputs for it."""
     import torch
 
     from gadprof.formula import formula
 
-    module, shape = block_module(formula(block, **inputs))
-    return module, (torch.randn(shape),)
+    module, shapes = block_module(formula(block, **inputs))
+    return module, tuple(torch.randn(shape) for shape in shapes)

@@ -92,6 +92,12 @@ MODULE_BLOCKS = ("ccw",)
 
 FormulaBlock = Callable[..., p.Node]
 
+
+def _ccw(c_in: p.Number, c_out: p.Number, knobs: BlockKnobs, *, stride: int = 1) -> p.Node:
+    """The unit over ``branches`` maps, each of twice the channels and half the size of the last."""
+    return light.conditional_weighting(tuple(c_in * 2**i for i in range(knobs.branches)), knobs)
+
+
 # closed form -> the block it speaks of: (c_in, c_out, knobs, stride=…) -> node
 FORMULA_BLOCKS: dict[str, FormulaBlock] = {
     "conv": b.conv_block,
@@ -111,6 +117,7 @@ FORMULA_BLOCKS: dict[str, FormulaBlock] = {
     "stn": light.stn_conv,
     "mra": light.multiscale_attention,
     "dam": light.dense_attention,
+    "ccw": _ccw,
 }
 
 

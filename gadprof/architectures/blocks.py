@@ -16,7 +16,8 @@ class BlockKnobs:
     """The numbers that blocks share: kernel k, cheap kernel d, ratio s, reduction r.
 
     ``groups`` of grouped convolutions, widening ``t`` of inverted residuals, ``layers`` of a dense
-    block and ``q``, what its channels are divided by to give its growth.
+    block and ``q``, what its channels are divided by to give its growth; ``branches`` of a unit
+    over several maps, where no skeleton says how many.
     """
 
     k: int = 3
@@ -29,6 +30,7 @@ class BlockKnobs:
     t: int = 6
     layers: int = 4
     q: int = 4
+    branches: int = 2
 
 
 RELU = p.Activation("relu", inplace=True)

@@ -26,7 +26,9 @@ def _size(text: str) -> tuple[int, int]:
 
 
 @click.command(name="formula")
-@click.option("--block", "block_text", default="ga", show_default=True, help="Block or blocks.")
+@click.option(
+    "--block", "block_text", default="ga", show_default=True, help="Block or blocks of those below."
+)
 @click.option("--cin", required=True, metavar="N[,N…]", help="Input channels.")
 @click.option("--cout", metavar="N[,N…]", help="Output channels  [default: cin]")
 @click.option("--k", default="3", show_default=True, help="Kernel of the convolution.")
@@ -67,6 +69,17 @@ def formula(
     """Closed forms GP, GG and Rs of a block, every term apart, beside the ordinary convolution.
 
     Any number may be a list (32,64) or a range (32:128:32); several make a grid.
+
+    \b
+    Blocks, with their inputs beyond k and r as --with NAME=N:
+      conv      ordinary convolution      ghost, ghost-se   d, s
+      ga, gd    GADNet's, d, s            grouped           groups
+      dwsep     MobileNet                 inverted          MobileNetV2, t
+      shuffle1  ShuffleNet, groups        shuffle2          ShuffleNet V2
+      se, cbam  conv and attention        sk                SKNet, groups
+      dense     DenseNet, layers, q       dam               DAM-Net, layers, q
+      stn       spatial transformer       mra               MRA-UNet
+      ccw       Lite-HRNet, branches
     """
     from gadprof.output import check_writable, emit
     from gadprof.results import to_json
@@ -232,6 +245,7 @@ def point_object(
         "substituted": dict(point.substituted),
         "derived": dict(point.names),
         "limit": point.limit,
+        "Rs_limit": point.Rs_limit,
         "source": point.source,
         "note": point.note,
     }
@@ -251,7 +265,10 @@ def describe(point: Formula, verified: dict[str, Any] | None) -> str:
     from gadprof.render.tables import to_console
 
     shown = {"c_in": "Cin", "c_out": "Cout", "h": "H", "w": "W"}
-    inputs = ", ".join(f"{shown.get(name, name)}={value}" for name, value in point.inputs.items())
+    read = point.uses or tuple(point.inputs)
+    inputs = ", ".join(
+        f"{shown.get(name, name)}={value}" for name, value in point.inputs.items() if name in read
+    )
     derived = ", ".join(f"{name}={value}" for name, value in point.names.items())
     lines = [f"{point.block}: {inputs}" + (f"  ({derived})" if derived else ""), ""]
     for key in ("GP", "GG"):
@@ -277,7 +294,8 @@ def describe(point: Formula, verified: dict[str, Any] | None) -> str:
     rows.append([f"{point.block} GP, GG", "", point.GP, point.GG, None, "", ""])
     if point.reference is not None:
         reference = point.reference
-        rows.append(["ordinary conv P, G", "Cin·Cout·k²", reference.GP, reference.GG, None, "", ""])
+        replaced = reference.symbols["GP"].partition(" = ")[2]
+        rows.append(["ordinary conv P, G", replaced, reference.GP, reference.GG, None, "", ""])
     headers = ["term", "weights", "params", "MACs", "other ops", "kind", "in GP, GG"]
     table = to_console(headers, rows)
     lines.append(table.rstrip("\n"))
@@ -342,11 +360,17 @@ def grid_text(
         reference = point.reference or point
         row: list[Any] = [point.block, *(point.inputs.get(name) for name in varying)]
         row += [point.GP, point.GG, reference.GP, reference.GG, f"{point.Rs:.4f}"]
-        row.append(point.inputs["s"] if "g" in point.names else None)
+        row.append(None if point.reference is None else _limit(point.Rs_limit))
         if verified:
             row += [_short(verified[index][name]) for name in backends]
         rows.append(row)
     return render_table(output_format, headers, rows)
+
+
+def _limit(value: float | None) -> int | str | None:
+    if value is None or value.is_integer():
+        return None if value is None else int(value)
+    return f"{value:.4f}"
 
 
 def _short(row: Any) -> str:

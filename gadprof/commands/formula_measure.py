@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from gadprof.errors import SpecError
-from gadprof.formula import Formula
+from gadprof.formula import DEFAULTS, Formula
 from gadprof.measuring.settings import Setting
 from gadprof.measuring.theory import Factory, MeasuredPair, measure_pairs
 from gadprof.output import write_atomic
@@ -23,17 +23,19 @@ def factories(point: Formula) -> tuple[Factory, Factory]:
 
     Raises SpecError for a form without a module or without a reference.
     """
-    from gadprof.architectures.block_names import FORMULA_BLOCKS
+    from gadprof.architectures.block_names import FORMULA_BLOCKS, MODULE_BLOCKS
 
-    if point.block not in FORMULA_BLOCKS or point.reference is None:
+    single = [name for name in FORMULA_BLOCKS if name not in ("conv", *MODULE_BLOCKS)]
+    if point.block not in single or point.reference is None:
         raise SpecError(
             f"block {point.block!r} cannot be measured against a convolution; one of "
-            + ", ".join(name for name in FORMULA_BLOCKS if name != "conv")
+            + ", ".join(single)
         )
     inputs = {name: int(value) for name, value in point.inputs.items()}
+    plain = {name: value for name, value in inputs.items() if name in DEFAULTS}
     return (
         {"function": FACTORY, "arguments": {"block": point.block, "inputs": inputs}},
-        {"function": FACTORY, "arguments": {"block": "conv", "inputs": inputs}},
+        {"function": FACTORY, "arguments": {"block": "conv", "inputs": plain}},
     )
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from gadprof.architectures.blocks import FORMULA_BLOCKS, BlockKnobs
+from gadprof.architectures.block_names import FORMULA_BLOCKS
+from gadprof.architectures.blocks import BlockKnobs
 from gadprof.cost import Cost, cost_of
 from gadprof.formula import Formula, formula
 
@@ -181,8 +182,8 @@ def check_against_trace() -> tuple[TracedPoint, ...]:
     for block in ("ghost", "ga", "gd"):
         for inputs in points({**TRACED, "stride": (TRACED_STRIDE[block],)}):
             closed = formula(block, **inputs)
-            module, shape = block_module(closed)
-            trace = count(module, (torch.zeros(shape),), name=block)
+            module, shapes = block_module(closed)
+            trace = count(module, tuple(map(torch.zeros, shapes)), name=block)
             traced_params = sum(item.numel() for item in module.parameters())
             made.append(
                 TracedPoint(

@@ -244,3 +244,15 @@ class DenseAttention(nn.Sequential):
 
 class MultiscaleAttention(Residual):
     """Convolutions of two sizes, fused, weighed by channel attention and added (MRA-UNet)."""
+
+
+class Several(nn.Module):
+    """A module of a list of maps, called with the maps one by one; gives a tuple."""
+
+    def __init__(self, unit: nn.Module) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def forward(self, *maps: Tensor) -> tuple[Tensor, ...]:
+        """Maps (N, C_i, H_i, W_i) to maps of the same shapes."""
+        return tuple(self.unit(list(maps)))
