@@ -132,6 +132,7 @@ FAMILY_MODULES: tuple[str, ...] = (
     "gadprof.zoo.pose_resnet",
     "gadprof.zoo.hourglass",
     "gadprof.zoo.lite_hrnet",
+    "gadprof.zoo.cpn",
 )
 
 

@@ -18,6 +18,7 @@ from torch import nn
 pytest.importorskip("cv2")
 lightning = pytest.importorskip("lightning")
 
+import gadprof
 from gadprof.cli import run as cli
 from gadprof.errors import (
     DataError,
@@ -213,6 +214,25 @@ def test_averaged_weights_are_exported_and_differ_from_the_last_ones(people, tmp
     assert same(exported, dict(module.average.module.state_dict()))
     assert not torch.equal(exported["0.weight"], module.net.state_dict()["0.weight"])
     assert same(exported, dict(read_weights(tmp_path / LAST).state))
+
+
+def test_a_network_with_intermediate_supervision_trains_and_its_last_maps_answer(
+    people, tmp_path
+) -> None:
+    from gadprof.pose.inference import InferenceSettings, heatmaps
+
+    name = "hourglass2:depth=1,features=4"
+    given = settings(epochs=1, milestones=())
+    torch.manual_seed(0)
+    before = gadprof.build(name)
+    start = before.heads[0].weight.clone()
+    module = train(lambda: before, people, given, run_settings(tmp_path)).net.cpu().eval()
+    assert not torch.equal(module.heads[0].weight, start)
+    with torch.no_grad():
+        sample = torch.randn(1, 3, 64, 64)
+        last = module(sample)[-1]
+        inference = InferenceSettings(samples=sample_settings(given), flip=False)
+        assert torch.equal(torch.from_numpy(heatmaps(module, sample, inference)), last)
 
 
 class Poisoned(nn.Module):

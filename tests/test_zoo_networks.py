@@ -12,7 +12,7 @@ from test_cost import assert_cost_is_what_is_built_and_traced
 import gadprof
 from gadprof.cost import breakdown
 from gadprof.errors import InputShapeError, SpecError
-from gadprof.spec import families, make_spec, parse_spec, plan_of, presets
+from gadprof.spec import make_spec, parse_spec, plan_of, presets
 
 # model string -> row of the measured official implementations
 MEASURED = {
@@ -21,9 +21,14 @@ MEASURED = {
     "litehrnet30": "litehrnet30_official@256x192",
     "naive-litehrnet18": "naive_litehrnet18_official@256x192",
     "wider-naive-litehrnet18": "wider_naive_litehrnet18_official@256x192",
+    "cpn50": "cpn50_tf-cpn_rebuild@256x192",
+    "cpn50-torch": "cpn50_pytorch-cpn@256x192",
+    "small-hrnet16": "small_hrnet_w16_v1cfg_rebuild@256x192",
 }
 NAMES = [
-    name for name, (family, _) in presets().items() if family.name in ("hourglass", "lite-hrnet")
+    name
+    for name, (family, _) in presets().items()
+    if family.name in ("hourglass", "lite-hrnet", "cpn") or name == "small-hrnet16"
 ]
 # small enough to run: model string, input
 SMALL = [
@@ -31,14 +36,9 @@ SMALL = [
     ("hourglass1:depth=2,features=31,residuals=2", (3, 32, 48)),
     ("litehrnet18:width=8,r=3,modules=1-1-1,blocks=1", (3, 64, 32)),
     ("naive-litehrnet18:width=6,joints=5,blocks=1,modules=1-1-1", (3, 32, 64)),
+    ("cpn50:blocks=1-1-1-1,width=8,inner=4,joints=3", (3, 32, 64)),
+    ("cpn50-torch:blocks=1-1-1-1,width=6,inner=4,refine=one,levels=3", (3, 32, 32)),
 ]
-
-
-def last(output: object) -> torch.Tensor:
-    """The answer of a network that may return a list of heatmaps."""
-    found = output[-1] if isinstance(output, list) else output
-    assert isinstance(found, torch.Tensor)
-    return found
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,10 @@ def last(output: object) -> torch.Tensor:
         ("litehrnet30", 1_763_717, 386_103_648),
         ("naive-litehrnet18", 760_365, 211_049_088),
         ("wider-naive-litehrnet18", 1_318_625, 346_050_048),
+        ("cpn50", 27_009_770, 7_230_615_552),
+        ("cpn50-torch", 27_406_826, 7_315_550_208),
+        ("cpn101", 46_001_898, 10_867_077_120),
+        ("small-hrnet16", 1_284_961, 570_703_872),
     ],
 )
 def test_a_preset_has_the_official_codes_parameters_and_macs(name, params, macs):
@@ -93,9 +97,11 @@ def test_a_network_trains_exports_and_gives_the_same_heatmaps(name, shape):
     torch.manual_seed(0)
     module = gadprof.build(name)
     spec = parse_spec(name)
-    heatmaps = last(module(torch.randn(2, *shape)))
-    assert heatmaps.shape == (2, spec.joints, shape[1] // 4, shape[2] // 4)
-    heatmaps.square().sum().backward()
+    output = module(torch.randn(2, *shape))
+    every = output if isinstance(output, list) else [output]
+    for heatmaps in every:
+        assert heatmaps.shape == (2, spec.joints, shape[1] // 4, shape[2] // 4)
+    sum(heatmaps.square().sum() for heatmaps in every).backward()
     missing = [key for key, value in module.named_parameters() if value.grad is None]
     assert missing == []
     module.eval()
@@ -106,7 +112,7 @@ def test_a_network_trains_exports_and_gives_the_same_heatmaps(name, shape):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "shape"), [SMALL[0], SMALL[2]])
+@pytest.mark.parametrize(("name", "shape"), [SMALL[0], SMALL[2], SMALL[4]])
 def test_a_network_exports_to_onnx(name, shape, tmp_path):
     onnx = pytest.importorskip("onnx", reason="needs gadprof[onnx]")
     pytest.importorskip("onnxscript", reason="needs gadprof[onnx]")
@@ -158,6 +164,7 @@ def test_lite_hrnets_exchange_adds_the_first_term_twice_and_passes_its_sum_on():
         ("litehrnet18:width=9", "try width=10"),
         ("litehrnet18:width=6", "try width=8"),
         ("litehrnet18:width=8,r=13", "try r=12"),
+        ("cpn50:levels=5", "try levels=4"),
         ("litehrnet18:block=shufle", "did you mean 'shuffle'"),
     ],
 )
@@ -179,9 +186,6 @@ def test_an_input_whose_maps_would_not_meet_is_refused(name, shape, words):
         parse_spec(name).check_input(shape)
 
 
-@pytest.mark.parametrize("family", ["hourglass", "lite-hrnet"])
-def test_the_smallest_input_that_a_family_names_is_taken(family):
-    spec = make_spec(family, {})
-    multiple = families()[family].multiple
-    side = gadprof.spec("hourglass8").family and (64 if isinstance(multiple, str) else multiple)
-    assert_cost_is_what_is_built_and_traced(spec, (3, side, side))
+@pytest.mark.parametrize(("family", "side"), [("hourglass", 64), ("lite-hrnet", 32), ("cpn", 32)])
+def test_the_smallest_input_that_a_family_takes_costs_what_is_built(family, side):
+    assert_cost_is_what_is_built_and_traced(make_spec(family, {}), (3, side, side))

@@ -21,7 +21,7 @@ def plan(spec: ModelSpec) -> p.HighResolutionNet:
     """Plan the network of a spec (see FAMILIES for its knobs)."""
     knobs = block_knobs(spec)
     widths = tuple(spec.width * 2**level for level in range(4))
-    wide = STEM_WIDTH * BOTTLENECK_EXPANSION if spec.bottlenecks else STEM_WIDTH
+    wide = spec.stage1 * BOTTLENECK_EXPANSION if spec.bottlenecks else STEM_WIDTH
     module_kind = "ADModule" if spec.block == "ga" else "HighResolutionModule"
     together = spec.block in MODULE_BLOCKS
     branches = tuple(
@@ -72,7 +72,7 @@ def plan(spec: ModelSpec) -> p.HighResolutionNet:
         bn1=p.BatchNorm(STEM_WIDTH),
         conv2=p.Conv(STEM_WIDTH, STEM_WIDTH, 3, 2),
         bn2=p.BatchNorm(STEM_WIDTH),
-        layer1=_bottlenecks(spec.bottlenecks),
+        layer1=_bottlenecks(spec.bottlenecks, spec.stage1),
         transition1=p.Transition((keep(wide, widths[0]), new_branch(wide, widths[1]))),
         stage2=stage(2, two),
         transition2=grow(2),
@@ -92,11 +92,10 @@ def block_knobs(spec: ModelSpec) -> BlockKnobs:
     )  # fmt: skip
 
 
-def _bottlenecks(count: int) -> p.Sequence:
-    wide = STEM_WIDTH * BOTTLENECK_EXPANSION
+def _bottlenecks(count: int, c: p.Number) -> p.Sequence:
+    wide = c * BOTTLENECK_EXPANSION
 
-    def bottleneck(c_in: int, downsample: p.Node | None) -> p.Bottleneck:
-        c = STEM_WIDTH
+    def bottleneck(c_in: p.Number, downsample: p.Node | None) -> p.Bottleneck:
         return p.Bottleneck(
             p.Conv(c_in, c, 1), p.BatchNorm(c), p.Conv(c, c, 3), p.BatchNorm(c),
             p.Conv(c, wide, 1), p.BatchNorm(wide), downsample,
@@ -142,6 +141,7 @@ def _knobs(**defaults: object) -> tuple[Knob, ...]:
         Knob("width", "int", 32, "channels of the first branch; branch i has width · 2^i"),
         Knob("joints", "int", 17, "heatmaps that the head gives"),
         Knob("bottlenecks", "count", 4, "Bottlenecks of stage 1"),
+        Knob("stage1", "int", 64, "inner channels of stage 1's Bottlenecks"),
         Knob("modules", "ints", (1, 4, 3), "exchange modules of stages 2, 3 and 4", length=3),
         Knob("blocks", "ints", (4, 4, 4, 4), "blocks of each branch in a module", length=4),
         Knob("block", "choice", "basic", "the branches' block", (*BRANCH_BLOCKS, *MODULE_BLOCKS)),
@@ -187,6 +187,7 @@ def check(spec: ModelSpec) -> None:
 
 
 _HRNET_PAPER = "Sun et al., Deep High-Resolution Representation Learning, CVPR 2019"
+_SMALL_PAPER = "Yu et al., Lite-HRNet, CVPR 2021 (its baseline; stages of W18-small-v1)"
 _GADNET_PAPER = "Liu et al., Ghost attentional down network, J. Intell. Fuzzy Syst. 46, 2024"
 
 
@@ -201,7 +202,21 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "hrnet",
         _knobs(),
-        _pair("hrnet", "HRNet pose network", _HRNET_PAPER),
+        (
+            *_pair("hrnet", "HRNet pose network", _HRNET_PAPER),
+            Preset(
+                "small-hrnet16",
+                "Small HRNet: few and narrow blocks, base width 16",
+                _SMALL_PAPER,
+                {
+                    "width": 16,
+                    "bottlenecks": 1,
+                    "stage1": 32,
+                    "modules": (1, 1, 1),
+                    "blocks": (2, 2, 2, 2),
+                },
+            ),
+        ),
         "gadprof.architectures.hrnet:plan",
         32,
         check="gadprof.architectures.hrnet:check",

@@ -129,6 +129,8 @@ def heatmaps(
 
 def _run(module: nn.Module, images: torch.Tensor, settings: InferenceSettings) -> torch.Tensor:
     output = module(images)
+    if isinstance(output, list) and output:
+        output = output[-1]  # of a network with intermediate supervision the last one answers
     width, height = settings.samples.heatmap_size
     expected = (len(images), keypoints.COUNT, height, width)
     if not isinstance(output, torch.Tensor) or tuple(output.shape) != expected:

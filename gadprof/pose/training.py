@@ -127,13 +127,15 @@ class PoseModule(LightningModule):  # type: ignore[misc]
     def training_step(self, batch: Sequence[torch.Tensor], index: int) -> torch.Tensor:
         """The loss of one batch. Raises TrainingDivergedError or DataError."""
         images, targets, weights = batch
-        heatmaps = self.net(images)
-        if getattr(heatmaps, "shape", None) != targets.shape:
+        output = self.net(images)
+        every = output if isinstance(output, list) and output else [output]
+        if any(getattr(heatmaps, "shape", None) != targets.shape for heatmaps in every):
             raise DataError(
                 f"{self.settings.model!r} does not return heatmaps of "
                 f"{'x'.join(map(str, targets.shape[1:]))}; name a pose network such as gadnet32"
             )
-        loss = joint_mse(heatmaps, targets, weights)
+        # several maps are those of intermediate supervision, each with the same targets
+        loss = torch.stack([joint_mse(heatmaps, targets, weights) for heatmaps in every]).sum()
         if not bool(torch.isfinite(loss)):
             raise TrainingDivergedError(
                 diverged("the loss", self.trainer.current_epoch, self._run.out / LAST)

@@ -23,6 +23,10 @@ def _hourglass(node: z.Hourglass) -> m.Hourglass:
 
 
 BUILDERS: dict[type[p.Node], Callable[[Any], nn.Module]] = {
+    z.CascadedPyramid: lambda n: m.CascadedPyramid(
+        build(n.stem), _all(n.layers), _all(n.laterals), _all(n.merges), _all(n.heads),
+        _all(n.refines), build(n.answer),
+    ),
     z.Hourglass: _hourglass,
     z.LiteExchange: lambda n: m.LiteExchange(build(n.layers), [_all(row) for row in n.rows]),
     z.IterativeHead: lambda n: m.IterativeHead(_all(n.projects)),

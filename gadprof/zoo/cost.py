@@ -13,6 +13,7 @@ from gadprof.cost import (
     Shape,
     Value,
     add,
+    concat,
     residual,
     size_of,
 )
@@ -84,7 +85,36 @@ def _stacked_hourglass(
     return frame.done(*made)
 
 
+def _cascaded_pyramid(node: z.CascadedPyramid, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
+    frame = Frame(folder, shapes)
+    x = frame.one("stem", node.stem, frame.inputs[0])
+    maps: tuple[Value, ...] = ()
+    for index, layer in enumerate(node.layers):
+        x = frame.one(f"layers.{index}", layer, x, keep=maps)
+        maps = (*maps, x)
+    pyramid: tuple[Value, ...] = ()
+    made: tuple[Value, ...] = ()
+    for index, lateral in enumerate(node.laterals):
+        alive = (*maps, *pyramid, *made)
+        y = frame.one(f"laterals.{index}", lateral, maps[-1 - index], keep=alive)
+        if index > 0:
+            merge, before = node.merges[index - 1], pyramid[-1]
+            term = frame.one(f"merges.{index - 1}", merge, before, keep=(*alive, y))
+            y = add(frame, y, term, *alive)
+        pyramid = (*pyramid, y)
+        made = (*made, frame.one(f"heads.{index}", node.heads[index], y, keep=(*alive, y)))
+    refined: tuple[Value, ...] = ()
+    for index, refine in enumerate(node.refines):
+        alive = (*pyramid, *made, *refined)
+        level = pyramid[-1 - index]
+        refined = (*refined, frame.one(f"refines.{index}", refine, level, keep=alive))
+    alive = (*pyramid, *made, *refined)
+    y = concat(frame, refined, *alive)
+    return frame.done(*made, frame.one("answer", node.answer, y, keep=alive))
+
+
 RULES: dict[type[p.Node], Rule] = {
+    z.CascadedPyramid: _cascaded_pyramid,
     z.Hourglass: residual,
     z.LiteExchange: _lite_exchange,
     z.IterativeHead: _iterative_head,

@@ -6,6 +6,7 @@ Shapes are (N, C, H, W).
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -128,3 +129,61 @@ class StackedHourglass(nn.Module):
                 x = x + self.from_heatmaps[index](maps)
             del y
         return made
+
+
+class CascadedPyramid(nn.Module):
+    """A backbone's four maps through GlobalNet and RefineNet (Chen et al., 2018)."""
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        layers: list[nn.Module],
+        laterals: list[nn.Module],
+        merges: list[nn.Module],
+        heads: list[nn.Module],
+        refines: list[nn.Module],
+        answer: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.layers = nn.ModuleList(layers)
+        self.laterals = nn.ModuleList(laterals)
+        self.merges = nn.ModuleList(merges)
+        self.heads = nn.ModuleList(heads)
+        self.refines = nn.ModuleList(refines)
+        self.answer = answer
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) to lists of (N, joints, H / 4, W / 4); RefineNet's, the last, answers."""
+        pyramid, made = self.global_net(self.backbone(x))
+        made.append(self.refine_net(pyramid))
+        return made
+
+    def backbone(self, x: Tensor) -> list[Tensor]:
+        """The maps of the four stages, (N, C, H / 4, W / 4) first."""
+        maps: list[Tensor] = []
+        x = self.stem(x)
+        for layer in self.layers:
+            x = layer(x)
+            maps.append(x)
+        return maps
+
+    def global_net(self, maps: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """The pyramid's levels and their heatmaps, the smallest level first."""
+        pyramid: list[Tensor] = []
+        made: list[Tensor] = []
+        for index, lateral in enumerate(self.laterals):
+            y = lateral(maps[-1 - index])
+            if index > 0:
+                y = y + self.merges[index - 1](pyramid[-1])
+            pyramid.append(y)
+            made.append(self.heads[index](y))
+        return pyramid, made
+
+    def refine_net(self, pyramid: list[Tensor]) -> Tensor:
+        """Heatmaps from the levels together, (N, joints, H / 4, W / 4)."""
+        refined: list[Tensor] = []
+        for index, refine in enumerate(self.refines):
+            refined.append(refine(pyramid[-1 - index]))
+        y: Tensor = self.answer(torch.cat(refined, 1))
+        return y

@@ -56,3 +56,20 @@ class StackedHourglass(Node):
     heads: tuple[Node, ...]
     from_features: tuple[Node, ...]
     from_heatmaps: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CascadedPyramid(Node):
+    """A list of heatmaps: GlobalNet's, from the smallest map up, and RefineNet's.
+
+    Level i of GlobalNet is laterals[i](map) + merges[i-1](level i-1); ``refines`` read its levels
+    from the largest down, and ``answer`` their concatenation.
+    """
+
+    stem: Node
+    layers: tuple[Node, ...]
+    laterals: tuple[Node, ...]
+    merges: tuple[Node, ...]
+    heads: tuple[Node, ...]
+    refines: tuple[Node, ...]
+    answer: Node
