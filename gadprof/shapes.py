@@ -70,11 +70,13 @@ def is_landmark(path: str) -> bool:
 
 
 def stage_of(path: str) -> str:
-    """The stage that a module path belongs to; HRNet's first convolutions are the stem."""
+    """The stage that a module path belongs to; what comes before the first is the stem."""
     head = path.split(".", 1)[0]
-    if head in ("conv1", "bn1", "conv2", "bn2", "relu"):
+    if head in ("conv1", "bn1", "conv2", "bn2", "relu", "maxpool"):
         return "stem"
-    return {"layer1": "stage1", "final_layer": "head"}.get(head, head)
+    if head == "final_layer":
+        return "head"
+    return re.sub(r"^layer(\d)$", r"stage\1", head)
 
 
 def _maps(row: Row) -> list[FeatureMap]:

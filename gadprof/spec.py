@@ -53,8 +53,8 @@ class Family:
 
     ``planner`` is ``module:function``, a pure function from a ModelSpec to a plan; ``check`` is
     ``module:function`` or empty, a function from a ModelSpec that raises SpecError on a combination
-    that cannot be built. ``multiple`` is what both sides of the input must divide by, or
-    ``module:function`` that says it of a ModelSpec.
+    that cannot be built. ``multiple`` is what both sides of the input must divide by and
+    ``smallest`` the least side, each a number or ``module:function`` that says it of a ModelSpec.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Family:
     multiple: int | str
     default_input: tuple[int, int, int] = (3, 256, 192)
     check: str = ""
+    smallest: int | str = 1
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,16 @@ class ModelSpec:
         multiple = families()[self.family].multiple
         if isinstance(multiple, str):
             multiple = int(load_function(multiple)(self))
+        smallest = families()[self.family].smallest
+        if isinstance(smallest, str):
+            smallest = int(load_function(smallest)(self))
         for word, size in (("height", shape[1]), ("width", shape[2])):
             if not isinstance(size, int) or isinstance(size, bool) or size <= 0:
                 raise InputShapeError(f"{word} {size} is not a positive integer; try 256")
+            if size < smallest:
+                raise InputShapeError(
+                    f"{word} {size} leaves {self.name} no map to pool; try {smallest} or more"
+                )
             if size % multiple:
                 below, above = size - size % multiple, size + multiple - size % multiple
                 better = above if below == 0 or above - size <= size - below else below
@@ -130,6 +138,7 @@ class ModelSpec:
 FAMILY_MODULES: tuple[str, ...] = (
     "gadprof.architectures.hrnet",
     "gadprof.zoo.pose_resnet",
+    "gadprof.zoo.pose_light",
     "gadprof.zoo.hourglass",
     "gadprof.zoo.lite_hrnet",
     "gadprof.zoo.cpn",

@@ -33,6 +33,7 @@ def one_map(draw: random.Random) -> dict[str, tuple[p.Node, tuple[tuple[int, ...
     start = draw.randint(0, c - 1)
     stop = draw.randint(start + 1, c)
     hidden = draw.randint(1, 9)
+    radix, parts, pool = draw.randint(1, 3), draw.choice((1, groups)), draw.randint(1, min(h, w))
     shape = ((c, h, w),)
     cut = u.ChannelSlice(start, stop)
     locate = p.Sequence(
@@ -58,6 +59,16 @@ def one_map(draw: random.Random) -> dict[str, tuple[p.Node, tuple[tuple[int, ...
                 hidden,
                 tuple(p.Conv(c, hidden, 3, padding=d, dilation=d) for d in (1, 2, 3)),
                 squeeze(hidden, 4, 3 * hidden),
+            ),
+            shape,
+        ),
+        "split attention": (
+            u.SplitAttention(c, radix, parts, squeeze(c, hidden, radix * c)),
+            ((radix * c, h, w),),
+        ),
+        "self-calibration": (
+            u.SelfCalibration(
+                p.Conv(c, c, 3), p.Sequence((p.AvgPool(pool, pool), p.Conv(c, c, 3)))
             ),
             shape,
         ),

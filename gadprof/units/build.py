@@ -37,6 +37,8 @@ BUILDERS: dict[type[p.Node], Callable[[Any], nn.Module]] = {
     u.SelectiveKernel: lambda n: m.SelectiveKernel(
         [build(path) for path in n.paths], build(n.weigh)
     ),
+    u.SplitAttention: lambda n: m.SplitAttention(n.radix, n.groups, build(n.weigh)),
+    u.SelfCalibration: lambda n: m.SelfCalibration(build(n.body), build(n.look)),
     u.SpatialTransformer: lambda n: m.SpatialTransformer(build(n.locate)),
     u.CrossResolutionWeighting: _cross,
     u.ConditionalChannelWeighting: lambda n: m.ConditionalChannelWeighting(

@@ -120,6 +120,34 @@ def _selective_kernel(node: u.SelectiveKernel, shapes: tuple[Shape, ...], folder
     return frame.done(y)
 
 
+def _split_attention(node: u.SplitAttention, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
+    frame = Frame(folder, shapes)
+    x = frame.inputs[0]
+    shape = (node.c, *x.shape[1:])
+    summed = {"elementwise.sum": size_of(x.shape), FLOPS_BEYOND: -size_of(shape)}
+    total = frame.new(shape, x, counts=summed)
+    w = frame.one("pool", p.GlobalPool(), total)
+    w = frame.one("weigh", node.weigh, w)
+    weights = (node.radix, node.c)
+    w = frame.new(weights, w, counts={"elementwise.softmax": node.radix * node.c})
+    if node.groups > 1 and node.radix > 1:  # the parts' weights lie apart
+        w = frame.new(weights, w)
+    scaled = frame.new(x.shape, x, w, counts={"elementwise.mul": size_of(x.shape)})
+    return frame.done(frame.new(shape, x, w, scaled, counts=summed))
+
+
+def _self_calibration(node: u.SelfCalibration, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
+    frame = Frame(folder, shapes)
+    x = frame.inputs[0]
+    elements = size_of(x.shape)
+    seen = frame.one("look", node.look, x)
+    gate = frame.new(x.shape, x, seen, counts={"elementwise.upsample": elements})
+    gate = add(frame, gate, x)
+    gate = frame.one("sigmoid", p.Activation("sigmoid", inplace=False), gate)
+    y = frame.one("body", node.body, x, keep=(gate,))
+    return frame.done(frame.new(y.shape, x, y, gate, counts={"elementwise.mul": elements}))
+
+
 def _spatial_transformer(
     node: u.SpatialTransformer, shapes: tuple[Shape, ...], folder: Folder
 ) -> Folded:
@@ -185,6 +213,8 @@ RULES: dict[type[p.Node], Rule] = {
     u.PathSum: _path_sum,
     u.ChannelAttention: _channel_attention,
     u.SelectiveKernel: _selective_kernel,
+    u.SplitAttention: _split_attention,
+    u.SelfCalibration: _self_calibration,
     u.SpatialTransformer: _spatial_transformer,
     u.CrossResolutionWeighting: _cross_resolution,
     u.ConditionalChannelWeighting: _conditional,

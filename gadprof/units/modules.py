@@ -125,6 +125,44 @@ class SelectiveKernel(nn.Module):
         return torch.softmax(w.reshape(w.shape[0], len(maps), -1, 1, 1), 1)
 
 
+class SplitAttention(nn.Module):
+    """Parts of a map's channels, summed with weights from a softmax over the parts (ResNeSt)."""
+
+    def __init__(self, radix: int, groups: int, weigh: nn.Module) -> None:
+        super().__init__()
+        self.radix = radix
+        self.groups = groups
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.weigh = weigh
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, radix · C, H, W) to (N, C, H, W)."""
+        n, c, h, w = x.shape
+        parts = x.reshape(n, self.radix, c // self.radix, h, w)
+        weights = self.weigh(self.pool(parts.sum(1)))
+        weights = weights.reshape(n, self.groups, self.radix, -1).transpose(1, 2)
+        weights = torch.softmax(weights, 1).reshape(n, self.radix, -1, 1, 1)
+        return (parts * weights).sum(1)
+
+
+class SelfCalibration(nn.Module):
+    """A filtered map, gated by the map itself and by what a wider look at it found (SCNet)."""
+
+    def __init__(self, body: nn.Module, look: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.look = look
+        self.sigmoid = nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        gate = functional.interpolate(self.look(x), size=x.shape[-2:], mode="nearest")
+        gate = x + gate
+        gate = self.sigmoid(gate)
+        y: Tensor = self.body(x) * gate
+        return y
+
+
 class SpatialTransformer(nn.Module):
     """A map sampled on an affine grid that is found in the map itself; starts as the identity."""
 

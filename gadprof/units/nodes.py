@@ -76,6 +76,30 @@ class SelectiveKernel(Node):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SplitAttention(Node):
+    """The sum of ``radix`` parts of a map's channels, each channel weighed over the parts.
+
+    The input has radix·c channels. ``weigh`` maps (c, 1, 1), the mean of the parts' sum, to
+    (radix·c, 1, 1), whose softmax over the parts are the weights; ``groups`` divides c and cuts
+    ``weigh``'s output before the parts do (Zhang et al., ResNeSt, 2022).
+    """
+
+    c: Number
+    radix: int
+    groups: int
+    weigh: Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SelfCalibration(Node):
+    """body(x) · sigmoid(x + look(x)), ``look``'s smaller map enlarged to x's size (Liu et al.,
+    SCNet, 2020, equations 3 to 5)."""
+
+    body: Node
+    look: Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SpatialTransformer(Node):
     """x sampled bilinearly on an affine grid, whose six numbers ``locate`` finds in x.
 
