@@ -253,3 +253,27 @@ def test_a_wrong_block_exits_2_with_one_line(run_cli):
     assert (code, out) == (2, "")
     assert err.startswith("gadprof: unknown block 'gh0st'; did you mean 'ghost'")
     assert err.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", CLOSED_FORMS)
+def test_what_every_installed_counter_says_of_a_block_is_explained(block):
+    from gadprof.verify import verify
+
+    for name, row in verify(formula(block, **other_inputs(block, 500))).items():
+        assert row.error is None, name
+        assert row.residual in (0, None), name
+
+
+def test_counters_that_name_inputs_count_a_unit_of_several_maps(run_cli):
+    pytest.importorskip("ptflops")
+    code, out, _ = run_cli(
+        "formula", "--block", "ccw", "--cin", "16", "--hw", "8x8", "--with", "branches=3",
+        "--verify", "--backends", "gadprof,ptflops-aten", "--format", "json",
+    )  # fmt: skip
+    point = json.loads(out)
+    assert code == 0
+    assert point["inputs"]["r"] == 8
+    verified = point["verified"]
+    assert verified["gadprof"]["equal"] is True
+    assert verified["ptflops-aten"]["causes"] == {"bias": verified["ptflops-aten"]["difference"]}

@@ -34,7 +34,7 @@ def _size(text: str) -> tuple[int, int]:
 @click.option("--k", default="3", show_default=True, help="Kernel of the convolution.")
 @click.option("--d", default="3", show_default=True, help="Kernel of the cheap operation.")
 @click.option("--s", default="2", show_default=True, help="All maps to intrinsic maps.")
-@click.option("--r", default="16", show_default=True, help="Reduction of the attention.")
+@click.option("--r", help="Reduction of the attention  [default: 16, and 8 for ccw]")
 @click.option("--hw", default="64x48", show_default=True, help="Output size, or several.")
 @click.option("--stride", help="Stride  [default: 1, and 2 for gd]")
 @click.option(

@@ -285,12 +285,15 @@ class MultiscaleAttention(Residual):
 
 
 class Several(nn.Module):
-    """A module of a list of maps, called with the maps one by one; gives a tuple."""
+    """A module of a list of maps, called with the maps one by one; gives a tuple.
+
+    Counters that name every input find them all under ``maps``.
+    """
 
     def __init__(self, unit: nn.Module) -> None:
         super().__init__()
         self.unit = unit
 
-    def forward(self, *maps: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, *maps: Tensor, **named: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Maps (N, C_i, H_i, W_i) to maps of the same shapes."""
-        return tuple(self.unit(list(maps)))
+        return tuple(self.unit(list(maps or named["maps"])))
