@@ -50,7 +50,7 @@ def cost(model: ModelSpec | str, input: tuple[int, ...] | None = None, *, batch:
 
 
 def count(
-    module: nn.Module,
+    module: nn.Module | str,
     inputs: Any = (),
     kwargs: Mapping[str, Any] | None = None,
     *,
@@ -59,8 +59,12 @@ def count(
     """Count any module exactly from a trace on the meta device, leaving it untouched.
 
     ``inputs`` is a tensor, a tuple of arguments, or a shape with the batch such as
-    ``(1, 3, 224, 224)``. Raises ModelFailedError when the model raises.
+    ``(1, 3, 224, 224)``; ``kwargs`` are passed by keyword. The path of an ONNX file is counted
+    from its graph, where ``inputs`` may be the shape that open dimensions take. Raises
+    ModelFailedError when the model raises, GadprofError for a file that cannot be counted.
     """
+    if isinstance(module, str):
+        return _count_file(module, inputs, kwargs, train)
     import torch
 
     from gadprof.counting.trace import count as count_module
@@ -72,6 +76,18 @@ def count(
     else:
         args = tuple(inputs)
     return count_module(module, args, dict(kwargs or {}), train=train)
+
+
+def _count_file(path: str, inputs: Any, kwargs: Any, train: bool) -> Trace:
+    from gadprof.counting.onnx_graph import count_onnx
+    from gadprof.errors import SpecError
+
+    if not path.lower().endswith(".onnx") or kwargs or train:
+        raise SpecError(
+            f"count takes a module, or an ONNX file by its path and a shape, not {path!r}; "
+            "for a named model write gadprof.count(gadprof.build(name), (1, 3, 256, 192))"
+        )
+    return count_onnx(path, (tuple(inputs),) if inputs else ())
 
 
 def compare(

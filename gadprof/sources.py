@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from gadprof.inputs import Input
+
 Kind = Literal["builtin", "timm", "torchvision", "transformers", "file", "package", "onnx"]
 
 PACKAGE_KINDS: dict[str, str] = {
@@ -142,46 +144,65 @@ def load(
     device: str = "cpu",
     dtype: torch.dtype | None = None,
     seed: int = 0,
+    inputs: tuple[Input, ...] = (),
 ) -> Loaded:
-    """Build a source and its example inputs (random normal from ``seed``; zeros on meta).
+    """Build a source and its example inputs (random normal from ``seed``; nothing on meta).
 
-    ``shapes`` are without batch; empty means the source's own default. Raises GadprofError.
+    ``shapes`` are without batch; empty means the source's own default. ``inputs`` say the same
+    with types and keywords, and are then all that the model is called with. Raises GadprofError.
     """
     import torch
 
+    from gadprof.inputs import Input, example
+
+    if all(item.plain for item in inputs):
+        shapes = tuple(item.shape for item in inputs) or shapes
+        inputs = ()
     if isinstance(source, str):
         source = resolve(source)
-    if source.spec is not None and shapes:
-        source.spec.check_input(shapes[0])
+    if source.spec is not None and (shapes or inputs):
+        source.spec.check_input(shapes[0] if shapes else inputs[0].shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = build_module(source, device=device)
         if dtype is not None:
             module = module.to(dtype)
-        if source.kind == "transformers":
-            return _load_transformers(source, module, shapes, batch, device)
-        shapes = shapes or default_shapes(source, module)
-        args = tuple(
-            torch.empty((batch, *shape), device=device, dtype=dtype)
-            if device == "meta"
-            else torch.randn((batch, *shape), dtype=torch.float32).to(device=device, dtype=dtype)
-            for shape in shapes
+        if not inputs and source.kind == "transformers":
+            inputs = _transformers_inputs(source, module, shapes)
+        if not inputs:
+            shapes = shapes or default_shapes(source, module)
+            inputs = tuple(Input(shape) for shape in shapes)
+        made = [(item.name, example(item, batch, device=device, default=dtype)) for item in inputs]
+    args = tuple(tensor for name, tensor in made if not name)
+    kwargs = {name: tensor for name, tensor in made if name}
+    ordered = sorted(inputs, key=lambda item: item.name != "")
+    return Loaded(source.name, module, args, kwargs, tuple(item.shape for item in ordered))
+
+
+def _transformers_inputs(
+    source: Source, module: nn.Module, shapes: tuple[tuple[int, ...], ...]
+) -> tuple[Input, ...]:
+    """What a transformers model is called with: tokens, or pixels at its configured size."""
+    from gadprof.inputs import Input
+
+    main = str(getattr(module, "main_input_name", "input_ids"))
+    config: Any = getattr(module, "config", None)
+    if main == "input_ids":
+        length = shapes[0][-1] if shapes else 128
+        tokens = Input((length,), "int64", "input_ids")
+        if getattr(config, "is_encoder_decoder", False):
+            return tokens, Input((length,), "int64", "decoder_input_ids")
+        return (tokens,)
+    if shapes:
+        return (Input(shapes[0], "", main),)
+    size, channels = getattr(config, "image_size", None), getattr(config, "num_channels", 3)
+    if main != "pixel_values" or size is None:
+        raise SourceError(
+            f"{source.name} is called with {main!r}, whose shape its configuration does not say; "
+            f"type --input {main}=SHAPE"
         )
-    return Loaded(source.name, module, args, {}, shapes)
-
-
-def _load_transformers(
-    source: Source,
-    module: nn.Module,
-    shapes: tuple[tuple[int, ...], ...],
-    batch: int,
-    device: str,
-) -> Loaded:
-    import torch
-
-    length = shapes[0][-1] if shapes else 128
-    tokens = torch.zeros((batch, length), dtype=torch.long, device=device)
-    return Loaded(source.name, module, (), {"input_ids": tokens}, ((length,),))
+    height, width = size if isinstance(size, (list, tuple)) else (size, size)
+    return (Input((int(channels), int(height), int(width)), "", main),)
 
 
 def _factory(source: Source) -> Any:
@@ -238,16 +259,42 @@ def _torchvision(name: str) -> Any:
 
 
 def _transformers(name: str) -> Any:
-    """A model class or config of transformers with its default configuration, or a config.json."""
+    """A model class of transformers with its default configuration, or a configuration file.
+
+    Nothing is fetched: a file is a ``config.json``, or the folder that holds one.
+    """
+    import os
+
     transformers = _import_extra("transformers", f"'transformers:{name}'")
+    if os.path.isdir(name):
+        name = os.path.join(name, "config.json")
     if name.endswith(".json"):
-        config = transformers.AutoConfig.from_pretrained(name)
-        return transformers.AutoModelForCausalLM.from_config(config)
+        if not os.path.isfile(name):
+            raise SourceError(f"transformers configuration {name!r} does not exist")
+        return _transformers_from_config(transformers, name)
     model_class = getattr(transformers, name, None)
     if model_class is None:
         names = [item for item in dir(transformers) if item.endswith(("Model", "ForCausalLM"))]
         raise SourceError(f"transformers has no class {name!r}{nearest(name, names)}")
-    return model_class(model_class.config_class())
+    config_class = getattr(model_class, "config_class", None)
+    if config_class is None:
+        raise SourceError(
+            f"transformers.{name} is not a model with a configuration of its own; name a class "
+            "such as LlamaForCausalLM, or a config.json"
+        )
+    return model_class(config_class())
+
+
+def _transformers_from_config(transformers: Any, path: str) -> Any:
+    """The first architecture that a configuration names, else a causal or a plain model."""
+    config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
+    for architecture in getattr(config, "architectures", None) or ():
+        model_class = getattr(transformers, architecture, None)
+        if model_class is not None:
+            return model_class(config)
+    if type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
+        return transformers.AutoModelForCausalLM.from_config(config)
+    return transformers.AutoModel.from_config(config)
 
 
 def _file_function(path: str, attribute: str) -> Any:

@@ -10,10 +10,10 @@ from gadprof.commands.options import (
     batch_option,
     complete_models,
     format_option,
-    input_option,
     output_option,
     save_as_option,
     store_option,
+    typed_input_option,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ CONVENTION = (
 
 @click.command(name="count")
 @click.argument("model", shell_complete=complete_models)
-@input_option
+@typed_input_option
 @batch_option
 @click.option(
     "--by",
@@ -74,16 +74,17 @@ def count(
     from gadprof.counting.guarded import count_guarded
     from gadprof.counting.summary import lines
     from gadprof.errors import SpecError
+    from gadprof.inputs import parse_inputs
     from gadprof.output import check_writable, emit
     from gadprof.recording import record_trace
     from gadprof.render.tables import render_table
     from gadprof.results import to_json
-    from gadprof.sources import parse_shapes, resolve
+    from gadprof.sources import resolve
 
     if output is not None:
         check_writable(output)
     source = resolve(model)
-    shapes = parse_shapes(input_texts)
+    inputs = parse_inputs(input_texts)
     if weights is not None:
         from gadprof.compare import check_weights
 
@@ -93,15 +94,15 @@ def count(
 
         if train:
             raise SpecError(f"{model} is a graph without gradients; count it without --train")
-        trace = count_onnx(source.target, shapes, batch=batch, name=model)
+        trace = count_onnx(source.target, inputs=inputs, batch=batch, name=model)
     elif source.kind == "builtin":  # our own code runs here; everything else in a child process
         from gadprof.counting.trace import count as count_module
         from gadprof.sources import load
 
-        loaded = load(source, shapes=shapes, batch=batch, device="meta")
+        loaded = load(source, inputs=inputs, batch=batch, device="meta")
         trace = count_module(loaded.module, loaded.args, loaded.kwargs, train=train, name=model)
     else:
-        trace = count_guarded(model, shapes=shapes, batch=batch, train=train, timeout_s=timeout)
+        trace = count_guarded(model, inputs=inputs, batch=batch, train=train, timeout_s=timeout)
     limit = 2 if depth is None and output_format != "json" else depth
     rows = lines(trace, by, depth=limit)  # type: ignore[arg-type]
     if output_format == "json":

@@ -44,6 +44,18 @@ def input_option(function: Function) -> Function:
     )(function)
 
 
+def typed_input_option(function: Function) -> Function:
+    """``--input [NAME=]SHAPE[:TYPE]``, as ``input_texts``, for models of any signature."""
+    return click.option(
+        "--input",
+        "input_texts",
+        multiple=True,
+        metavar="[NAME=]CxHxW[:TYPE]",
+        help="Input shape without the batch; NAME= passes it by keyword, :int64 sets its type; "
+        "repeat for several inputs.",
+    )(function)
+
+
 def batch_option(function: Function) -> Function:
     """``--batch N``, as ``batch``."""
     return click.option(

@@ -21,6 +21,7 @@ from gadprof.counting.records import Trace
 from gadprof.errors import GadprofError, ModelFailedError
 
 if TYPE_CHECKING:
+    from gadprof.inputs import Input
     from gadprof.sources import Source
 
 DEFAULT_TIMEOUT_S = 300.0
@@ -35,14 +36,17 @@ def count_guarded(
     train: bool = False,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     memory_limit_bytes: int | None = None,
+    inputs: tuple[Input, ...] = (),
 ) -> Trace:
     """Count one run of a model string in a child process.
 
-    ``shapes`` are inputs without batch (empty: the model's own). ``memory_limit_bytes`` defaults
+    ``shapes`` are inputs without batch (empty: the model's own), ``inputs`` the same with types
+    and keywords. ``memory_limit_bytes`` defaults
     to four fifths of the machine's memory. Raises ModelFailedError, or the GadprofError that
     reading the model string gives.
     """
     request = {"model": model, "shapes": shapes, "batch": batch, "train": train}
+    request["inputs"] = inputs
     result = call_guarded(
         f"{__name__}:trace_of",
         request,
@@ -161,12 +165,13 @@ def trace_of(request: dict[str, Any]) -> Trace:
     from gadprof.sources import load
 
     model = request["model"]
+    given = {name: request[name] for name in ("shapes", "batch", "inputs")}
     try:
-        loaded = load(model, shapes=request["shapes"], batch=request["batch"], device="meta")
+        loaded = load(model, **given, device="meta")
     except GadprofError as error:
         if "meta" not in str(error):
             raise
-        loaded = load(model, shapes=request["shapes"], batch=request["batch"])
+        loaded = load(model, **given)
     return count(loaded.module, loaded.args, loaded.kwargs, train=request["train"], name=model)
 
 

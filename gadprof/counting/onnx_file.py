@@ -18,6 +18,15 @@ from gadprof.errors import MissingExtraError, SourceError
 SMALL_ELEMENTS = 4096  # larger tensors are weights: their values decide no shape
 _LIMIT_BYTES = 2**31 - 1  # the longest message that protobuf reads
 
+# TensorProto's types by torch's names
+DTYPES = {
+    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64",
+    8: "string", 9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64",
+    14: "complex64", 15: "complex128", 16: "bfloat16", 17: "float8_e4m3fn", 18: "float8_e4m3fnuz",
+    19: "float8_e5m2", 20: "float8_e5m2fnuz", 21: "uint4", 22: "int4", 23: "float4_e2m1",
+    24: "float8_e8m0", 25: "uint2", 26: "int2",
+}  # fmt: skip
+
 # ModelProto's fields (onnx/onnx.proto): number -> wire type (0 varint, 2 length-delimited)
 _FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 _GRAPH_FIELD = 7

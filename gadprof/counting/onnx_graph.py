@@ -29,6 +29,7 @@ from gadprof.counting.records import (
     Trace,
 )
 from gadprof.counting.work import Work
+from gadprof.inputs import Input
 
 _QUOTED = re.compile(r"'([^']*)'")  # the exporter writes lists of words as Python does
 
@@ -37,18 +38,18 @@ def count_onnx(
     path: str,
     shapes: tuple[tuple[int, ...], ...] = (),
     *,
-    named: Mapping[str, tuple[int, ...]] | None = None,
+    inputs: tuple[Input, ...] = (),
     batch: int = 1,
     name: str = "",
 ) -> Trace:
     """Count one run of an ONNX file.
 
-    ``shapes`` bind its inputs in order, without the batch, and ``named`` by name; a file with
-    fixed shapes needs none. Raises SourceError, InputShapeError, ModelFailedError or
-    MissingExtraError.
+    ``shapes`` bind its inputs in order, without the batch; ``inputs`` do the same by order or
+    name, and may state the type that the file has. A file with fixed shapes needs none. Raises
+    SourceError, InputShapeError, ModelFailedError or MissingExtraError.
     """
     file = read_onnx(path)
-    bound = bind(path, file.model.graph, shapes, named=named, batch=batch)
+    bound = bind(path, file.model.graph, inputs or tuple(map(Input, shapes)), batch=batch)
     walk = GraphWalk(file, bound)
     steps = [(step, module_of(step)) for step in walk.steps()]
     stored, constants = _stored(file, walk, steps)

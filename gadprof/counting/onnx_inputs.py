@@ -7,11 +7,13 @@ dimension contradicts, and says which dimension is open where none was given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gadprof.counting.onnx_file import DTYPES
 from gadprof.errors import InputShapeError
+from gadprof.inputs import Input
 
 
 @dataclass(frozen=True)
@@ -42,35 +44,44 @@ def dimensions(info: Any) -> list[int | str] | None:
 def bind(
     path: str,
     graph: Any,
-    shapes: tuple[tuple[int, ...], ...] = (),
+    given: Sequence[Input] = (),
     *,
-    named: Mapping[str, tuple[int, ...]] | None = None,
     batch: int = 1,
 ) -> Bound:
     """Shapes of every input from what the user gave, in the graph's order.
 
-    ``shapes`` are without the batch (with it where they have the input's full rank); ``named``
-    are by the input's name. Raises InputShapeError.
+    What is ``given`` binds by name, or in order; its shapes are without the batch (with it where
+    they have the input's full rank). Raises InputShapeError.
     """
     inputs = graph_inputs(graph)
-    given = dict(named or {})
-    if len(shapes) > len(inputs):
+    known = ", ".join(item.name for item in inputs)
+    if len(given) > len(inputs):
+        plural = "s" * (len(inputs) != 1)
         raise InputShapeError(
-            f"{path} takes {len(inputs)} input{'s' * (len(inputs) != 1)} "
-            f"({', '.join(item.name for item in inputs)}), not {len(shapes)}"
+            f"{path} takes {len(inputs)} input{plural} ({known}), not {len(given)}"
         )
-    for name in given:
+    wanted = {item.name: item for item in given if item.name}
+    for name in wanted:
         if name not in [item.name for item in inputs]:
-            raise InputShapeError(
-                f"{path} has no input {name!r}; it has {', '.join(item.name for item in inputs)}"
-            )
-    unnamed = [item.name for item in inputs if item.name not in given]
-    given.update(zip(unnamed, shapes, strict=False))
+            raise InputShapeError(f"{path} has no input {name!r}; it has {known}")
+    unnamed = [item.name for item in inputs if item.name not in wanted]
+    wanted.update(zip(unnamed, [item for item in given if not item.name], strict=False))
     names: dict[str, int] = {}
     bound: dict[str, tuple[int, ...]] = {}
-    for item in sorted(inputs, key=lambda item: item.name not in given):
-        bound[item.name] = _bind_one(path, item, given.get(item.name), names, batch)
+    for item in sorted(inputs, key=lambda item: item.name not in wanted):
+        asked = wanted.get(item.name)
+        if asked is not None:
+            _check_type(path, item, asked)
+        bound[item.name] = _bind_one(path, item, asked.shape if asked else None, names, batch)
     return Bound({item.name: bound[item.name] for item in inputs}, names)
+
+
+def _check_type(path: str, info: Any, asked: Input) -> None:
+    own = DTYPES.get(info.type.tensor_type.elem_type, "unknown")
+    if asked.dtype and asked.dtype != own:
+        raise InputShapeError(
+            f"{path}: input {info.name!r} is {own}, not {asked.dtype}; leave the type away"
+        )
 
 
 def _bind_one(

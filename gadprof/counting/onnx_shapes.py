@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from gadprof.counting.onnx_file import SMALL_ELEMENTS, OnnxFile, elements, plain_domain, small_value
+from gadprof.counting.onnx_file import (
+    DTYPES,
+    SMALL_ELEMENTS,
+    OnnxFile,
+    elements,
+    plain_domain,
+    small_value,
+)
 from gadprof.counting.onnx_inputs import Bound
 from gadprof.counting.records import DTYPE_BYTES
 from gadprof.errors import ModelFailedError, SourceError
 
-DTYPES = {
-    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64",
-    8: "string", 9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64",
-    14: "complex64", 15: "complex128", 16: "bfloat16", 17: "float8_e4m3fn", 18: "float8_e4m3fnuz",
-    19: "float8_e5m2", 20: "float8_e5m2fnuz", 21: "uint4", 22: "int4", 23: "float4_e2m1",
-    24: "float8_e8m0", 25: "uint2", 26: "int2",
-}  # fmt: skip
 _BITS = {"uint4": 4, "int4": 4, "float4_e2m1": 4, "uint2": 2, "int2": 2, "string": 0}
 _BODY_OPS = ("Loop", "Scan", "SequenceMap")
 

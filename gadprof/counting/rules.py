@@ -62,8 +62,8 @@ def rule(
     ``operation`` is ``"library::name"`` (all overloads), a ``torch.ops`` object, a custom op or,
     for a Triton kernel, ``"triton::kernel_name"`` or the kernel itself. Each count is a number or
     a function of the operation's arguments, as it was called, and ``out``, its result (a tensor or
-    a tuple); tensors carry shapes and types but no values. A function that does not name ``out``
-    is not given it. Raises RuleError.
+    a tuple; a Triton kernel, which writes to its arguments, has none); tensors carry shapes and
+    types but no values. A function that does not name ``out`` is not given it. Raises RuleError.
     """
     name = operation_name(operation)
     counts = {
@@ -116,7 +116,9 @@ def operation_name(operation: Any) -> str:
     schema = getattr(operation, "_schema", None)
     if schema is not None:
         return str(schema.name).replace("::", ".")
-    function = getattr(operation, "fn", operation)
+    function = operation
+    while not hasattr(function, "__name__") and hasattr(function, "fn"):
+        function = function.fn  # an autotuner around a kernel around a function
     plain_name = getattr(function, "__name__", None)
     if plain_name:
         return f"triton.{plain_name}"
@@ -151,6 +153,8 @@ def _reader(name: str, label: str, count: Count) -> Callable[..., int]:
         )
     except (TypeError, ValueError):
         wants_out = True
+
+    wants_out = wants_out and not name.startswith("triton.")  # a kernel's out is an argument
 
     def read(args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> int:
         extra = {"out": out} if wants_out else {}

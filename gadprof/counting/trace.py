@@ -26,6 +26,7 @@ from gadprof.counting.modules import (
 from gadprof.counting.recorder import Frame, Recorder, dtype_name
 from gadprof.counting.records import ModuleRecord, Trace
 from gadprof.counting.rules import RuleError
+from gadprof.counting.triton_kernels import launches_recorded
 from gadprof.errors import GadprofError, ModelFailedError
 
 Device = Literal["meta", "cpu"]
@@ -147,7 +148,8 @@ def _run(
         for tensor in given:
             recorder.serial(tensor)
         context = _gradients() if train else torch.inference_mode()
-        with context, followed(inventory, recorder, shortcut), mode:
+        launches = launches_recorded(recorder)
+        with context, launches, followed(inventory, recorder, shortcut), mode:
             output = module(*inputs, **named)
             if train:
                 _backward(recorder, inventory.frames[id(module)], output)
