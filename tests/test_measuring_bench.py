@@ -41,6 +41,9 @@ class World:
         self.fail: dict[str, tuple[str, int, BaseException]] = {}
         self.shapes: dict[str, list[list[int]]] = {}
         self.closed: list[str] = []
+        # how differently two launches of one model run, as the deviation of a log
+        self.between_launches = 0.0
+        self.launch_s = 0.0
 
     def clock(self) -> float:
         return self.now_s
@@ -53,6 +56,7 @@ class FakeWorker:
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
         self.asked: dict[str, int] = {}
+        self.luck = math.exp(world.generator.gauss(0, world.between_launches))
 
     def request(self, operation: str, *, timeout_s: float, **fields: Any) -> dict[str, Any]:
         world = self.world
@@ -64,6 +68,7 @@ class FakeWorker:
                 raise error
         latency = world.latencies[self.name]
         if operation == "load":
+            world.now_s += world.launch_s
             return {"input_shapes": world.shapes.get(self.name, [[3, 8, 8]]), "pid": None}
         if operation == "warmup":
             return {
@@ -78,7 +83,7 @@ class FakeWorker:
             samples = []
             for _ in range(fields["count"]):
                 factor = math.exp(world.generator.gauss(0, world.noise))
-                taken = latency * factor * world.slowdown(world.now_s)
+                taken = latency * self.luck * factor * world.slowdown(world.now_s)
                 world.now_s += taken
                 samples.append(round(taken * 1e9))
             return {"samples_ns": samples}
@@ -148,6 +153,54 @@ def test_the_null_is_the_first_model_in_a_second_process_and_holds_one() -> None
     assert null is not None
     assert null.ci95[0] <= 1 <= null.ci95[1]
     assert len(result.rows) == 2
+
+
+def held_shares(launches: int, runs: int = 20) -> float:
+    """In which share of runs the interval of a model against itself holds 1."""
+    held = 0
+    for number in range(runs):
+        world = World({"a": 0.05})
+        world.between_launches, world.launch_s = 0.03, 0.3
+        world.generator.seed(number)
+        row = run(
+            world, ["a", "a"], null=False, launches=launches, time_limit_s=40, seed=number
+        ).rows[1]
+        assert row.ratio is not None
+        held += row.ratio.ci95[0] <= 1 <= row.ratio.ci95[1]
+    return held / runs
+
+
+def test_several_launches_keep_the_interval_honest_where_one_does_not() -> None:
+    assert held_shares(launches=1) < 0.5
+    assert held_shares(launches=12) >= 0.9
+
+
+def test_models_are_launched_as_often_as_asked_and_no_row_loses_its_samples() -> None:
+    world = World({"a": 0.05, "b": 0.1})
+    world.launch_s = 0.2
+    result = run(world, ["a", "b"], launches=5, precision=0.0001, time_limit_s=60)
+    loads = [name for name, operation in world.log if operation == "load"]
+    assert loads.count("b") == 5
+    assert loads.count("a") == 10
+    assert result.groups[0].launches == 5
+    ratio = result.rows[1].ratio
+    assert ratio is not None
+    assert ratio.launches == 5
+    assert ratio.blocks == result.groups[0].blocks
+
+
+def test_launches_take_no_more_than_about_half_of_the_time() -> None:
+    world = World({"a": 0.05, "b": 0.05})
+    world.launch_s = 1.0
+    run(world, ["a", "b"], null=False, launches=1000, precision=0.0001, time_limit_s=60)
+    launching = sum(operation == "load" for _, operation in world.log) * world.launch_s
+    assert launching <= 0.6 * world.now_s
+
+
+def test_a_launch_that_is_too_dear_is_made_once() -> None:
+    world = World({"a": 0.05, "b": 0.05})
+    world.launch_s = 20.0
+    assert run(world, ["a", "b"], launches=9, time_limit_s=60).groups[0].launches == 1
 
 
 def test_no_null_is_measured_when_not_wanted_or_nothing_is_compared() -> None:

@@ -13,9 +13,10 @@ import psutil
 import pytest
 
 from gadprof.measuring.bench import measure
-from gadprof.measuring.isolation import Worker, WorkerFailedError, load
+from gadprof.measuring.isolation import Worker, WorkerFailedError, load, worker_environment
 from gadprof.measuring.result import BenchResult, BenchRow
 from gadprof.measuring.settings import Setting
+from gadprof.measuring.zygote import Zygote, available
 
 MODELS = str(Path(__file__).with_name("fault_models.py"))
 FAULTS = (
@@ -206,3 +207,31 @@ def test_an_unknown_model_is_refused_before_any_work(capsys: pytest.CaptureFixtu
 
     assert run(["bench", "hrnet32", "gadnet23"]) == 2
     assert "gadnet32" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not available(), reason="workers are forked on Linux only")
+def test_a_forked_worker_answers_crashes_and_ends_like_one_of_its_own() -> None:
+    zygote = Zygote(worker_environment(1))
+    try:
+        good, crashing = Worker("good", zygote=zygote), Worker("crash", zygote=zygote)
+        assert good.pid != crashing.pid
+        assert load(good, f"{MODELS}:Good", Setting(), timeout_s=60)["pid"] == good.pid
+        load(crashing, f"{MODELS}:Crash", Setting(), timeout_s=60)
+        with pytest.raises(WorkerFailedError, match="killed by SIGABRT"):
+            crashing.request("sample", timeout_s=60, count=100, refresh=0)
+        assert good.request("check", timeout_s=60)["notes"] == []
+        good.close()
+        assert not psutil.pid_exists(good.pid) or psutil.Process(good.pid).status() == "zombie"
+    finally:
+        zygote.close()
+
+
+@pytest.mark.skipif(not available(), reason="workers are forked on Linux only")
+def test_workers_end_with_the_process_that_forked_them() -> None:
+    zygote = Zygote(worker_environment(1))
+    worker = Worker("good", zygote=zygote)
+    load(worker, f"{MODELS}:Good", Setting(), timeout_s=60)
+    zygote.close()
+    with pytest.raises(WorkerFailedError, match="SIGKILL"):
+        worker.request("check", timeout_s=60)
+    worker.close()

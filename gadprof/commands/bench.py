@@ -36,6 +36,12 @@ from gadprof.commands.quantities import parse_duration, parse_share, parse_size
 @click.option(
     "--memory-limit", default=None, help="Kill a model that grows beyond, like 4GiB. [90 % of free]"
 )
+@click.option(
+    "--launches",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Start every model afresh at most this often. [as often as time allows]",
+)
 @click.option("--null/--no-null", default=True, help="Measure the first model against itself too.")
 @click.option("--memory/--no-memory", default=True, help="Record peak memory.")
 @click.option("--energy/--no-energy", default=True, help="Read energy counters.")
@@ -50,6 +56,7 @@ def bench(
     time_limit: str,
     timeout: str,
     memory_limit: str | None,
+    launches: int | None,
     null: bool,
     memory: bool,
     energy: bool,
@@ -103,6 +110,7 @@ def bench(
             memory=memory,
             energy=energy,
             seed=setting["seed"],
+            launches=launches,
             progress=view,
             on_turn=recorder.turn,
             **limits,  # type: ignore[arg-type]

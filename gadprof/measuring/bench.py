@@ -9,11 +9,13 @@ of models and settings that cannot run here.
 from __future__ import annotations
 
 import math
+import random
 import statistics as stdlib_statistics
 import time
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from gadprof.errors import MissingExtraError, SettingError
 from gadprof.measuring import noise, schedule, statistics
@@ -24,6 +26,7 @@ from gadprof.measuring.isolation import (
     default_memory_limit,
     load,
     quietest_cpus,
+    worker_environment,
 )
 from gadprof.measuring.progress import Progress, RowProgress, RunProgress, Silent
 from gadprof.measuring.result import (
@@ -37,12 +40,17 @@ from gadprof.measuring.result import (
 from gadprof.measuring.settings import Setting, check_device, check_setting
 from gadprof.measuring.verdict import judge
 from gadprof.measuring.warmup import WarmUp
+from gadprof.measuring.zygote import Zygote, available
 from gadprof.results import MACHINE_PACKAGES, describe_machine
 
 MIN_BLOCKS = 12
 NULL = "null"
+# blocks between two launches, and how much of the time limit launching may take
+SEGMENT_BLOCKS = 4
+LAUNCH_SHARE = 0.5
 
 Spawn = Callable[[str, Setting], Runner]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,8 @@ class Limits:
     warm_up_s: float = 10.0
     memory_limit_bytes: int | None = None
     min_blocks: int = MIN_BLOCKS
+    # how often each model may be launched afresh: 1 is once, None as often as time allows
+    launches: int | None = 1
     # how many times the limit may pass until there are enough blocks for an interval
     grace: float = 1.0
 
@@ -83,6 +93,10 @@ class Entry:
         """Whether it still takes turns."""
         return self.failure is None and self.runner is not None
 
+    def note(self, notes: Sequence[str]) -> None:
+        """Keep notes that are not kept yet: every launch of a model says the same."""
+        self.notes.extend(note for note in notes if note not in self.notes)
+
 
 def measure(
     models: Sequence[str],
@@ -96,6 +110,7 @@ def measure(
     memory: bool = True,
     energy: bool = True,
     seed: int = 0,
+    launches: int | None = None,
     progress: Progress | None = None,
     spawn: Spawn | None = None,
     clock: Callable[[], float] = time.perf_counter,
@@ -106,7 +121,10 @@ def measure(
 
     ``precision`` is the half width of the ratio's 95 % interval to reach (0.02 for 2 %),
     ``time_limit_s`` bounds the sampling of the whole run, ``timeout_s`` any single answer of a
-    worker. ``on_turn`` is told each turn's row number, model, setting and samples (s) as they
+    worker. ``launches`` bounds how often every model is started afresh in a new process during the
+    run (None: as often as the time limit allows, where workers can be forked; 1: once), because a
+    process keeps for life how the system happened to lay it out. ``on_turn`` is told each turn's
+    row number, model, setting and samples (s) as they
     arrive. Raises SettingError, UnknownNameError, SourceError, MissingExtraError.
     """
     require_extra()
@@ -127,21 +145,110 @@ def measure(
 
             for model in models:
                 resolve(model)
-        cpus = {
-            threads: quietest_cpus(threads)
-            for threads in {setting.threads for setting in chosen if setting.device == "cpu"}
-        }
-        memory_limit_bytes = limit = memory_limit_bytes or default_memory_limit()
-
-        def spawn(name: str, setting: Setting) -> Runner:
-            return Worker(
-                name,
-                threads=setting.threads,
-                memory_limit_bytes=limit if setting.device == "cpu" else None,
-                cpus=cpus.get(setting.threads, ()) if setting.device == "cpu" else (),
+        memory_limit_bytes = memory_limit_bytes or default_memory_limit()
+        with Launcher(models, chosen, memory_limit_bytes) as launcher:
+            if launches is None and not launcher.forks:
+                launches = 1
+            return _measure(
+                models,
+                chosen,
+                Limits(
+                    precision,
+                    time_limit_s,
+                    timeout_s,
+                    memory_limit_bytes=memory_limit_bytes,
+                    launches=launches,
+                ),
+                spawn=launcher.spawn,
+                factories=factories,
+                null=null,
+                extras=(memory, energy),
+                seed=seed,
+                progress=progress,
+                clock=clock,
+                on_turn=on_turn,
             )
+    return _measure(
+        models,
+        chosen,
+        Limits(
+            precision,
+            time_limit_s,
+            timeout_s,
+            memory_limit_bytes=memory_limit_bytes,
+            launches=launches or 1,
+        ),
+        spawn=spawn,
+        factories=factories,
+        null=null,
+        extras=(memory, energy),
+        seed=seed,
+        progress=progress,
+        clock=clock,
+        on_turn=on_turn,
+    )
 
-    limits = Limits(precision, time_limit_s, timeout_s, memory_limit_bytes=memory_limit_bytes)
+
+class Launcher:
+    """Starts the workers of a run: on the CPU forked from one zygote a thread count."""
+
+    def __init__(
+        self, models: Sequence[str], settings: Sequence[Setting], memory_limit_bytes: int
+    ) -> None:
+        self.forks = available() and all(setting.device == "cpu" for setting in settings)
+        self._limit_bytes = memory_limit_bytes
+        self._modules = ["torch", "gadprof.sources", "gadprof.build"]
+        self._modules += [
+            name
+            for name in ("torchvision", "timm")
+            if any(m.startswith(name + ":") for m in models)
+        ]
+        self._zygotes: dict[int, Zygote] = {}
+        self._cpus = {
+            threads: quietest_cpus(threads)
+            for threads in {setting.threads for setting in settings if setting.device == "cpu"}
+        }
+
+    def spawn(self, name: str, setting: Setting) -> Runner:
+        """A worker for one model. Raises WorkerFailedError."""
+        threads = setting.threads
+        if setting.device != "cpu":
+            return Worker(name, threads=threads)
+        cpus = self._cpus.get(threads, ())
+        if self.forks and threads not in self._zygotes:
+            self._zygotes[threads] = Zygote(
+                worker_environment(threads), cpus=cpus, modules=self._modules
+            )
+        return Worker(
+            name,
+            threads=threads,
+            memory_limit_bytes=self._limit_bytes,
+            cpus=cpus,
+            zygote=self._zygotes.get(threads),
+        )
+
+    def __enter__(self) -> Launcher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for zygote in self._zygotes.values():
+            zygote.close()
+
+
+def _measure(
+    models: Sequence[str],
+    chosen: tuple[Setting, ...],
+    limits: Limits,
+    *,
+    spawn: Spawn,
+    factories: Sequence[dict[str, Any] | None] | None,
+    null: bool,
+    extras: tuple[bool, bool],
+    seed: int,
+    progress: Progress | None,
+    clock: Callable[[], float],
+    on_turn: Callable[[int, str, Setting, Sequence[float]], None] | None,
+) -> BenchResult:
     entries = [
         Entry(str(index), model, setting, factories[position] if factories else None)
         for index, (setting, (position, model)) in enumerate(
@@ -155,7 +262,7 @@ def measure(
     groups: list[BenchGroup] = []
     rows: dict[str, BenchRow] = {}
     interrupted = False
-    left_s = time_limit_s
+    left_s = limits.time_limit_s
     for number, members in enumerate(grouped.values()):
         run = GroupRun(
             members,
@@ -165,7 +272,7 @@ def measure(
             clock=clock,
             seed=seed,
             null=null,
-            extras=(memory, energy),
+            extras=extras,
             progress=progress or Silent(),
             position=(number + 1, len(grouped)),
             on_turn=on_turn,
@@ -182,14 +289,15 @@ def measure(
     return BenchResult(
         rows=tuple(rows[entry.key] for entry in entries),
         groups=tuple(groups),
-        precision=precision,
-        time_limit_s=time_limit_s,
+        precision=limits.precision,
+        time_limit_s=limits.time_limit_s,
         interrupted=interrupted,
         machine=machine,
         options={
             "null": null,
             "seed": seed,
-            "timeout_s": timeout_s,
+            "timeout_s": limits.timeout_s,
+            "launches": limits.launches,
             "subnormals": "flushed to zero on the CPU",
         },
     )
@@ -229,6 +337,10 @@ class GroupRun:
         self.stopped_by = "nothing to measure"
         self.blocks = 0
         self.seconds = 0.0
+        # the number of the first block of every launch
+        self.launched_at = [0]
+        self.launch_s = 0.0
+        self._launching_s = 0.0
         self.conditions: noise.Conditions | None = None
         self.null: Entry | None = None
         self._want_null = null
@@ -302,10 +414,10 @@ class GroupRun:
                 memory_limit_bytes=limits.memory_limit_bytes,
                 factory=entry.factory,
             )
-            entry.notes.extend(entry.loaded.get("notes", []))
+            entry.note(entry.loaded.get("notes", []))
             self._tell(f"warming up {entry.model}")
             checked = entry.runner.request("check", timeout_s=limits.timeout_s)
-            entry.notes.extend(checked.get("notes", []))
+            entry.note(checked.get("notes", []))
             finished = False
             while not finished:
                 warm = entry.runner.request(
@@ -320,13 +432,21 @@ class GroupRun:
         self._guarded(entry, start)
 
     def _prepare(self) -> None:
+        taken: list[float] = []
         for entry in self.members:
+            started = self._clock()
             self._start(entry)
+            taken.append(self._clock() - started)
         if self._want_null and len(self.members) > 1 and self.reference.alive:
             self.null = Entry(
                 NULL, self.reference.model, self.reference.setting, self.reference.factory
             )
+            started = self._clock()
             self._start(self.null)
+            taken.append(self._clock() - started)
+        # the first start of all also pays for imports: what another costs is told by the rest
+        others = taken[1:] or taken
+        self.launch_s = math.fsum(others) / len(others) * len(taken)
         for entry in self.members:
             if entry.alive:
                 entry.sensors_before = self._sensors(entry)
@@ -337,8 +457,8 @@ class GroupRun:
             self.stopped_by = "every row failed"
             return
         limits = self.limits
-        pids = [pid for entry in keys.values() if isinstance(pid := entry.loaded.get("pid"), int)]
-        before = noise.snapshot(pids)
+        spans: list[tuple[noise.Snapshot, noise.Snapshot]] = []
+        before = noise.snapshot(self._pids())
         started = self._clock()
         next_check = limits.min_blocks
         narrow_before = False
@@ -354,7 +474,8 @@ class GroupRun:
                 if not alive:
                     self.stopped_by = "every row failed"
                     break
-                if self.blocks >= next_check:
+                ends = self._segment_ends()
+                if self.blocks >= next_check and (ends or limits.launches == 1):
                     next_check = self.blocks + max(2, self.blocks // 8)
                     narrow = self._narrow_enough()
                     # twice in a row: one lucky narrow interval must not end the run
@@ -366,12 +487,49 @@ class GroupRun:
                 enough = self.blocks >= statistics.MIN_BATCHES
                 if self.seconds >= self.share_s * (1.0 if enough else limits.grace):
                     break
+                if ends:
+                    spans.append((before, noise.snapshot(self._pids())))
+                    self._launch_again(list(keys.values()))
+                    before = noise.snapshot(self._pids())
         except KeyboardInterrupt:
             self.interrupted = True
             self.stopped_by = "interrupt"
         finally:
             self.seconds = self._clock() - started
-            self.conditions = noise.between(before, noise.snapshot(pids))
+            self.conditions = noise.over([*spans, (before, noise.snapshot(self._pids()))])
+
+    def _pids(self) -> list[int]:
+        return [pid for entry in self.entries() if isinstance(pid := entry.loaded.get("pid"), int)]
+
+    def _segment_ends(self) -> bool:
+        """Whether it is time for another launch of every model.
+
+        A segment lasts at least as long as launching takes, so that at most half of the time goes
+        into launches, and none is begun that leaves no time to sample.
+        """
+        allowed = self.limits.launches
+        if allowed is not None and len(self.launched_at) >= allowed:
+            return False
+        blocks = self.blocks - self.launched_at[-1]
+        if blocks < SEGMENT_BLOCKS or self.launch_s > LAUNCH_SHARE * self.share_s / 2:
+            return False
+        per_block_s = (self.seconds - self._launching_s) / self.blocks
+        if blocks * per_block_s < self.launch_s:
+            return False
+        return self.seconds + self.launch_s + SEGMENT_BLOCKS * per_block_s < self.share_s
+
+    def _launch_again(self, entries: list[Entry]) -> None:
+        """Every model in a new process, in an order drawn afresh."""
+        started = self._clock()
+        order = [entry for entry in entries if entry.alive]
+        random.Random(self._seed + self.blocks).shuffle(order)
+        for entry in order:
+            assert entry.runner is not None
+            entry.runner.close()
+            self._start(entry)
+        self.launch_s = self._clock() - started
+        self._launching_s += self.launch_s
+        self.launched_at.append(self.blocks)
 
     def _turn(self, entry: Entry) -> None:
         assert entry.warm is not None
@@ -392,21 +550,34 @@ class GroupRun:
         if self._on_turn and entry.key != NULL and self.blocks in entry.turns:
             self._on_turn(int(entry.key), entry.model, entry.setting, entry.turns[self.blocks])
 
-    def paired_logs(self, entry: Entry) -> list[float]:
-        """log(median of the entry's turn / median of the reference's turn), block by block."""
+    def paired_logs(self, entry: Entry) -> list[list[float]]:
+        """log(median of the entry's turn / median of the reference's turn), block by block, a list
+        for every launch."""
         reference = self.reference.turns
-        return [
-            math.log(
-                max(stdlib_statistics.median(turn), 1e-9)
-                / max(stdlib_statistics.median(reference[block]), 1e-9)
-            )
-            for block, turn in entry.turns.items()
-            if block in reference
-        ]
+        return self._by_launch(
+            {
+                block: math.log(
+                    max(stdlib_statistics.median(turn), 1e-9)
+                    / max(stdlib_statistics.median(reference[block]), 1e-9)
+                )
+                for block, turn in entry.turns.items()
+                if block in reference
+            }
+        )
+
+    def turns_of(self, entry: Entry) -> list[list[list[float]]]:
+        """The entry's turns, a list for every launch."""
+        return self._by_launch(entry.turns)
+
+    def _by_launch(self, values: Mapping[int, Value]) -> list[list[Value]]:
+        groups: list[list[Value]] = [[] for _ in self.launched_at]
+        for block, value in values.items():
+            groups[bisect_right(self.launched_at, block) - 1].append(value)
+        return [group for group in groups if group]
 
     def estimate(self, entry: Entry) -> statistics.Estimate | None:
         """The entry's ratio to the reference so far."""
-        return statistics.ratio_of_paired(self.paired_logs(entry), seed=self._seed)
+        return statistics.ratio_of_launches(self.paired_logs(entry), seed=self._seed)
 
     def _narrow_enough(self) -> bool:
         wanted = self.limits.precision
@@ -419,7 +590,7 @@ class GroupRun:
             )
         for entry in self.members:
             if entry.alive:
-                median = statistics.median_of_turns(list(entry.turns.values()), seed=self._seed)
+                median = statistics.median_of_launches(self.turns_of(entry), seed=self._seed)
                 if median is None or median.half_width > wanted:
                     return False
         return True
@@ -494,6 +665,7 @@ def conclude(run: GroupRun) -> tuple[BenchGroup, dict[str, BenchRow]]:
         blocks=run.blocks,
         seconds=run.seconds,
         stopped_by=run.stopped_by,
+        launches=len(run.launched_at),
         null=null,
         conditions=asdict(run.conditions) if run.conditions else {},
         warnings=_warnings(run, rows, null),
@@ -519,17 +691,19 @@ def _ratio(run: GroupRun, entry: Entry) -> Ratio | None:
         estimate.value,
         estimate.ci95,
         run.label(run.reference),
-        len(run.paired_logs(entry)),
+        sum(len(logs) for logs in run.paired_logs(entry)),
         estimate.batch_blocks,
+        estimate.launches,
     )
 
 
-def latency_of(turns: Sequence[Sequence[float]], seed: int = 0) -> Latency | None:
-    """The statistics of one row's turns, or None without samples."""
+def latency_of(launches: Sequence[Sequence[Sequence[float]]], seed: int = 0) -> Latency | None:
+    """The statistics of one row's turns in each launch, or None without samples."""
+    turns = [turn for launch in launches for turn in launch]
     samples = tuple(sample for turn in turns for sample in turn)
     if not samples:
         return None
-    estimate = statistics.median_of_turns(turns, seed=seed)
+    estimate = statistics.median_of_launches(launches, seed=seed)
     return Latency(
         median=stdlib_statistics.median(samples),
         mean=math.fsum(samples) / len(samples),
@@ -563,13 +737,13 @@ def _row(run: GroupRun, entry: Entry, null: Ratio | None) -> BenchRow:
             stderr_tail=entry.failure.tail,
             ratio_absent="its row failed",
         )
-    latency = latency_of(list(entry.turns.values()), run._seed)
+    latency = latency_of(run.turns_of(entry), run._seed)
     if latency is None:
         return BenchRow(**common, error="not measured: interrupted", error_kind="interrupt")
     ratio, absent, verdict, outcome = None, "", "", ""
     if entry is run.reference:
         if len(run.members) > 1:
-            ratio = Ratio(1.0, (1.0, 1.0), run.label(entry), run.blocks, 1)
+            ratio = Ratio(1.0, (1.0, 1.0), run.label(entry), run.blocks, 1, len(run.launched_at))
             verdict = outcome = "reference"
     elif run.reference.failure is not None:
         absent = f"the first model, {run.reference.model}, failed"

@@ -22,6 +22,7 @@ from typing import Any, Literal, Protocol
 from gadprof.errors import MissingExtraError, ModelFailedError
 from gadprof.measuring.settings import Setting
 from gadprof.measuring.wire import WireClosedError, read_message, write_message
+from gadprof.measuring.zygote import ForkedProcess, Zygote
 
 TAIL_BYTES = 8192
 TAIL_LINES = 12
@@ -58,6 +59,7 @@ class Worker:
         threads: int = 1,
         memory_limit_bytes: int | None = None,
         cpus: tuple[int, ...] = (),
+        zygote: Zygote | None = None,
     ) -> None:
         try:
             import psutil
@@ -67,28 +69,35 @@ class Worker:
         self._memory_limit_bytes = memory_limit_bytes
         request_read, self._request = os.pipe()
         self._reply, reply_write = os.pipe()
-        environment = dict(os.environ)
-        for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            environment[variable] = str(threads)
-        environment["PYTHONUNBUFFERED"] = "1"
-        # the package that started the worker is the one that runs in it
-        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        paths = [root, *filter(None, [environment.get("PYTHONPATH")])]
-        environment["PYTHONPATH"] = os.pathsep.join(paths)
-        # a session of its own: Ctrl-C reaches the parent alone, and killing the group ends all
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "gadprof.measuring.worker", str(request_read), str(reply_write)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=(request_read, reply_write),
-            start_new_session=True,
-            env=environment,
-        )
-        if cpus and hasattr(os, "sched_setaffinity"):
-            # before the interpreter has started any thread, so that all inherit it
-            with contextlib.suppress(OSError):
-                os.sched_setaffinity(self._process.pid, cpus)
+        self._process: subprocess.Popen[bytes] | ForkedProcess
+        if zygote is not None:
+            try:
+                self._process = zygote.fork(request_read, reply_write)
+            except ModelFailedError as error:
+                for descriptor in (request_read, self._request, self._reply, reply_write):
+                    os.close(descriptor)
+                raise WorkerFailedError("crash", str(error)) from error
+        else:
+            # a session of its own: Ctrl-C reaches the parent alone, and killing the group ends all
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "gadprof.measuring.worker",
+                    str(request_read),
+                    str(reply_write),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(request_read, reply_write),
+                start_new_session=True,
+                env=worker_environment(threads),
+            )
+            if cpus and hasattr(os, "sched_setaffinity"):
+                # before the interpreter has started any thread, so that all inherit it
+                with contextlib.suppress(OSError):
+                    os.sched_setaffinity(self._process.pid, cpus)
         os.close(request_read)
         os.close(reply_write)
         self._watched = psutil.Process(self._process.pid)
@@ -248,6 +257,19 @@ class Worker:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def worker_environment(threads: int) -> dict[str, str]:
+    """A worker's environment: as many threads as the setting says, and this very package."""
+    environment = dict(os.environ)
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        environment[variable] = str(threads)
+    environment["PYTHONUNBUFFERED"] = "1"
+    # the package that started the worker is the one that runs in it
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    paths = [root, *filter(None, [environment.get("PYTHONPATH")])]
+    environment["PYTHONPATH"] = os.pathsep.join(paths)
+    return environment
 
 
 def load(

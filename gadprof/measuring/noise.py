@@ -92,23 +92,32 @@ def throttle_count(folder: Path = CPU_FOLDER) -> int | None:
 
 def between(before: Snapshot, after: Snapshot) -> Conditions:
     """The conditions of the time between two snapshots."""
-    wall = after.wall_s - before.wall_s
+    return over([(before, after)])
+
+
+def over(spans: Sequence[tuple[Snapshot, Snapshot]]) -> Conditions:
+    """The conditions of several stretches of time together: one a launch of the workers."""
+    wall = sum(after.wall_s - before.wall_s for before, after in spans)
+    first, last = spans[0][0], spans[-1][1]
     busy: float | None = None
     stolen: float | None = None
     if wall > 0.2:  # the kernel counts in ticks of 10 ms
-        others = (after.busy_s - before.busy_s) - (after.own_s - before.own_s)
+        others = sum(
+            (after.busy_s - before.busy_s) - (after.own_s - before.own_s) for before, after in spans
+        )
+        taken = sum(after.stolen_s - before.stolen_s for before, after in spans)
         busy = max(0.0, others / wall)
-        stolen = max(0.0, (after.stolen_s - before.stolen_s) / (wall * after.cores))
+        stolen = max(0.0, taken / (wall * last.cores))
     events = None
-    if before.throttled is not None and after.throttled is not None:
-        events = after.throttled - before.throttled
+    if first.throttled is not None and last.throttled is not None:
+        events = last.throttled - first.throttled
     return Conditions(
         busy,
         stolen,
-        max(before.clocks_hz) if before.clocks_hz else None,
-        max(after.clocks_hz) if after.clocks_hz else None,
+        max(first.clocks_hz) if first.clocks_hz else None,
+        max(last.clocks_hz) if last.clocks_hz else None,
         events,
-        after.cores,
+        last.cores,
     )
 
 

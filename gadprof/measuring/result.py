@@ -35,13 +35,17 @@ class Latency:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Time of this row over the time of the reference row, from pairs within blocks."""
+    """Time of this row over the time of the reference row, from pairs within blocks.
+
+    ``launches``: in how many processes of its own each of the two was measured.
+    """
 
     value: float
     ci95: tuple[float, float]
     to: str
     blocks: int
     batch_blocks: int
+    launches: int = 1
 
     @property
     def half_width(self) -> float:
@@ -102,6 +106,7 @@ class BenchGroup:
     null: Ratio | None
     conditions: dict[str, Any]
     warnings: tuple[Warning, ...] = ()
+    launches: int = 1
 
 
 @dataclass(frozen=True)

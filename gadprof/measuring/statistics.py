@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 MIN_BATCHES = 6
@@ -27,6 +27,7 @@ class Estimate:
     ci95: tuple[float, float]
     batches: int
     batch_blocks: int
+    launches: int = 1
 
     @property
     def half_width(self) -> float:
@@ -156,6 +157,64 @@ def ratio_of_paired(
     low, high = _bootstrap(per_batch, trimmed, value, seed)
     low, high = _expanded(low, high, value, batches)
     return Estimate(math.exp(value), (math.exp(low), math.exp(high)), batches, length)
+
+
+def ratio_of_launches(launches: Sequence[Sequence[float]], *, seed: int = 0) -> Estimate | None:
+    """The ratio behind paired log-ratios of several launches, each model in a new process in each.
+
+    What differs between two processes of one model stays the same while they live, so that within
+    a launch no number of samples shows it: the launches are the batches. From ``MIN_BATCHES``
+    launches on, the interval is that of ``ratio_of_paired`` over the launches' trimmed means. With
+    fewer it is the wider of two: Student's over the launches' means, and the one over blocks.
+    """
+    import numpy as np
+    from scipy import stats
+
+    groups = [list(launch) for launch in launches if launch]
+    if len(groups) < 2:
+        return ratio_of_paired(groups[0], seed=seed) if groups else None
+    means = [float(stats.trim_mean(group, TRIM)) for group in groups]
+    count = len(means)
+    if count >= MIN_BATCHES:
+        found = ratio_of_paired(means, seed=seed, batch_blocks=1)
+        return None if found is None else replace(found, launches=count)
+    pooled = ratio_of_paired([value for group in groups for value in group], seed=seed)
+    if pooled is None:
+        return None
+    middle = float(np.mean(means))
+    half = float(stats.t.ppf(0.975, count - 1)) * float(np.std(means, ddof=1)) / math.sqrt(count)
+    low = min(middle - half, math.log(pooled.ci95[0]))
+    high = max(middle + half, math.log(pooled.ci95[1]))
+    return replace(
+        pooled, value=math.exp(middle), ci95=(math.exp(low), math.exp(high)), launches=count
+    )
+
+
+def median_of_launches(
+    launches: Sequence[Sequence[Sequence[float]]], *, seed: int = 0
+) -> Estimate | None:
+    """The median of all samples, its 95 % interval by resampling launches where there are enough.
+
+    ``launches`` holds the turns of each launch. With fewer than ``MIN_BATCHES`` launches it is
+    ``median_of_turns``'s interval.
+    """
+    import numpy as np
+
+    groups = [launch for launch in launches if launch]
+    pooled = median_of_turns([turn for launch in groups for turn in launch], seed=seed)
+    if pooled is None or len(groups) < MIN_BATCHES:
+        return pooled
+
+    def median(sample: Any, axis: int = -1) -> Any:
+        return np.median(sample, axis=axis)
+
+    middles = np.asarray([float(np.median(np.concatenate(launch))) for launch in groups])
+    centre = float(np.median(middles))
+    low, high = _bootstrap(middles, median, centre, seed)
+    low, high = _expanded(low, high, centre, len(middles))
+    return replace(
+        pooled, ci95=(min(low, pooled.value), max(high, pooled.value)), launches=len(groups)
+    )
 
 
 def median_of_turns(turns: Sequence[Sequence[float]], *, seed: int = 0) -> Estimate | None:

@@ -43,7 +43,7 @@ class Held:
 def main(argv: list[str]) -> None:
     """Serve requests on two inherited pipes until they close."""
     incoming, outgoing = int(argv[0]), int(argv[1])
-    _die_with_parent()
+    die_with_parent()
 
     def forget_pipes() -> None:
         for descriptor in (incoming, outgoing):
@@ -399,7 +399,7 @@ def _limit_memory(limit_bytes: int | None, device: str) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask Linux to kill this process when its parent ends, also while the model hangs."""
     if not sys.platform.startswith("linux"):
         return

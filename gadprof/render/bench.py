@@ -159,7 +159,8 @@ def _notes(result: BenchResult) -> list[str]:
 
 def _group_line(result: BenchResult, group: Any) -> str:
     words = (
-        f"{group.blocks} interleaved blocks in {group.seconds:.1f} s, ended by {group.stopped_by}"
+        f"{group.blocks} interleaved blocks in {group.seconds:.1f} s and {group.launches} "
+        f"launch{'' if group.launches == 1 else 'es'} of each model, ended by {group.stopped_by}"
     )
     if len(result.groups) > 1:
         words = f"{result.rows[group.rows[0]].setting.label}: {words}"
