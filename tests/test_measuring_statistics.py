@@ -174,3 +174,23 @@ def test_a_null_that_missed_one_takes_small_claims_away() -> None:
     assert verdict.judge(ratio(0.98, 0.97, 0.99), null)[0] == "cannot tell"
     assert verdict.judge(ratio(0.80, 0.79, 0.81), null)[0] == "faster"
     assert verdict.judge(ratio(0.98, 0.97, 0.99), ratio(1.0, 0.99, 1.01))[0] == "faster"
+
+
+def test_a_launch_no_slower_than_an_earlier_one_is_warm_at_once() -> None:
+    samples = [0.9, 0.101, 0.1, 0.1]
+    assert warmup.finished(samples, elapsed_s=1.2, limit_s=10, known_s=0.1)
+    assert not warmup.finished(samples, elapsed_s=1.2, limit_s=10)
+    assert not warmup.finished(samples, elapsed_s=1.2, limit_s=10, known_s=0.09)
+
+
+def test_few_launches_give_a_wide_interval_and_many_a_narrow_one() -> None:
+    few = statistics.ratio_of_launches([[0.01] * 20, [-0.01] * 20, [0.0] * 20])
+    many = statistics.ratio_of_launches([[0.01] * 20, [-0.01] * 20, [0.0] * 20] * 6)
+    assert few is not None
+    assert many is not None
+    assert few.launches == 3
+    assert many.launches == 18
+    assert few.ci95[0] < math.exp(-0.01)
+    assert few.ci95[1] > math.exp(0.01)
+    assert many.half_width < 0.01
+    assert many.ci95[0] <= 1 <= many.ci95[1]

@@ -45,9 +45,9 @@ from gadprof.results import MACHINE_PACKAGES, describe_machine
 
 MIN_BLOCKS = 12
 NULL = "null"
-# blocks between two launches, and how much of the time limit launching may take
+# blocks between two launches at least, and the share of the time limit that one launch may take
 SEGMENT_BLOCKS = 4
-LAUNCH_SHARE = 0.5
+MAX_LAUNCH_SHARE = 0.25
 
 Spawn = Callable[[str, Setting], Runner]
 Value = TypeVar("Value")
@@ -416,8 +416,10 @@ class GroupRun:
             )
             entry.note(entry.loaded.get("notes", []))
             self._tell(f"warming up {entry.model}")
-            checked = entry.runner.request("check", timeout_s=limits.timeout_s)
-            entry.note(checked.get("notes", []))
+            known_s = entry.warm.last_median_s if entry.warm is not None else None
+            if known_s is None:
+                checked = entry.runner.request("check", timeout_s=limits.timeout_s)
+                entry.note(checked.get("notes", []))
             finished = False
             while not finished:
                 warm = entry.runner.request(
@@ -425,9 +427,11 @@ class GroupRun:
                     timeout_s=limits.timeout_s,
                     slice_s=min(1.0, limits.timeout_s / 4),
                     limit_s=limits.warm_up_s,
+                    known_s=known_s,
                 )
                 finished = warm.pop("finished")
-            entry.warm = WarmUp(**warm)
+            if entry.warm is None:
+                entry.warm = WarmUp(**warm)
 
         self._guarded(entry, start)
 
@@ -475,7 +479,7 @@ class GroupRun:
                     self.stopped_by = "every row failed"
                     break
                 ends = self._segment_ends()
-                if self.blocks >= next_check and (ends or limits.launches == 1):
+                if self.blocks >= next_check and self._enough_launches(ends):
                     next_check = self.blocks + max(2, self.blocks // 8)
                     narrow = self._narrow_enough()
                     # twice in a row: one lucky narrow interval must not end the run
@@ -501,22 +505,39 @@ class GroupRun:
     def _pids(self) -> list[int]:
         return [pid for entry in self.entries() if isinstance(pid := entry.loaded.get("pid"), int)]
 
+    def _enough_launches(self, ends: bool) -> bool:
+        """Whether the interval may be looked at: at a launch's end, and after enough of them to
+        tell launches from models, or as many as there will be."""
+        if len(self.launched_at) >= statistics.MIN_BATCHES:
+            return ends or len(self.launched_at) == self.limits.launches
+        return not ends and not self._may_launch()
+
     def _segment_ends(self) -> bool:
         """Whether it is time for another launch of every model.
 
         A segment lasts at least as long as launching takes, so that at most half of the time goes
         into launches, and none is begun that leaves no time to sample.
         """
+        blocks = self.blocks - self.launched_at[-1]
+        return (
+            blocks >= SEGMENT_BLOCKS
+            and blocks * self._block_s >= self.launch_s
+            and self._may_launch()
+        )
+
+    @property
+    def _block_s(self) -> float:
+        """How long a block takes, launches apart."""
+        return (self.seconds - self._launching_s) / self.blocks
+
+    def _may_launch(self) -> bool:
+        """Whether another launch is allowed, and leaves time to sample."""
         allowed = self.limits.launches
         if allowed is not None and len(self.launched_at) >= allowed:
             return False
-        blocks = self.blocks - self.launched_at[-1]
-        if blocks < SEGMENT_BLOCKS or self.launch_s > LAUNCH_SHARE * self.share_s / 2:
+        if self.launch_s > MAX_LAUNCH_SHARE * self.share_s:
             return False
-        per_block_s = (self.seconds - self._launching_s) / self.blocks
-        if blocks * per_block_s < self.launch_s:
-            return False
-        return self.seconds + self.launch_s + SEGMENT_BLOCKS * per_block_s < self.share_s
+        return self.seconds + self.launch_s + SEGMENT_BLOCKS * self._block_s < self.share_s
 
     def _launch_again(self, entries: list[Entry]) -> None:
         """Every model in a new process, in an order drawn afresh."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 WINDOW = 5
 TOLERANCE = 0.02
+AGAIN = 3
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,25 @@ def settled(samples: Sequence[float], window: int = WINDOW, tolerance: float = T
 
 
 def finished(
-    samples: Sequence[float], *, elapsed_s: float, limit_s: float, minimum_s: float = 0.05
+    samples: Sequence[float],
+    *,
+    elapsed_s: float,
+    limit_s: float,
+    minimum_s: float = 0.05,
+    known_s: float | None = None,
 ) -> bool:
-    """Whether the warm-up may stop: settled after at least ``minimum_s``, or out of time."""
+    """Whether the warm-up may stop: settled after at least ``minimum_s``, or out of time.
+
+    ``known_s`` is the median of an earlier launch of the same model: a launch whose last samples
+    are no slower has nothing left to warm, and needs no second window to show it.
+    """
     if elapsed_s >= limit_s:
         return len(samples) >= 1
-    return elapsed_s >= minimum_s and settled(samples)
+    if elapsed_s < minimum_s:
+        return False
+    if known_s is not None and len(samples) > AGAIN:
+        return statistics.median(samples[-AGAIN:]) <= (1 + TOLERANCE) * known_s or settled(samples)
+    return settled(samples)
 
 
 def summarise(samples: Sequence[float], elapsed_s: float) -> WarmUp:

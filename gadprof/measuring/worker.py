@@ -88,7 +88,9 @@ def serve(message: dict[str, Any], held: Held | None) -> tuple[Held | None, dict
         raise GadprofError(f"nothing is loaded, so that {operation!r} has no object")
     match operation:
         case "warmup":
-            return held, warm_up(held, float(message["slice_s"]), float(message["limit_s"]))
+            return held, warm_up(
+                held, float(message["slice_s"]), float(message["limit_s"]), message.get("known_s")
+            )
         case "sample":
             return held, take_turn(held, int(message["count"]), int(message["refresh"]))
         case "check":
@@ -243,7 +245,9 @@ def wall_samples(run: Callable[[], Any], count: int) -> list[int]:
     return samples
 
 
-def warm_up(held: Held, slice_s: float, limit_s: float) -> dict[str, Any]:
+def warm_up(
+    held: Held, slice_s: float, limit_s: float, known_s: float | None = None
+) -> dict[str, Any]:
     """Run for a slice of time; ``finished`` when the samples have settled or the limit is reached.
 
     In slices, so that the parent hears from a slow model often enough to know it from a hanging
@@ -256,7 +260,9 @@ def warm_up(held: Held, slice_s: float, limit_s: float) -> dict[str, Any]:
     finished = False
     while not finished and time.perf_counter() - started < slice_s:
         samples.append(held.sample(held.run, 1)[0] / 1e9)
-        finished = warmup.finished(samples, elapsed_s=math.fsum(samples), limit_s=limit_s)
+        finished = warmup.finished(
+            samples, elapsed_s=math.fsum(samples), limit_s=limit_s, known_s=known_s
+        )
     if finished:
         gc.collect()
         gc.freeze()
