@@ -124,7 +124,7 @@ def latency(subject: Subject, found: Found) -> Section | None:
         "latency",
         "intervals",
         "Median latency and its 95 % interval",
-        "seconds",
+        "latency (s)",
         "",
         "median latency of " + ", ".join(f"{row[0]} {seconds_text(row[4])}" for row in rows),
         {"rows": intervals},
@@ -240,7 +240,7 @@ def _block_theory(found: Found) -> tuple[list[str], list[Table], list[Plot]]:
         speed = number(measured.get("speed_up"))
         low, high = interval(measured)
         block = str(point.get("block", ""))
-        sizes = ", ".join(f"{key}={value}" for key, value in inputs.items())
+        sizes = _sizes(inputs)
         rows.append(
             (block, sizes, number(point.get("Rs")), theory_ratio, speed, low, high,
              speed / theory_ratio if speed and theory_ratio else None,
@@ -278,6 +278,21 @@ def _block_theory(found: Found) -> tuple[list[str], list[Table], list[Plot]]:
     ]
     plot = _against_theory("blocks", "Measured against theoretical speed-up of the blocks", points)
     return words, [table], [plot]
+
+
+def _sizes(inputs: Plain) -> str:
+    """A block's integers in one line: ``32→32, k 3, d 3, s 2, r 16, 32×24, stride 1``."""
+    words = [f"{inputs.get('c_in')}→{inputs.get('c_out')}"]
+    words += [
+        f"{key} {value}"
+        for key, value in inputs.items()
+        if key not in ("c_in", "c_out", "h", "w", "stride")
+    ]
+    if "h" in inputs:
+        words.append(f"{inputs['h']}×{inputs.get('w')}")
+    if inputs.get("stride", 1) != 1:
+        words.append(f"stride {inputs['stride']}")
+    return ", ".join(words)
 
 
 _FORMS = {"ga": "ga", "ghost": "ghost", "ghost-se": "ghost-se"}

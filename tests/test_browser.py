@@ -1,7 +1,7 @@
 """The HTML page as a reader meets it, in headless Chromium: sort, filter, hover, dark, phone.
 
 Skipped with a word where there is no Chromium or no playwright. With ``GADPROF_SCREENSHOT=FILE``
-the first test also writes the README's picture.
+the committed report's page is also photographed, which is the README's second picture.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
+REPOSITORY = Path(__file__).resolve().parents[1]
 WIDTHS = {"wide": (1280, 1400), "phone": (390, 844)}
 
 
@@ -107,9 +108,20 @@ def test_every_plot_is_drawn_and_nothing_is_said_or_asked(visit: Visit) -> None:
     figures = visit.page.locator("figure[data-plot]")
     assert figures.count() >= 6
     assert visit.page.locator("figure[data-plot] .plot > svg").count() == figures.count()
+
+
+def test_the_committed_page_is_drawn_and_asks_for_nothing(browser: Any) -> None:
+    opened = Visit(browser, REPOSITORY / "reports" / "report.html")
+    figures = opened.page.locator("figure[data-plot]")
+    assert figures.count() >= 3
+    assert opened.page.locator("figure[data-plot] .plot > svg").count() == figures.count()
     picture = os.environ.get("GADPROF_SCREENSHOT")
     if picture:
-        visit.page.screenshot(path=picture)
+        opened.page.set_viewport_size({"width": 1180, "height": 1150})
+        opened.page.screenshot(path=picture)
+    assert opened.said == []
+    assert opened.asked == [opened.url]
+    opened.context.close()
 
 
 def test_a_click_on_a_heading_sorts_by_exact_value(visit: Visit) -> None:

@@ -47,7 +47,7 @@ def render_plot(plot: Plot, plot_format: str = "svg") -> bytes:
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
         figure = Figure(layout="constrained")
         axes = figure.add_subplot()
-        axes.set_title(plain(plot.title, 72))
+        axes.set_title(plain(plot.title.replace(" (s)", ""), 72))
         _draw(plot, axes)
         stream = io.BytesIO()
         figure.savefig(stream, format=plot_format, metadata=_metadata(plot_format, plot))
@@ -78,8 +78,9 @@ def _draw(plot: Plot, axes: Axes) -> None:
     }
     if plot.kind not in rules:
         raise TypeError(f"no drawing rule for {plot.kind}")
-    axes.set_xlabel(plot.x_label)
-    axes.set_ylabel(plot.y_label)
+    # a tick of a time carries its unit, so that the label's would contradict it
+    axes.set_xlabel(plot.x_label.replace(" (s)", ""))
+    axes.set_ylabel(plot.y_label.replace(" (s)", ""))
     rules[plot.kind](plot, axes)
 
 
@@ -173,7 +174,11 @@ def _name_points(axes: Axes, points: Sequence[Mapping[str, Any]], areas: Sequenc
     """A name beside each point, where it meets no other name, point or line; else with a leader."""
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()  # lays the axes out, so that places are known
+    axes.get_xlim()  # settles the limits, as the next line does
+    axes.get_ylim()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)  # lays the axes out, so that places are known
     scale = 72 / figure.dpi
     at = [axes.transData.transform((p["x"], p["y"])) * scale for p in points]
     window = axes.get_window_extent()

@@ -14,9 +14,10 @@ from gadprof.errors import MissingExtraError
 from gadprof.render.cells import is_missing
 from gadprof.render.escape import plain, script_json
 from gadprof.render.report_markdown import shown_rows
-from gadprof.report import Plot, Report, Table
+from gadprof.report import Column, Plot, Report, Table
 from gadprof.results import to_plain
 
+KEPT_TOGETHER = 32  # characters of a cell that are not broken into lines
 RIGHT_KINDS = ("count", "scaled", "bytes", "seconds", "ratio", "change", "share")
 
 
@@ -77,6 +78,7 @@ def _table(table: Table) -> dict[str, Any]:
                 "text": plain(text) or " ",
                 "value": _sort_value(value),
                 "right": column.kind in RIGHT_KINDS,
+                "css": _css(column, text),
             }
             for column, value, text in zip(table.columns, row, shown, strict=True)
         ]
@@ -87,6 +89,13 @@ def _table(table: Table) -> dict[str, Any]:
         for column in table.columns
     ]
     return {"table": table, "columns": columns, "rows": rows}
+
+
+def _css(column: Column, text: str) -> str:
+    """The class of a cell: a number, words kept on one line, or words that may break."""
+    if column.kind in RIGHT_KINDS:
+        return "n"
+    return "k" if len(text) <= KEPT_TOGETHER else "l"
 
 
 def _sort_value(value: Any) -> str:

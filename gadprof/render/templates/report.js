@@ -125,6 +125,8 @@
     return String(Number(value.toPrecision(digits)));
   }
   const isTime = (label) => /seconds$|\(s\)/.test(label) && !/a second/.test(label);
+  // a tick of a time carries its unit, so that the label's would contradict it
+  const named = (label) => label.replace(" (s)", "");
   const reader = (label) => isTime(label)
     ? (value) => value >= 1 ? `${Number(value.toPrecision(4))} s` : `${Number((value * 1e3).toPrecision(4))} ms`
     : scaled;
@@ -176,7 +178,7 @@
       make("line", { x1: x(value), x2: x(value), y1: top, y2: bottom, class: "grid" }, svg);
       make("text", { x: x(value), y: bottom + 16, "text-anchor": "middle" }, svg, read(value, 3));
     }
-    make("text", { x: (left + right) / 2, y: bottom + 34, "text-anchor": "middle", class: "quiet" }, svg, label);
+    make("text", { x: (left + right) / 2, y: bottom + 34, "text-anchor": "middle", class: "quiet" }, svg, named(label));
     return x;
   }
 
@@ -229,8 +231,8 @@
         make("line", { x1: area.left, x2: area.right, y1: y(v), y2: y(v), class: "grid" }, svg);
         make("text", { x: area.left - 6, y: y(v) + 4, "text-anchor": "end" }, svg, readY(v, 3));
       }
-      make("text", { x: 265, y: 320, "text-anchor": "middle", class: "quiet" }, svg, plot.x_label);
-      make("text", { x: 14, y: 148, transform: "rotate(-90 14 148)", "text-anchor": "middle", class: "quiet" }, svg, plot.y_label);
+      make("text", { x: 265, y: 320, "text-anchor": "middle", class: "quiet" }, svg, named(plot.x_label));
+      make("text", { x: 14, y: 148, transform: "rotate(-90 14 148)", "text-anchor": "middle", class: "quiet" }, svg, named(plot.y_label));
       const path = (list) => list.map(([a, b], i) => `${i ? "L" : "M"}${x(a)} ${y(b)}`).join("");
       if (plot.data.diagonal) {
         const end = Math.min(x1, y1);
@@ -248,6 +250,17 @@
         : COLORS[many ? 0 : index % COLORS.length];
       const taken = points.map((p) => ({ left: x(p.x) - 5, right: x(p.x) + 5, top: y(p.y) - 5, bottom: y(p.y) + 5 }));
       const order = points.map((p, i) => [p, i]).sort((a, b) => (b[0].size || 0) - (a[0].size || 0));
+      const along = (list) => {
+        for (let i = 1; i < list.length; i += 1) {
+          const [xa, ya, xb, yb] = [x(list[i - 1][0]), y(list[i - 1][1]), x(list[i][0]), y(list[i][1])];
+          for (let t = 0; t <= 1; t += .02) {
+            const [at, level] = [xa + (xb - xa) * t, ya + (yb - ya) * t];
+            taken.push({ left: at - 1, right: at + 1, top: level - 1, bottom: level + 1 });
+          }
+        }
+      };
+      for (const line of lines) along(line.points);
+      along(front.map((i) => [points[i].x, points[i].y]));
       for (const [p, index] of order) {
         const color = colorOf(p, index);
         const radius = largest && p.size ? Math.max(4, 20 * Math.sqrt(p.size / largest)) : 5;
