@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import GadprofError, SpecError
 from gadprof.results import Machine
+from gadprof.tabular import Tabular
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from gadprof.counting.records import Trace
     from gadprof.recording import MeasurementRecorder
     from gadprof.sources import Source
@@ -64,7 +63,7 @@ class ComparedRow:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Tabular):
     """Rows in the order asked for, the convention they were counted under, and the machine."""
 
     rows: tuple[ComparedRow, ...]
@@ -74,36 +73,11 @@ class Comparison:
         "flops are 2 x MACs and every elementwise operation"
     )
 
-    def to_pandas(self) -> pd.DataFrame:
-        """The rows as a DataFrame, a column a quantity and a column a ratio."""
-        import pandas as pd
-
-        frame: pd.DataFrame = pd.DataFrame(
-            [
-                {
-                    "model": row.model,
-                    **{name: getattr(row, name) for name in QUANTITIES},
-                    **{f"{name}_relative": row.relative.get(name) for name in QUANTITIES},
-                    **{f"macs_{name}": count.macs for name, count in row.backends.items()},
-                    "error": row.error,
-                }
-                for row in self.rows
-            ]
-        )
-        return frame
-
     def to_json(self) -> str:
         """The whole comparison as one JSON document."""
         from gadprof.results import to_json
 
         return to_json(comparison_object(self))
-
-    def _repr_html_(self) -> str:
-        from gadprof.render.comparison import comparison_table
-        from gadprof.render.tables import to_html
-
-        headers, rows = comparison_table(self)
-        return to_html(headers, rows)
 
 
 def comparison_object(comparison: Comparison) -> dict[str, Any]:

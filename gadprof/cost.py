@@ -21,6 +21,7 @@ from typing import Any
 
 from gadprof import plan as p
 from gadprof.errors import InputShapeError
+from gadprof.tabular import Tabular
 
 Shape = tuple[Any, ...]
 Counts = dict[str, Any]
@@ -30,7 +31,7 @@ MAC_KINDS = ("convolution", "linear")
 
 
 @dataclass(frozen=True)
-class Cost:
+class Cost(Tabular):
     """The exact cost of one forward pass at one input shape and batch size.
 
     ``params_by_kind``: convolution, normalisation, linear, bias. ``macs_by_kind``: convolution,

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from gadprof.errors import SpecError, UnknownNameError, nearest
+from gadprof.tabular import Tabular
 
 # every input a closed form may take, with its default; None has no default
 DEFAULTS: dict[str, int | None] = {
@@ -51,7 +52,7 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Formula:
+class Formula(Tabular):
     """A block's closed form at given integers.
 
     ``GP`` weights, ``GG`` MACs of one sample, ``Rs`` = P / GP against the ordinary convolution of

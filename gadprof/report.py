@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from gadprof.errors import SpecError
+from gadprof.tabular import Tabular
 
 if TYPE_CHECKING:
     from gadprof.compare import ComparedRow
@@ -76,7 +77,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Tabular):
     """Everything that a page shows, in order; ``comparison`` is the JSON a baseline reads.
 
     ``rows`` are the counts behind it, for the results store.
@@ -90,17 +91,6 @@ class Report:
     failures: tuple[str, ...] = ()
     data_files: tuple[str, ...] = ()
     rows: tuple[ComparedRow, ...] = ()
-
-    def _repr_html_(self) -> str:
-        from gadprof.render.html import to_html
-        from gadprof.render.report_markdown import shown_rows
-
-        return "\n".join(
-            to_html([column.title for column in table.columns], shown_rows(table))
-            for section in self.sections
-            for table in section.tables
-            if not table.folded
-        )
 
 
 def gather(

@@ -85,7 +85,7 @@ class _Gathered:
             rows += _objects(comparison.get("rows"), "model")
         for row in rows:
             self._row(row)
-        models = _objects(document.get("models"), "model")
+        models = _objects([*(document.get("models") or ()), document], "model")
         known = False
         for model in models:
             if isinstance(model.get("backends"), list):

@@ -74,6 +74,7 @@ class Visit:
         self.context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme
         )
+        self.context.set_default_timeout(180_000)  # a busy machine, not a broken page
         self.page = self.context.new_page()
         self.said: list[str] = []
         self.asked: list[str] = []

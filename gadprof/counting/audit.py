@@ -15,6 +15,7 @@ from gadprof.counting.backends import BackendCount, describe_error, installed_ba
 from gadprof.counting.guarded import call_guarded
 from gadprof.counting.isolation import DEFAULT_TIMEOUT_S, run_isolated
 from gadprof.counting.ledger import Difference, Ledger, make_ledger
+from gadprof.tabular import Tabular
 
 if TYPE_CHECKING:
     from gadprof.counting.observe import Observation
@@ -48,7 +49,7 @@ class AuditRow:
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(Tabular):
     """One model under every backend. ``note`` says where the trace ran, if not on meta."""
 
     model: str

@@ -17,6 +17,8 @@ from functools import cached_property
 from math import prod
 from typing import Any, Literal
 
+from gadprof.tabular import Tabular
+
 Phase = Literal["forward", "backward"]
 
 # kinds whose multiply-adds are MACs, and whose outputs are "activations" (fvcore, pycls, timm)
@@ -154,7 +156,7 @@ class ModuleRecord:
 
 
 @dataclass(frozen=True)
-class Trace:
+class Trace(Tabular):
     """Everything that one run of a model did.
 
     ``modules`` maps every path of the model ("" is the model itself) to its record, in

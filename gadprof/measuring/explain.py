@@ -20,6 +20,7 @@ from gadprof.measuring.result import BenchResult
 from gadprof.measuring.roofline import Peaks
 from gadprof.measuring.settings import Setting
 from gadprof.results import Machine
+from gadprof.tabular import Tabular
 
 PROFILE_RUNS = 5
 
@@ -65,7 +66,7 @@ class Explained:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Tabular):
     """All models under one setting, the peaks that the bounds rest on, and the words."""
 
     models: tuple[Explained, ...]

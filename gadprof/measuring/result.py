@@ -11,6 +11,7 @@ from typing import Any
 from gadprof.measuring.settings import Setting
 from gadprof.measuring.warmup import WarmUp
 from gadprof.results import Machine
+from gadprof.tabular import Tabular
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class BenchGroup:
 
 
 @dataclass(frozen=True)
-class BenchResult:
+class BenchResult(Tabular):
     """A whole run."""
 
     rows: tuple[BenchRow, ...]

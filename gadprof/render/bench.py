@@ -20,8 +20,8 @@ def render_bench(result: BenchResult, output_format: str) -> str:
     if output_format == "table":
         return console_text(result)
     if output_format == "csv":
-        return render_table("csv", *_exact(result))
-    headers, rows = _readable(result, verdicts=True)
+        return render_table("csv", *exact_table(result))
+    headers, rows = readable_table(result, verdicts=True)
     return render_table(output_format, headers, rows)
 
 
@@ -35,7 +35,7 @@ def bench_payload(result: BenchResult) -> dict[str, Any]:
 
 def console_text(result: BenchResult, width: int | None = None) -> str:
     """The table for people, verdicts, warnings and failures below it."""
-    headers, rows = _readable(result, verdicts=False)
+    headers, rows = readable_table(result, verdicts=False)
     return to_console(headers, rows, title=_title(result), notes=_notes(result), width=width)
 
 
@@ -73,7 +73,8 @@ def _swept(result: BenchResult) -> list[str]:
     return [name for name in names if len({getattr(r.setting, name) for r in result.rows}) > 1]
 
 
-def _readable(result: BenchResult, *, verdicts: bool) -> tuple[list[str], list[list[Any]]]:
+def readable_table(result: BenchResult, *, verdicts: bool) -> tuple[list[str], list[list[Any]]]:
+    """Headers and cells for a person; ``verdicts`` adds a column of words."""
     swept = _swept(result)
     headers = [
         "model",
@@ -187,7 +188,8 @@ def _energy_notes(rows: Sequence[BenchRow]) -> list[str]:
     return notes
 
 
-def _exact(result: BenchResult) -> tuple[list[str], list[list[Any]]]:
+def exact_table(result: BenchResult) -> tuple[list[str], list[list[Any]]]:
+    """Headers and rows of exact values in base units."""
     headers = [
         "model",
         "device",
