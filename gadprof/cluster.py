@@ -176,7 +176,7 @@ def run_tasks(
     completed = as_completed(loop=client.loop)
 
     def submit(count: int) -> None:
-        for index, _ in zip(queue, range(count), strict=False):
+        for _, index in zip(range(count), queue, strict=False):  # takes no more than it submits
             task = tasks[index]
             future = client.submit(
                 call, task.function, dict(task.arguments), key=task.key,

@@ -123,6 +123,15 @@ def test_a_sweep_survives_a_killed_worker_and_gives_the_same_bytes(cluster, tmp_
         threading.Event().wait(0.2)
 
 
+def test_more_tasks_than_are_in_flight_at_once_all_come_back(cluster, tmp_path):
+    from gadprof.cluster import Task, connect, open_journal, run_tasks
+
+    tasks = [Task("builtins:dict", {"number": i}) for i in range(50)]
+    with connect(cluster.scheduler_address) as client, open_journal(str(tmp_path / "s")) as journal:
+        found = list(run_tasks(client, tasks, journal))
+    assert found == [{"number": i} for i in range(50)]
+
+
 def test_an_error_of_a_task_keeps_its_words(cluster, tmp_path):
     from gadprof.cluster import Task, cluster_rows
 
