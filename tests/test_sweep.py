@@ -41,6 +41,7 @@ WIDE = {
     "down": "conv,gd",
     "se_bias": "yes,no",
     "shortcut": "yes,no",
+    "stage1": "16,64,65",
 }
 
 

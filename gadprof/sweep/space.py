@@ -33,7 +33,7 @@ from gadprof.spec import (
 
 # axes from slowest to fastest: first what a table must be made anew for, last what runs in arrays
 DISCRETE = ("input", "block", "down", "transition", "s", "se_bias", "shortcut", "groups", "t",
-            "layers", "q")  # fmt: skip
+            "layers", "q", "stage1")  # fmt: skip
 STRUCTURE = ("joints", "bottlenecks", "modules", "blocks", "up")
 ARRAYS = ("width", "k", "d", "r")
 

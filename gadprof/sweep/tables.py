@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadprof import plan as p
+from gadprof.architectures.hrnet import BOTTLENECK_EXPANSION
 from gadprof.cost import Counts, Folder, cost_of, elementwise_flops
 from gadprof.errors import SpecError
 from gadprof.spec import ModelSpec, plan_of
@@ -125,6 +126,7 @@ def _parts(
     folder = Folder()
     width = arrays["width"]
     quarter = (shape[1] // 4, shape[2] // 4)
+    stage1 = BOTTLENECK_EXPANSION * discrete["stage1"]
     maps = tuple((width * 2**i, quarter[0] // 2**i, quarter[1] // 2**i) for i in range(4))
     relu = p.Activation("relu")
 
@@ -166,8 +168,8 @@ def _parts(
     counts = [
         fixed,
         fold(first, (64, *quarter)),
-        fold(more, (256, *quarter)),
-        transition1(wide, 256),
+        fold(more, (stage1, *quarter)),
+        transition1(wide, stage1),
         transition1(narrow, 64),
         fold(wide.final_layer, maps[0]),
         *blocks,
