@@ -37,7 +37,8 @@ class ComparedRow:
     ``change_percent`` the same as a signed per cent. ``backends`` maps
     a counter to its answer; ``latency_s`` and ``ratio`` are set when measured, ``accuracy`` is a
     measured one and ``published_accuracy`` what a source prints (see accuracies). ``method`` says
-    where the figures come from: ``analytic``, ``trace`` or ``onnx graph``.
+    where the figures come from: ``analytic``, ``trace`` or ``onnx graph``; ``note`` what has to
+    be known to read them (a run on the CPU, what an exporter changed).
     """
 
     model: str
@@ -60,6 +61,7 @@ class ComparedRow:
     accuracy: Mapping[str, Any] | None = None
     published_accuracy: Mapping[str, Any] | None = None
     error: str | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,7 @@ def _trace_row(name: str, trace: Trace, method: str) -> ComparedRow:
         weight_bytes=trace.param_bytes,
         uncovered=dict(trace.uncovered),
         method=method,
+        note=trace.note,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -269,6 +271,48 @@ def test_a_missing_value_that_a_shape_needs_is_named(tmp_path):
     (tmp_path / "s").unlink()
     with pytest.raises(GadprofError, match=r"depends on 's', whose values are in the missing file"):
         count_onnx(str(path))
+
+
+def test_gigabytes_that_are_not_there_are_counted_from_their_headers(tmp_path, run_cli):
+    weight = onnx.TensorProto(name="w", data_type=1, dims=[32768, 32768], data_location=1)
+    weight.external_data.add(key="location", value="model.data")
+    nodes = [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])]
+    path = tmp_path / "m.onnx"
+    path.write_bytes(
+        small_graph(nodes, [("x", [1, 32768])], [("y", None)], [weight]).SerializeToString()
+    )
+    code, out, _ = run_cli("compare", str(path), "hrnet32", "--format", "json")
+    row = json.loads(out)["rows"][0]
+    assert code == 0
+    assert (row["params"], row["macs"], row["weight_bytes"]) == (2**30, 2**30, 2**32)
+    assert "without its external data (model.data)" in row["note"]
+
+
+def test_counting_a_file_imports_no_torch(tmp_path):
+    path = tmp_path / "m.onnx"
+    onnx.save(convolution([1, 3, 8, 8]), path)
+    code = f"import sys, gadprof\nprint(gadprof.count({str(path)!r}).macs, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(64 * 4 * 27), "False"]
+
+
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_an_export_with_open_sizes_counts_at_any_of_them(dynamo, tmp_path):
+    module = with_random_weights(nn.Sequential(nn.Conv2d(3, 4, 3)))
+    sample = torch.randn(2, 3, 8, 8)
+    size = torch.export.Dim
+    open_sizes = {0: size("n"), 2: size("h"), 3: size("w")}
+    more = (
+        {"dynamic_shapes": (open_sizes,)}
+        if dynamo
+        else {"input_names": ["x"], "dynamic_axes": {"x": {0: "n", 2: "h", 3: "w"}}}
+    )
+    path = export(module, (sample,), tmp_path / "m.onnx", dynamo=dynamo, **more)
+    for batch, height, width in ((1, 8, 8), (3, 17, 9)):
+        ours = count_onnx(path, ((3, height, width),), batch=batch)
+        theirs = gadprof.count(module, (batch, 3, height, width))
+        assert (ours.macs, ours.flops) == (theirs.macs, theirs.flops)
+        assert ours.peak_activation_bytes == theirs.peak_activation_bytes
 
 
 @pytest.mark.parametrize(

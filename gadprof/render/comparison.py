@@ -135,4 +135,6 @@ def notes(comparison: Comparison) -> Sequence[str]:
         if row.uncovered:
             listed = ", ".join(f"{name} x{count}" for name, count in row.uncovered.items())
             lines.append(f"{row.model}: not counted: {listed}")
+        if row.note:
+            lines.append(f"{row.model}: {row.note}")
     return lines
