@@ -109,10 +109,9 @@ def build_module(source: Source, *, device: str = "cpu") -> nn.Module:
             module = factory()
     except GadprofError:
         raise
-    except Exception as error:
-        raise SourceError(
-            f"building {source.name!r} raised {type(error).__name__}: {error}"
-        ) from error
+    except (Exception, SystemExit) as error:
+        where = source.target if source.kind == "file" else ""
+        raise SourceError(f"building {source.name!r} {_raised(error, where)}") from error
     if not isinstance(module, torch.nn.Module):
         raise SourceError(
             f"{source.name!r} returned {type(module).__name__}, not a torch.nn.Module"
@@ -315,10 +314,9 @@ def _file_function(path: str, attribute: str) -> Any:
     sys.path.insert(0, folder)
     try:
         module_spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise SourceError(f"{path}:{error.lineno}: SyntaxError: {error.msg}") from error
-    except Exception as error:
-        raise SourceError(f"{_position(error, path)}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(module_spec.name, None)
+        raise SourceError(_told(error, path)) from error
     finally:
         sys.path.remove(folder)
     return _attribute(module, attribute, path)
@@ -329,13 +327,16 @@ def _package_function(package: str, attribute: str) -> Any:
 
     try:
         module = importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        raise SourceError(
-            f"unknown model '{package}:{attribute}': no module {error.name!r} can be imported and "
-            "no preset has that name; 'gadprof models' lists the presets"
-        ) from error
-    except Exception as error:
-        raise SourceError(f"importing {package} raised {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        absent = error.name if isinstance(error, ModuleNotFoundError) else None
+        if absent and f"{package}.".startswith(f"{absent}."):
+            raise SourceError(
+                f"unknown model '{package}:{attribute}': no module {absent!r} can be imported and "
+                "no preset has that name; 'gadprof models' lists the presets"
+            ) from error
+        # its own line: the deepest that is not the import system's
+        told = _told(error, _last_file(error) or package)
+        raise SourceError(f"importing {package} raised {told}") from error
     return _attribute(module, attribute, package)
 
 
@@ -349,13 +350,60 @@ def _attribute(module: Any, attribute: str, where: str) -> Any:
     return function
 
 
-def _position(error: BaseException, path: str) -> str:
+def _told(error: BaseException, path: str) -> str:
+    """What a user's file raised on import, at its own line: ``net.py:4: ValueError: …``.
+
+    A syntax error has its column too; where another file raised, its line follows.
+    """
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        file = path if _same_file(error.filename, path) else error.filename
+        column = f":{error.offset}" if error.offset else ""
+        return f"{file}:{error.lineno}{column}: {type(error).__name__}: {error.msg}"
+    own, last = _places(error, path)
+    return f"{own or path}: {_words(error)}" + (f" (raised at {last})" if last != own else "")
+
+
+def _raised(error: BaseException, path: str) -> str:
+    """What a function raised, with its line in the user's file where there is one."""
+    own, _ = _places(error, path) if path else (None, None)
+    verb = "" if isinstance(error, SystemExit) else "raised "
+    return verb + _words(error) + (f" (at {own})" if own else "")
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"called sys.exit({'' if error.code is None else repr(error.code)})"
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _places(error: BaseException, path: str) -> tuple[str | None, str | None]:
+    """The deepest line of ``path`` that an error passed, and the line that raised it, if any."""
     import traceback
 
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename == path or frame.filename.endswith(path):
-            return f"{path}:{frame.lineno}"
-    return path
+    frames = traceback.extract_tb(error.__traceback__)
+    own = next((f for f in reversed(frames) if _same_file(f.filename, path)), None)
+    # the import system's own frames say nothing to the user
+    shown = [f for f in frames if not f.filename.startswith("<frozen")]
+    last = shown[-1] if shown and own is not None else None
+    if last is None or own is None:
+        return None, None
+    here = f"{path}:{own.lineno}"
+    return here, here if last is own else f"{last.filename}:{last.lineno}"
+
+
+def _last_file(error: BaseException) -> str | None:
+    """The file that raised an error, the import system's own aside."""
+    import traceback
+
+    names = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    inside = [name for name in names if name.startswith("<frozen")]
+    return names[-1] if inside and not names[-1].startswith("<frozen") else None
+
+
+def _same_file(name: str, path: str) -> bool:
+    import os
+
+    return os.path.abspath(name) == os.path.abspath(path)
 
 
 def parse_shapes(texts: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
