@@ -12,12 +12,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from gadprof.paper.claims import value_of
-from gadprof.paper.search import DEFAULT, INPUT
+from gadprof.paper.search import DEFAULT, discrete_knobs
 from gadprof.paper.systems import exact
 from gadprof.spec import parse_spec
 from gadprof.sweep.space import make_space
@@ -94,11 +93,11 @@ def nearest_variants(count: int = 5) -> tuple[int, tuple[GhostVariant, ...]]:
         space = make_space(preset, {"d": ",".join(map(str, D))})
         arrays = level_values(space)
         for s, down, transition in itertools.product(S, DOWN, DOWN):
-            discrete: dict[str, Any] = {
-                "input": INPUT, "se_bias": False, "shortcut": False,
-                "block": block, "s": s, "down": down, "transition": transition,
+            level = {
+                **discrete_knobs(space), "block": block, "s": s, "down": down,
+                "transition": transition,
             }  # fmt: skip
-            parts = tabulate(space, discrete, arrays, ("params", "macs")).parts
+            parts = tabulate(space, level, arrays, ("params", "macs")).parts
             params = np.asarray(combine(counts, parts["params"]), dtype=np.int64)
             macs = np.asarray(combine(counts, parts["macs"]), dtype=np.int64)
             errors = np.maximum(

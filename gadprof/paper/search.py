@@ -25,7 +25,7 @@ from gadprof.cost import cost_of
 from gadprof.paper.claims import value_of
 from gadprof.spec import parse_spec, plan_of
 from gadprof.sweep.front import empty_front, merge
-from gadprof.sweep.space import make_space
+from gadprof.sweep.space import ARRAYS, STRUCTURE, Space, make_space
 from gadprof.sweep.tables import combine, level_values, occurrences, structure_columns, tabulate
 
 Ints = NDArray[np.int64]
@@ -200,7 +200,7 @@ def make_grid() -> Grid:
     counts = occurrences(structure_columns(structures))
     space = make_space("gadnet", {name: ",".join(map(str, AXES[name])) for name in ("k", "d", "r")})
     arrays = level_values(space)
-    fixed = {"input": INPUT, "se_bias": False, "shortcut": False}
+    fixed = discrete_knobs(space)
     found: dict[str, list[Any]] = {"params": [], "macs": []}
     for s, down, transition in itertools.product(AXES["s"], AXES["down"], AXES["transition"]):
         level = {**fixed, "s": s, "down": down, "transition": transition}
@@ -242,6 +242,13 @@ def make_grid() -> Grid:
         departures=np.sum(differs, axis=0).astype(np.int64),
         own_modules=column["modules"] == AXES["modules"].index(OWN["modules"]),
     )
+
+
+def discrete_knobs(space: Space) -> dict[str, Any]:
+    """The first value of every axis that a part table is made anew for, the input included."""
+    return {
+        axis.name: axis.values[0] for axis in space.axes if axis.name not in (*STRUCTURE, *ARRAYS)
+    }
 
 
 BLOCK_PARTS = slice(6, 10)  # block1 … block4 of gadprof.sweep.tables.PART_NAMES
