@@ -65,6 +65,13 @@ def test_every_design_of_a_grid_around_special_widths_costs_what_it_costs_alone(
         check_chunk(space, chunk, QUANTITIES, range(0, len(chunk.designs), 11))
 
 
+def test_designs_as_wide_as_a_narrow_stage_1_cost_what_they_cost_alone():
+    texts = {"width": "63:65,127:129", "stage1": "16,32", "bottlenecks": "0,2"}
+    space = make_space("hrnet", texts, "64x64")
+    for chunk in grid_chunks(space, QUANTITIES, 0):
+        assert check_chunk(space, chunk, QUANTITIES, range(len(chunk.designs)))
+
+
 def brute_front(points: list[tuple[int, ...]]) -> set[tuple[int, ...]]:
     def beats(a, b):
         return a != b and all(x <= y for x, y in zip(a, b, strict=True))

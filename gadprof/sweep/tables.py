@@ -329,9 +329,10 @@ def peaks(
 
     usual = {**arrays, "width": np.maximum(arrays["width"], 2)}
     found = np.array(np.broadcast_to(cost(usual), count), dtype=np.int64)
-    # a branch as wide as stage 1 needs no convolution, which an array of widths cannot say
+    # a branch as wide as stage 1 needs no convolution, which an array of widths cannot say,
     # and groups of one channel leave nothing to shuffle, so that nothing is copied
-    apart = (256 if bottlenecks else 64, 1, 4 * values["groups"])
+    wide = BOTTLENECK_EXPANSION * discrete["stage1"] if bottlenecks else 64
+    apart = (wide, 1, 4 * values["groups"])
     special = np.flatnonzero(np.isin(arrays["width"], apart))
     for index in special:
         found[index] = cost({name: int(values[index]) for name, values in arrays.items()})
