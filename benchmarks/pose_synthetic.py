@@ -9,6 +9,7 @@ pycocotools before and after. Exit code 1 below ``--target``. It says nothing ab
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -30,22 +31,26 @@ MODEL = "gadnet32:width=8,modules=1-1-1,blocks=1-1-2-2"
 
 
 class StopAfter(Callback):  # type: ignore[misc]
-    """End the run when its time is up; lower the rate for the last quarter of it."""
+    """End the run when its time is up; the rate rises over a twentieth of it, then falls to 0."""
 
-    def __init__(self, limit_s: float) -> None:
+    def __init__(self, limit_s: float, lr: float) -> None:
         self.limit_s = limit_s
+        self.lr = lr
         self.start = 0.0
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
         """Start the clock."""
         self.start = time.monotonic()
 
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        """Set the rate for the share of the time that has passed."""
+        share = min(1.0, (time.monotonic() - self.start) / self.limit_s)
+        factor = min(share / 0.05, 0.5 * (1 + math.cos(math.pi * share)))
+        trainer.optimizers[0].param_groups[0]["lr"] = self.lr * max(factor, 0.01)
+
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         """Look at the clock."""
-        share = (time.monotonic() - self.start) / self.limit_s
-        if share >= 0.75:
-            trainer.optimizers[0].param_groups[0]["lr"] = 4e-4
-        if share >= 1:
+        if time.monotonic() - self.start >= self.limit_s:
             trainer.should_stop = True
 
 
@@ -54,17 +59,30 @@ class StopAfter(Callback):  # type: ignore[misc]
 @click.option("--limit-s", default=120.0, show_default=True, help="Seconds of training.")
 @click.option("--target", default=0.5, show_default=True, help="Held-out AP to reach.")
 @click.option("--pictures", default=512, show_default=True, help="Training pictures.")
+@click.option("--batch", default=16, show_default=True)
+@click.option("--lr", default=4e-3, show_default=True)
+@click.option("--input", "size", default="128x96", show_default=True)
 @click.option("--seed", default=0, show_default=True)
-def main(model: str, limit_s: float, target: float, pictures: int, seed: int) -> None:
+def main(
+    model: str,
+    limit_s: float,
+    target: float,
+    pictures: int,
+    batch: int,
+    lr: float,
+    size: str,
+    seed: int,
+) -> None:
     """Train on stick figures and print the held-out AP before and after."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = make_stick_figures(Path(temporary), train=pictures, val=48, seed=seed)
+        height, width = (int(part) for part in size.split("x"))
         changes = {
-            "height": 128,
-            "width": 96,
+            "height": height,
+            "width": width,
             "epochs": 1000,
-            "batch": 8,
-            "lr": 4e-3,
+            "batch": batch,
+            "lr": lr,
             "milestones": (1000,),
             "augment": False,
             "unbiased": True,
@@ -83,7 +101,7 @@ def main(model: str, limit_s: float, target: float, pictures: int, seed: int) ->
             settings,
             run,
             tell=lambda epoch, loss, _: click.echo(f"epoch {epoch + 1}  loss {loss:.2e}"),
-            callbacks=[StopAfter(limit_s)],
+            callbacks=[StopAfter(limit_s, lr)],
         )
         after, _ = evaluate(module.final, held_out, people, inference)
     click.echo(f"{model}: held-out AP {before.ap:.3f} -> {after.ap:.3f} (AP50 {after.ap50:.3f})")

@@ -22,6 +22,7 @@ import gadprof
 from gadprof.cli import run as cli
 from gadprof.errors import (
     DataError,
+    GadprofError,
     OutputError,
     SpecError,
     TrainingDivergedError,
@@ -30,7 +31,7 @@ from gadprof.errors import (
 from gadprof.pose.checkpoints import LAST, read_checkpoint
 from gadprof.pose.coco import Person, find_split, load_people
 from gadprof.pose.dataset import EpochSampler
-from gadprof.pose.settings import TrainSettings, make_settings
+from gadprof.pose.settings import TrainSettings, make_settings, rate_factor
 from gadprof.pose.synthetic import make_split
 from gadprof.pose.training import WEIGHTS, RunSettings, joint_mse, sample_settings, train
 from gadprof.pose.weights import load_into, read_weights
@@ -380,3 +381,24 @@ def test_bad_use_is_one_line_and_exit_code_2(
     lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("gadprof:")]
     assert len(lines) == 1
     assert expected in lines[0]
+
+
+def test_the_cosine_schedule_rises_over_its_warm_up_and_falls_to_nothing() -> None:
+    given = make_settings("m", "paper", {"epochs": 100, "schedule": "cosine", "warmup": 4})
+    factors = [rate_factor(given, epoch) for epoch in range(100)]
+    assert factors[0] == pytest.approx(0.2)
+    assert factors.index(max(factors)) == 4
+    assert factors[4:] == sorted(factors[4:], reverse=True)
+    assert factors[-1] < 0.001
+
+
+def test_the_step_schedule_is_the_papers() -> None:
+    given = make_settings("m", "paper", {})
+    assert rate_factor(given, 0) == rate_factor(given, 169) == 1.0
+    assert rate_factor(given, 170) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("changes", [{"schedule": "cosin"}, {"warmup": 300}, {"warmup": -1}])
+def test_a_schedule_that_cannot_be_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(GadprofError):
+        make_settings("m", "paper", changes)

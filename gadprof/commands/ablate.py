@@ -21,6 +21,9 @@ from gadprof.commands.options import parse_integers, store_option
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs.  [paper: 260]")
 @click.option("--batch", type=click.IntRange(min=1), help="Persons a step.  [paper: 48]")
 @click.option("--lr", type=float, help="Learning rate.  [paper: 0.001]")
+@click.option("--schedule", help="How the rate falls: step or cosine.  [paper: step]")
+@click.option("--warmup", type=int, help="Epochs over which the rate rises first.  [0]")
+@click.option("--augment/--no-augment", default=None, help="Random changes.  [default: on]")
 @click.option("--seeds", default="0", show_default=True, metavar="N,…", help="Seeds.")
 @click.option("--runs", default="runs/ablation", show_default=True, help="Folder of the runs.")
 @click.option("-o", "--output", metavar="FOLDER", help="Write ablation.md and ablation.json.")
@@ -36,6 +39,9 @@ def ablate(
     epochs: int | None,
     batch: int | None,
     lr: float | None,
+    schedule: str | None,
+    warmup: int | None,
+    augment: bool | None,
     seeds: str,
     runs: str,
     output: str | None,
@@ -57,6 +63,7 @@ def ablate(
     budget: dict[str, Any] = {}
     if data is not None:
         changes: dict[str, Any] = {"epochs": epochs, "batch": batch, "lr": lr}
+        changes |= {"schedule": schedule, "warmup": warmup, "augment": augment}
         changes |= {"height": shape[1], "width": shape[2]}
         if epochs is not None:
             changes["milestones"] = (max(1, epochs * 170 // 260),)

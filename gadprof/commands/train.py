@@ -19,6 +19,8 @@ from gadprof.commands.pose_options import data_options, input_size, network_sour
 @click.option("--epochs", type=int, help="Epochs.  [paper: 260]")
 @click.option("--batch", type=int, help="Persons a device and step.  [paper: 48]")
 @click.option("--lr", type=float, help="Learning rate.  [paper: 0.001, a tenth from epoch 170]")
+@click.option("--schedule", help="How the rate falls: step or cosine.  [paper: step]")
+@click.option("--warmup", type=int, help="Epochs over which the rate rises first.  [0]")
 @click.option("--weight-decay", type=float, help="Weight decay.  [paper preset: 0.01]")
 @click.option("--sigma", type=float, help="Targets' sigma in cells.  [2 at 64x48]")
 @click.option("--unbiased", is_flag=True, default=None, help="Keep the targets' sub-cell centres.")
@@ -52,13 +54,14 @@ def train(model: str, **options: Any) -> None:
     from pathlib import Path
 
     from gadprof.pose.coco import find_split, load_people
-    from gadprof.pose.settings import make_settings
+    from gadprof.pose.settings import make_settings, rate_text
     from gadprof.pose.training import WEIGHTS, RunSettings, make_folder
     from gadprof.pose.training import train as run_training
     from gadprof.sources import build_module
 
     names = ("epochs", "batch", "lr", "weight_decay", "sigma", "unbiased", "augment", "ema", "clip")
-    changes = {name: options[name] for name in (*names, "accumulate", "seed")}
+    rest = ("schedule", "warmup", "accumulate", "seed")
+    changes = {name: options[name] for name in (*names, *rest)}
     size = input_size(options["input_text"])
     if size:
         changes |= {"height": size[0], "width": size[1]}
@@ -88,8 +91,7 @@ def train(model: str, **options: Any) -> None:
     click.echo(
         f"{source.name}: {len(people)} persons of {split.annotations.name}, "
         f"{settings.height}x{settings.width}, {settings.epochs} epochs, batch {settings.batch}, "
-        f"{settings.optimiser} {settings.lr:g} (x{settings.gamma:g} at "
-        f"{', '.join(map(str, settings.milestones))}), seed {settings.seed}",
+        f"{settings.optimiser} {rate_text(settings)}, seed {settings.seed}",
         err=True,
     )
     start = time.monotonic()

@@ -8,6 +8,7 @@ the optimiser's default, and recorded with every checkpoint.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,6 +17,8 @@ from typing import Any, Literal
 from gadprof.errors import SpecError, UnknownNameError, nearest
 
 Optimiser = Literal["adamw", "adam"]
+Schedule = Literal["step", "cosine"]
+SCHEDULES: tuple[Schedule, ...] = ("step", "cosine")
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,11 @@ class TrainSettings:
     """How a network is trained.
 
     ``height`` and ``width`` in pixels; ``batch`` a device and step; ``milestones`` are epochs at
-    which the rate is multiplied by ``gamma``; ``sigma`` in heatmap cells (None: HRNet's 2 at
-    64 x 48, in proportion); ``ema`` is the decay of the averaged weights (0: none);
-    ``augment`` switches every random change; ``clip`` limits the gradient's norm (0: none).
+    which the rate is multiplied by ``gamma``; with the ``cosine`` schedule it falls to zero over
+    the whole run instead; over the first ``warmup`` epochs it rises in equal steps; ``sigma`` in
+    heatmap cells (None: HRNet's 2 at 64 x 48, in proportion); ``ema`` is the decay of the averaged
+    weights (0: none); ``augment`` switches every random change; ``clip`` limits the gradient's norm
+    (0: none).
     """
 
     model: str
@@ -37,6 +42,8 @@ class TrainSettings:
     lr: float = 1e-3
     milestones: tuple[int, ...] = (170,)
     gamma: float = 0.1
+    schedule: Schedule = "step"
+    warmup: int = 0
     weight_decay: float = 0.01
     sigma: float | None = None
     unbiased: bool = False
@@ -101,6 +108,15 @@ def check_settings(settings: TrainSettings) -> None:
     for name in ("lr", "gamma"):
         if not 0 < getattr(settings, name) < float("inf"):
             raise SpecError(f"{name} {getattr(settings, name)} is not a positive number")
+    if settings.schedule not in SCHEDULES:
+        raise UnknownNameError(
+            f"unknown schedule {settings.schedule!r}"
+            f"{nearest(settings.schedule, SCHEDULES) or '; it is step or cosine'}"
+        )
+    if not 0 <= settings.warmup < max(1, settings.epochs):
+        raise SpecError(
+            f"warmup {settings.warmup} does not lie within the run's {settings.epochs} epochs"
+        )
     if settings.sigma is not None and settings.sigma <= 0:
         raise SpecError(f"sigma {settings.sigma} is not positive; leave it out for HRNet's")
     if not 0 <= settings.ema < 1:
@@ -120,11 +136,30 @@ def settings_dict(settings: TrainSettings) -> dict[str, Any]:
 def differences(settings: TrainSettings, stored: Mapping[str, Any]) -> list[str]:
     """Settings that a checkpoint was made with and that differ now, as ``name was/is`` texts.
 
-    A longer run of otherwise equal settings is no difference.
+    A longer run of otherwise equal settings is no difference, unless its rates depend on that.
     """
     now = settings_dict(settings)
+    free = () if settings.schedule == "cosine" else ("epochs",)
     return [
         f"{key} was {stored[key]}, is {now[key]}"
         for key in now
-        if key in stored and key != "epochs" and stored[key] != now[key]
+        if key in stored and key not in free and stored[key] != now[key]
     ]
+
+
+def rate_factor(settings: TrainSettings, epoch: int) -> float:
+    """What the rate is multiplied by in an epoch (from 0)."""
+    factor = min(1.0, (epoch + 1) / (settings.warmup + 1))
+    if settings.schedule == "cosine":
+        return factor * 0.5 * (1 + math.cos(math.pi * epoch / settings.epochs))
+    return factor * settings.gamma ** sum(epoch >= mark for mark in settings.milestones)
+
+
+def rate_text(settings: TrainSettings) -> str:
+    """The rate over the run in words: ``0.001 (x0.1 at 170)``."""
+    words = "cosine to 0"
+    if settings.schedule == "step":
+        words = f"x{settings.gamma:g} at {', '.join(map(str, settings.milestones))}"
+    if settings.warmup:
+        words += f", {settings.warmup} epochs of warm-up"
+    return f"{settings.lr:g} ({words})"

@@ -34,7 +34,7 @@ from gadprof.pose.checkpoints import (
 )
 from gadprof.pose.coco import Person
 from gadprof.pose.dataset import SampleSettings, training_loader
-from gadprof.pose.settings import TrainSettings, differences, settings_dict
+from gadprof.pose.settings import TrainSettings, differences, rate_factor, settings_dict
 from gadprof.pose.weights import weights_bytes
 
 WEIGHTS = "weights.pt"
@@ -151,11 +151,16 @@ class PoseModule(LightningModule):  # type: ignore[misc]
     def configure_optimizers(self) -> dict[str, Any]:
         """The optimiser, and its rate by epoch."""
         kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
-        optimiser = kinds[self.settings.optimiser](
-            self.net.parameters(), lr=self.settings.lr, weight_decay=self.settings.weight_decay
+        settings = self.settings
+        optimiser = kinds[settings.optimiser](
+            self.net.parameters(),
+            lr=settings.lr,
+            weight_decay=settings.weight_decay,
+            # one pass over all weights; on CUDA it would rule out clipping with mixed precision
+            fused=True if self.device.type == "cpu" else None,
         )
-        schedule = torch.optim.lr_scheduler.MultiStepLR(
-            optimiser, list(self.settings.milestones), self.settings.gamma
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda epoch: rate_factor(settings, epoch)
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule}}
 
