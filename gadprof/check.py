@@ -89,9 +89,13 @@ def _shown_path(config: Config) -> str | None:
 
 def _chosen(config: Config, models: Sequence[str]) -> tuple[Budget, ...]:
     if not config.budgets:
-        where = f"{config.path} holds" if config.path else "there is no gadprof.toml and it holds"
+        where = (
+            f"{config.path} holds no budgets"
+            if config.path
+            else "neither gadprof.toml nor pyproject.toml, here or above, holds budgets"
+        )
         raise ConfigError(
-            f'{where} no budgets; write for example [budgets.gadnet32] with max_params = "12M"'
+            f'{where}; write for example [budgets.gadnet32] with max_params = "12M" in gadprof.toml'
         )
     names = [budget.name for budget in config.budgets]
     for model in models:

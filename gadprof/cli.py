@@ -140,7 +140,9 @@ def run(argv: list[str]) -> int:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """One line; of a very long one the beginning, and the end, which holds the way out."""
+    text = " ".join(text.split())
+    return text if len(text) <= 1500 else f"{text[:1000]} … {text[-400:]}"
 
 
 def _fail(text: str, code: int) -> int:

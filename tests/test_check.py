@@ -404,6 +404,30 @@ def test_history_lists_and_draws(folder: Path, capsys: pytest.CaptureFixture[str
     ET.fromstring((folder / "h.svg").read_text())
 
 
+def test_a_history_draws_a_line_for_each_input_and_batch(folder: Path) -> None:
+    from gadprof.commands.history import history_plot
+    from gadprof.store import Store
+
+    keep = ["--store", "s.sqlite"]
+    for words in ([], ["--batch", "2"], [], ["--input", "3x128x96"]):
+        assert cli.run(["compare", "gadnet32", *words, *keep]) == 0
+    with Store("s.sqlite", create=False) as store:
+        data = history_plot("gadnet32", store.entries("gadnet32"), "macs").data
+    groups = [point["group"] for point in data["points"]]
+    assert groups[0] == groups[2] == "3x256x192, batch 1"
+    assert len(set(groups)) == 3
+    assert [[x for x, _ in line["points"]] for line in data["lines"]] == [[1, 3]]
+
+
+def test_an_error_about_a_very_long_name_stays_readable(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["report", "x" * 10_000]) == 2
+    said = capsys.readouterr().err
+    assert len(said) < 1600
+    assert "gadprof models" in said
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -189,20 +189,43 @@ def history_plot(model: str, entries: Sequence[Entry], quantity: str) -> Plot:
     from gadprof.errors import StoreError
     from gadprof.report import Plot
 
-    values = [(index, figure_of(entry, quantity)) for index, entry in enumerate(entries, 1)]
-    points = [{"label": "", "x": index, "y": value} for index, value in values if value is not None]
+    points: list[dict[str, Any]] = []
+    for index, entry in enumerate(entries, 1):
+        value = figure_of(entry, quantity)
+        if value is not None:
+            group = _circumstances(entry, quantity)
+            points.append({"label": "", "group": group, "x": index, "y": value})
     if not points:
         raise StoreError(f"no entry of {model!r} has {quantity}; choose another --quantity")
-    word = "seconds" if quantity == "latency_s" else quantity
+    lines = [
+        {"label": "", "points": [[p["x"], p["y"]] for p in points if p["group"] == group]}
+        for group in dict.fromkeys(point["group"] for point in points)
+    ]
+    word = {"latency_s": "latency (s)", "ap": "AP"}.get(quantity, quantity.replace("_", " "))
     return Plot(
         "history",
         "scatter",
-        f"{model}: {quantity}",
+        f"{model}: {word}",
         "entry, oldest first",
         word,
-        f"{quantity} of {model} over {len(points)} kept entries",
-        {
-            "points": points,
-            "lines": [{"label": model, "points": [[p["x"], p["y"]] for p in points]}],
-        },
+        f"{word} of {model} over {len(points)} kept entries",
+        {"points": points, "lines": [line for line in lines if len(line["points"]) > 1]},
     )
+
+
+def _circumstances(entry: Entry, quantity: str) -> str:
+    """What must be equal for two entries' figures to be of one line: input, batch, and of a
+    latency also the setting."""
+    settings = entry.settings
+    shapes = settings.get("input") or settings.get("input_shapes") or []
+    words = ["params"] if quantity in ("params", "weight_bytes") else [
+        " ".join("x".join(map(str, shape)) for shape in shapes) or "its own input",
+        f"batch {settings.get('batch', 1)}",
+    ]  # fmt: skip
+    if quantity == "latency_s":
+        keys = ("device", "dtype", "runtime")
+        words += [str(settings[key]) for key in keys if settings.get(key)]
+        words += [f"{settings['threads']} threads"] if settings.get("threads") else []
+    if quantity == "ap":
+        words += [str(settings[key]) for key in ("data", "decoding") if settings.get(key)]
+    return ", ".join(words)

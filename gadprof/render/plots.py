@@ -100,7 +100,8 @@ def _scatter(plot: Plot, axes: Axes) -> None:
     for index, line in enumerate(data.get("lines", ())):
         style = ("-", "--", ":")[index % 3]
         x, y = zip(*line["points"], strict=True)
-        axes.plot(x, y, style, color="#555555", label=_label(line["label"]), zorder=1)
+        name = _label(line["label"]) if line["label"] else None
+        axes.plot(x, y, style if name else "-", color="#555555", label=name, zorder=1)
     front = [points[index] for index in data.get("front", ())]
     if len(front) > 1:
         axes.plot(
