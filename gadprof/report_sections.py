@@ -76,6 +76,7 @@ def comparison(subject: Subject, found: Found) -> Section:
     ]
     words = [f"Exact counts at {input_words(subject)}; per cents are to {subject.labels[0]}."]
     words += [f"{row.model} failed: {row.error}" for row in subject.rows if row.error]
+    words += [f"{row.model}: {row.note}" for row in subject.rows if row.note]
     for label, row in zip(subject.labels, subject.rows, strict=True):
         if row.uncovered:
             listed = ", ".join(f"{name} ({count})" for name, count in sorted(row.uncovered.items()))

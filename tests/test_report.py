@@ -595,3 +595,20 @@ def test_a_links_target_in_any_committed_page_exists() -> None:
 def test_the_json_document_has_its_schema_version(files: dict[str, bytes]) -> None:
     assert json.loads(files["data/report.json"])["schema_version"] >= 1
     assert json.loads(to_json({"x": float("nan")}))["x"] is None
+
+
+def test_neither_the_hash_seed_nor_the_locale_nor_the_clock_changes_a_byte(tmp_path: Path) -> None:
+    import os
+    import subprocess
+    import sys
+
+    made = []
+    for seed, zone, name in (("0", "UTC", "a"), ("7", "Asia/Tokyo", "b")):
+        folder = tmp_path / name / "reports"
+        folder.parent.mkdir()
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "TZ": zone, "LC_ALL": "C"}
+        environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+        words = [sys.executable, "-m", "gadprof", "report", *MODELS, "-o", "reports"]
+        subprocess.run(words, check=True, cwd=folder.parent, env=environment, capture_output=True)
+        made.append({p.relative_to(folder): p.read_bytes() for p in folder.rglob("*.*")})
+    assert made[0] == made[1]

@@ -191,6 +191,13 @@ class Trace(Tabular):
     live_bytes: tuple[int, ...]
     train: bool
 
+    def __repr__(self) -> str:
+        """The totals alone, so that a failed assert on a large trace stays readable."""
+        return (
+            f"Trace(model={self.model!r}, params={self.params:,}, macs={self.macs:,}, "
+            f"flops={self.flops:,}, {len(self.operations):,} operations)"
+        )
+
     @cached_property
     def macs(self) -> int:
         """Multiply-adds of convolutions and matrix products, in all phases."""
