@@ -34,7 +34,10 @@ def fit_words(search: Search) -> str:
         f"independent confirmation. {hrnet.within} of {hrnet.designs:,} designs that obey every "
         f"row of the text and keep {hrnet.title} lie within {WITHIN_POINTS:g} point of both "
         f"claims, the default {ordinal(hrnet.default_rank)} of them; with {wide.title} "
-        f"{wide.within} of {wide.designs:,} do, the default {ordinal(wide.default_rank)}."
+        f"{wide.within} of {wide.designs:,} do, the default {ordinal(wide.default_rank)}. Its "
+        f"cheap kernel of {search.default.d} is a choice of ours: with "
+        + ", ".join(f"d = {item.d} it is {item.distance:.2f}" for item in search.kernels)
+        + " points off."
     )
 
 

@@ -173,7 +173,8 @@ def system_section() -> Section:
     words = [
         "Published figures are their sources' own, in their sources' units (most print MACs / "
         "2^30 as GFLOPs); the cells of GADNet's table 4 could not be read. Accuracies are as "
-        "published and not tested here. Counts are exact, at 256×192.",
+        "published and not tested here. Counts are exact, at 256×192; by which convention a "
+        "published figure was counted is not judged on this page ('gadprof reconcile' looks).",
     ]
     if absent:
         words.append(f"Not built in, so not counted: {'; '.join(absent)}.")
