@@ -116,6 +116,103 @@ def test_operators_cost_what_their_torch_namesakes_cost(tmp_path):
     assert ours.params == theirs.params - unused
 
 
+class Attends(nn.Module):
+    """Causal self-attention by torch's own function."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv = nn.Linear(32, 96)
+        self.out = nn.Linear(32, 32)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).view(2, 10, 3, 4, 8).permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+@pytest.mark.parametrize("opset", [18, 23])  # products and a softmax; one Attention operator
+def test_attention_counts_the_same_whole_or_in_parts(opset, tmp_path):
+    if opset > onnx.defs.onnx_opset_version():
+        pytest.skip(f"this onnx does not know operator set {opset}")
+    module = with_random_weights(Attends())
+    args = (torch.randn(2, 10, 32),)
+    path = export(module, args, tmp_path / "m.onnx", dynamo=True, fold=True, opset_version=opset)
+    ours, theirs = count_onnx(path), gadprof.count(module, args)
+    assert (ours.params, ours.macs) == (theirs.params, theirs.macs)
+    if "onnx.Attention" in {op.name for op in ours.operations}:
+        assert ours.flops == theirs.flops
+
+
+@pytest.mark.parametrize(("kind", "factor"), [(3, 1), (10, 2), (22, 0.5)])
+def test_quantised_weights_count_as_weights(kind, factor, tmp_path):
+    helper = onnx.helper
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "scale"], ["d"]),
+        helper.make_node("MatMul", ["x", "d"], ["y"]),
+    ]
+    weight = onnx.TensorProto(name="w", data_type=kind, dims=[100, 80], raw_data=bytes(16000))
+    if kind == 10:
+        nodes[0] = helper.make_node("Cast", ["w"], ["d"], to=1)
+    scale = helper.make_tensor("scale", 1, [], [0.5])
+    stored = [weight] if kind == 10 else [weight, scale]
+    model = small_graph(nodes, [("x", [2, 100])], [("y", None)], stored)
+    model.opset_import[0].version = 21
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    trace = count_onnx(str(path))
+    assert (trace.params, trace.param_bytes) == (8000, 8000 * factor)
+    assert trace.macs == 2 * 100 * 80
+
+
+@pytest.mark.parametrize(("chosen", "macs"), [(True, 2 * 8 * 8), (False, 0)])
+def test_a_branch_that_is_known_is_the_one_counted(chosen, macs, tmp_path):
+    helper = onnx.helper
+    weight = helper.make_tensor("w", 1, [8, 8], bytes(256), raw=True)
+    result = helper.make_tensor_value_info("r", 1, [2, 8])
+    product = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["r"])], "a", [], [result])
+    other = helper.make_tensor_value_info("s", 1, [2, 8])
+    relu = helper.make_graph([helper.make_node("Relu", ["x"], ["s"])], "b", [], [other])
+    nodes = [helper.make_node("If", ["c"], ["y"], then_branch=product, else_branch=relu)]
+    condition = helper.make_tensor("c", 9, [], [chosen])
+    known = small_graph(nodes, [("x", [2, 8])], [("y", None)], [weight, condition])
+    path = tmp_path / "m.onnx"
+    onnx.save(known, path)
+    trace = count_onnx(str(path))
+    assert (trace.macs, trace.uncovered) == (macs, {})
+    assert trace.output_shapes == ((2, 8),)
+
+
+def test_a_loop_is_listed_not_counted_as_zero(tmp_path):
+    helper = onnx.helper
+    info = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Relu", ["v"], ["u"])],
+        "body",
+        [info("i", 7, []), info("go", 9, []), info("v", 1, [4])],
+        [info("on", 9, []), info("u", 1, [4])],
+    )
+    count = helper.make_tensor("n", 7, [], [5])
+    node = helper.make_node("Loop", ["n", "", "x"], ["y"], body=body)
+    path = tmp_path / "m.onnx"
+    onnx.save(small_graph([node], [("x", [4])], [("y", [4])], [count]), path)
+    assert count_onnx(str(path)).uncovered == {"onnx.Loop": 1}
+
+
+def test_functions_of_the_file_are_opened(tmp_path):
+    helper = onnx.helper
+    inner = [helper.make_node("Mul", ["a", "a"], ["b"]), helper.make_node("Relu", ["b"], ["c"])]
+    square = helper.make_function(
+        "local", "Square", ["a"], ["c"], inner, [helper.make_opsetid("", 17)]
+    )
+    nodes = [helper.make_node("Square", ["x"], ["y"], domain="local")]
+    model = small_graph(nodes, [("x", [3, 5])], [("y", None)], domain="local")
+    model.functions.append(square)
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path)
+    trace = count_onnx(str(path))
+    assert (trace.elementwise(), trace.uncovered) == ({"mul": 15, "relu": 15}, {})
+
+
 def test_a_folded_norm_is_said_and_costs_one_vector(tmp_path):
     module = with_random_weights(nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8)))
     args = (torch.randn(1, 3, 8, 8),)

@@ -420,6 +420,12 @@ def _quantize(step: Step) -> Work:
     return Work("elementwise", multiplies=count, comparisons=3 * count, adds=count * _has(step, 2))
 
 
+def _quantize_dynamically(step: Step) -> Work:
+    """Extremes first, then the quantisation with a zero point."""
+    count = _first(step).numel()
+    return Work("elementwise", multiplies=count, comparisons=5 * count, adds=count)
+
+
 def _dequantize(step: Step) -> Work:
     count = _out(step).numel()
     return Work("elementwise", multiplies=count, adds=count * _has(step, 2))
@@ -515,5 +521,6 @@ RULES: dict[str, OnnxRule] = {
     "Dropout": _dropout,
     "QuantizeLinear": _quantize,
     "DequantizeLinear": _dequantize,
+    "DynamicQuantizeLinear": _quantize_dynamically,
     "DFT": _transform,
 }

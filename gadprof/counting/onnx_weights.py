@@ -2,10 +2,11 @@
 
 The file does not say; the operators that read a tensor do. A batch normalisation's running mean
 and variance are buffers; sizes, scales, bounds and zero points are settings; integers are indices
-except where a quantised operator reads them as weights; a single number with a name that the
-exporter made up is a constant. Everything else that is stored is a parameter, each tensor once
-however often it is read. A floating-point buffer of another kind (a table of positions) cannot be
-told from a parameter and counts as one.
+except where a quantised operator reads them as weights, or one that nobody knows reads bytes; a
+single number with a name that the exporter made up is a constant, and so is what it computed
+itself (a mask). Everything else that is stored is a parameter, each tensor once however often it
+is read. A floating-point buffer of another kind (a table of positions) cannot be told from a
+parameter and counts as one; a table that the exporter looked up counts as long as it is stored.
 """
 
 from __future__ import annotations
@@ -44,8 +45,10 @@ _WEIGHTS: Mapping[str, frozenset[int]] = {
 
 _BUFFERS: Mapping[str, frozenset[int]] = {"BatchNormalization": frozenset((3, 4))}
 
-# names that exporters give to tensors which had none in the model
+# names that exporters give to tensors which had none in the model, and to what they computed
 _MADE_UP = re.compile(r"(val_\d+|onnx::\w+|.*Constant_\w+|.*_output_\d+|_?\d+|const\w*|)")
+_COMPUTED = re.compile(r"val_\d+")
+_BYTES = ("int8", "uint8", "int4", "uint4", "int2", "uint2")
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ def sort_weights(
     loose = frozenset(constants)
     for name, tensor in stored.items():
         found = roles[name]
-        if "weight" in found:
+        bytes_of_weights = tensor.dtype in _BYTES and tensor.numel() > 1 and "foreign" in found
+        if "weight" in found or bytes_of_weights:
             params[name] = tensor
         elif found == {"buffer"}:
             buffers[name] = tensor
@@ -98,14 +102,17 @@ def _is_parameter(name: str, tensor: OnnxTensor) -> bool:
     """Whether a tensor that ordinary operators read looks like one that was learnt."""
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return False
-    return tensor.numel() != 1 or not _MADE_UP.fullmatch(name)
+    made_up = _MADE_UP if tensor.numel() == 1 else _COMPUTED
+    return made_up.fullmatch(name) is None
 
 
 def _role(step: Step, position: int) -> str:
-    if position in _WEIGHTS.get(step.op, ()) and not step.domain:
+    if step.domain:
+        return "foreign"
+    if position in _WEIGHTS.get(step.op, ()):
         return "weight"
     if position in _BUFFERS.get(step.op, ()):
         return "buffer"
-    if position in _SETTINGS.get(step.op, ()) and not step.domain:
+    if position in _SETTINGS.get(step.op, ()):
         return "setting"
     return "operand"
