@@ -138,6 +138,7 @@ class ModelSpec:
 FAMILY_MODULES: tuple[str, ...] = (
     "gadprof.architectures.hrnet",
     "gadprof.zoo.pose_resnet",
+    "gadprof.zoo.pose_plain",
     "gadprof.zoo.pose_light",
     "gadprof.zoo.hourglass",
     "gadprof.zoo.lite_hrnet",

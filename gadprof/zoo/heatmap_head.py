@@ -32,3 +32,13 @@ def head(c_in: int, spec: ModelSpec) -> tuple[p.Node, p.Node]:
         ]
         c_in = spec.deconv_width
     return p.Sequence(tuple(items)), p.Conv(c_in, spec.joints, 1, bias=True)
+
+
+# a backbone's children, by name
+Parts = list[tuple[str, p.Node]]
+
+
+def network(parts: Parts, c: int, spec: ModelSpec) -> p.Sequence:
+    """A backbone whose last map has ``c`` channels, followed by the head."""
+    names = tuple(name for name, _ in parts)
+    return p.Sequence((*(node for _, node in parts), *head(c, spec)), names=(*names, *HEAD_NAMES))

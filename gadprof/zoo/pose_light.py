@@ -1,8 +1,7 @@
-"""SimpleBaseline's head on AlexNet, MobileNetV2, ShuffleNet V1 and ShuffleNet V2, as plans.
+"""SimpleBaseline's head on MobileNetV2, ShuffleNet V1 and ShuffleNet V2, as plans.
 
 Promises the parameters and MACs of the public re-implementation of these pose networks. Any
-positive input size is taken, except that AlexNet's three unpadded poolings need 63 pixels a side;
-the heatmaps are 2^deconvs times the last map's size.
+positive input size is taken; the heatmaps are 2^deconvs times the last map's, ceil(size / 32).
 """
 
 from __future__ import annotations
@@ -12,27 +11,9 @@ from gadprof.architectures.blocks import RELU, conv_bn
 from gadprof.errors import SpecError
 from gadprof.spec import Family, Knob, ModelSpec, Preset
 from gadprof.units.nodes import ChannelShuffle, ChannelSlice
-from gadprof.zoo.heatmap_head import HEAD_KNOBS, HEAD_NAMES, PAPER, head
+from gadprof.zoo.heatmap_head import HEAD_KNOBS, PAPER, Parts, network
 
 RELU6 = p.Activation("relu6")
-# the backbone's children, by name
-Parts = list[tuple[str, p.Node]]
-
-# --- AlexNet --------------------------------------------------------------------------------------
-
-
-def plan_alexnet(spec: ModelSpec) -> p.Sequence:
-    """Plan AlexNet's convolutions with the head."""
-    a, b, c, d, e = spec.widths
-    items = (
-        p.Conv(3, a, 11, 4, 2, bias=True), RELU, p.MaxPool(3, 2),
-        p.Conv(a, b, 5, bias=True), RELU, p.MaxPool(3, 2),
-        p.Conv(b, c, 3, bias=True), RELU,
-        p.Conv(c, d, 3, bias=True), RELU,
-        p.Conv(d, e, 3, bias=True), RELU, p.MaxPool(3, 2),
-    )  # fmt: skip
-    return _network([("features", p.Sequence(items))], e, spec)
-
 
 # --- MobileNetV2 ----------------------------------------------------------------------------------
 
@@ -68,7 +49,7 @@ def plan_mobilenetv2(spec: ModelSpec) -> p.Sequence:
         parts.append((f"layer{stage}", p.Sequence((first, *[rest] * (repeats - 1)))))
         c_in = c
     last = rounded(_MOBILE_LAST, max(100, spec.width))
-    return _network([*parts, ("last", _filtered(c_in, last, 1))], last, spec)
+    return network([*parts, ("last", _filtered(c_in, last, 1))], last, spec)
 
 
 def inverted_residual(c_in: int, c_out: int, stride: int, expansion: int) -> p.Node:
@@ -103,7 +84,7 @@ def plan_shufflenetv1(spec: ModelSpec) -> p.Sequence:
         again = p.Residual(_shuffle_body(c, c, c, 1, spec.groups, spec.groups), activation=RELU)
         parts.append((f"layer{stage}", p.Sequence((first, *[again] * (repeats - 1)))))
         c_in = c
-    return _network(parts, c_in, spec)
+    return network(parts, c_in, spec)
 
 
 def _shuffle_body(
@@ -152,7 +133,7 @@ def plan_shufflenetv2(spec: ModelSpec) -> p.Sequence:
         units = (_halving_unit(c_in, c // 2), *[_unit(c // 2)] * (repeats - 1))
         parts.append((f"layer{stage}", p.Sequence(units)))
         c_in = c
-    return _network([*parts, ("last", conv_bn(c_in, last, 1))], last, spec)
+    return network([*parts, ("last", conv_bn(c_in, last, 1))], last, spec)
 
 
 def _halving_unit(c_in: int, half: int) -> p.Node:
@@ -188,13 +169,7 @@ def check_shufflenetv2(spec: ModelSpec) -> None:
 # --- all ------------------------------------------------------------------------------------------
 
 
-def _network(parts: Parts, c: int, spec: ModelSpec) -> p.Sequence:
-    names = tuple(name for name, _ in parts)
-    return p.Sequence((*(node for _, node in parts), *head(c, spec)), names=(*names, *HEAD_NAMES))
-
-
 _HERE = "gadprof.zoo.pose_light"
-_ALEX = f"{PAPER}; Krizhevsky et al., ImageNet Classification with Deep CNNs, NeurIPS 2012"
 _MOBILE = f"{PAPER}; Sandler et al., MobileNetV2, CVPR 2018"
 _SHUFFLE1 = f"{PAPER}; Zhang et al., ShuffleNet, CVPR 2018"
 _SHUFFLE2 = f"{PAPER}; Ma et al., ShuffleNet V2, ECCV 2018"
@@ -202,17 +177,6 @@ _UNITS = Knob("blocks", "ints", (4, 8, 4), "units of each stage", length=3)
 _STEM = Knob("stem", "int", 24, "channels of the stem")
 
 FAMILIES: tuple[Family, ...] = (
-    Family(
-        "pose-alexnet",
-        (
-            Knob("widths", "ints", (64, 192, 384, 256, 256), "channels of the layers", length=5),
-            *HEAD_KNOBS,
-        ),
-        (Preset("pose_alexnet", "SimpleBaseline head on AlexNet", _ALEX, {}),),
-        f"{_HERE}:plan_alexnet",
-        1,
-        smallest=63,
-    ),
     Family(
         "pose-mobilenetv2",
         (

@@ -15,7 +15,7 @@ from gadprof.architectures.blocks import RELU, conv_bn
 from gadprof.errors import SpecError
 from gadprof.spec import Family, Knob, ModelSpec, Preset
 from gadprof.units.nodes import SelectiveKernel, SelfCalibration, SplitAttention
-from gadprof.zoo.heatmap_head import HEAD_KNOBS, HEAD_NAMES, PAPER, head
+from gadprof.zoo.heatmap_head import HEAD_KNOBS, PAPER, Parts, network
 
 EXPANSION = 4
 # a group has group_width channels where a plain block has 64, and more in proportion
@@ -28,23 +28,23 @@ POOL = 4
 
 def plan(spec: ModelSpec) -> p.Sequence:
     """Plan the network of a spec (see FAMILIES for its knobs)."""
-    layers: list[p.Node] = []
+    parts: Parts = [*_stem(spec), ("maxpool", p.MaxPool(3, 2, 1))]
     c_in = spec.stem
     for level, repeats in enumerate(spec.blocks):
         c = spec.width * 2**level
-        layers.append(_layer(c_in, c, repeats, 1 if level == 0 else 2, spec))
+        parts.append((f"layer{level + 1}", _layer(c_in, c, repeats, 2 if level else 1, spec)))
         c_in = c * EXPANSION
-    stem, names = _stem(spec)
-    return p.Sequence(
-        (*stem, p.MaxPool(3, 2, 1), *layers, *head(c_in, spec)),
-        names=(*names, "maxpool", "layer1", "layer2", "layer3", "layer4", *HEAD_NAMES),
-    )
+    return network(parts, c_in, spec)
 
 
 def check(spec: ModelSpec) -> None:
     """Refuse widths that groups or a deep stem cannot divide. Raises SpecError."""
     if spec.deep_stem and spec.stem % 2:
         raise SpecError(f"stem={spec.stem} is odd, deep_stem halves it; try {spec.stem + 1}")
+    if spec.stride_first and spec.block not in ("plain", "se"):
+        raise SpecError(
+            f"stride_first=yes has no meaning for block={spec.block}; type block=plain or block=se"
+        )
     if spec.groups > 1 and _inner(spec.width, spec) < spec.groups:
         raise SpecError(
             f"width={spec.width} with group_width={spec.group_width} leaves less than one channel "
@@ -85,14 +85,17 @@ def smallest(spec: ModelSpec) -> int:
     return (POOL - 1) * reduction + 1
 
 
-def _stem(spec: ModelSpec) -> tuple[tuple[p.Node, ...], tuple[str, ...]]:
+def _stem(spec: ModelSpec) -> Parts:
     """7×7 with stride 2, or three 3×3 convolutions of which the first strides (He et al. 2019)."""
     if not spec.deep_stem:
-        items = (p.Conv(3, spec.stem, 7, 2), p.BatchNorm(spec.stem), RELU)
-        return items, ("conv1", "bn1", "relu")
+        return [
+            ("conv1", p.Conv(3, spec.stem, 7, 2)),
+            ("bn1", p.BatchNorm(spec.stem)),
+            ("relu", RELU),
+        ]
     half = spec.stem // 2
     first, second, third = conv_bn(3, half, 3, 2), conv_bn(half, half), conv_bn(half, spec.stem)
-    return (p.Sequence((*first.items, *second.items, *third.items)),), ("stem",)
+    return [("stem", p.Sequence((*first.items, *second.items, *third.items)))]
 
 
 def _layer(c_in: int, c: int, repeats: int, stride: int, spec: ModelSpec) -> p.Sequence:
@@ -129,6 +132,8 @@ def _block(c_in: int, c: int, stride: int, shortcut: p.Node | None, spec: ModelS
     if spec.block == "sk":
         kernel = _selective(inner, stride, spec)
         return p.Residual(p.Sequence((conv1, bn1, RELU, kernel, conv3, bn3)), shortcut, RELU)
+    if spec.stride_first:
+        conv1, stride = p.Conv(c_in, inner, 1, stride), 1
     conv2 = p.Conv(inner, inner, 3, stride, groups=spec.groups)
     bn2 = p.BatchNorm(inner)
     if spec.block == "plain":
@@ -208,10 +213,16 @@ _NESTS = ((50, _DEPTHS[50]), (101, _DEPTHS[101]), (200, (3, 24, 36, 3)))
 _SK = f"{PAPER}; Li et al., Selective Kernel Networks, CVPR 2019"
 
 
-def _presets(stem: str, summary: str, source: str, **values: object) -> tuple[Preset, ...]:
+def _presets(
+    name: str,
+    summary: str,
+    source: str,
+    depths: tuple[int, ...] = tuple(_DEPTHS),
+    **values: object,
+) -> tuple[Preset, ...]:
     return tuple(
-        Preset(f"{stem}{depth}", summary.format(depth), source, {"blocks": blocks, **values})
-        for depth, blocks in _DEPTHS.items()
+        Preset(f"{name}{n}", summary.format(n), source, {"blocks": _DEPTHS[n], **values})
+        for n in depths
     )
 
 
@@ -227,6 +238,7 @@ FAMILIES: tuple[Family, ...] = (
             Knob("radix", "int", 2, "parts that split attention weighs"),
             Knob("groups", "int", 1, "groups of the 3×3 convolutions"),
             Knob("group_width", "int", 4, "channels of a group in a first stage of 64, if grouped"),
+            Knob("stride_first", "flag", False, "plain, se: stride in the first 1×1, not the 3×3"),
             Knob("deep_stem", "flag", False, "three 3×3 convolutions in the stem, not one of 7×7"),
             Knob("avg_down", "flag", False, "average pooling in the shortcuts, not a stride"),
             *HEAD_KNOBS,
@@ -243,7 +255,7 @@ FAMILIES: tuple[Family, ...] = (
                 "pose_sknet50", "SimpleBaseline head on SKNet-50", _SK,
                 {"block": "sk", "groups": 32},
             ),
-            Preset("pose_scnet50", "SimpleBaseline, SCNet-50", _SC, {"block": "sc"}),
+            *_presets("pose_scnet", "SimpleBaseline, SCNet-{}", _SC, depths=(50, 101), block="sc"),
             *(
                 Preset(
                     f"pose_resnest{depth}", f"SimpleBaseline, ResNeSt-{depth}", _NEST,
