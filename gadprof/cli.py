@@ -30,6 +30,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "gadprof.commands.reconcile:reconcile",
         "Find the reading under which a published figure is true.",
     ),
+    "zoo": (
+        "gadprof.commands.zoo:zoo",
+        "Explain the published figures of pose networks, row by row.",
+    ),
     "bench": ("gadprof.commands.bench:bench", "Measure latency ratios, memory and energy."),
     "explain": ("gadprof.commands.explain:explain", "Where the time of two models goes, and why."),
     "report": ("gadprof.commands.report:report", "Write a markdown and an HTML report."),

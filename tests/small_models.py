@@ -30,6 +30,25 @@ class Plain(nn.Module):
         return self.head(self.pool(x).flatten(1))
 
 
+class Counted(nn.Module):
+    """One layer of each kind that tables of pose networks count, the first of them run twice."""
+
+    example_input_shapes = ((3, 8, 8),)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.act = nn.ReLU()
+        self.pool = nn.MaxPool2d(2)
+        self.deconv = nn.ConvTranspose2d(4, 5, 2, stride=2, bias=False)
+        self.up = nn.Upsample(scale_factor=2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x) + self.conv(x)
+        return self.up(self.deconv(self.pool(self.act(self.norm(y)))))
+
+
 class Transposed(nn.Module):
     """A transposed convolution, which some counters count at its output."""
 

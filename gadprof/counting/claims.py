@@ -49,13 +49,16 @@ class Claim:
         figure = Fraction(amount) / self.scale(binary)
         return Fraction(self.value) <= figure < Fraction(self.value + self.step)
 
-    def pads(self, amount: int | float | Fraction, *, binary: bool = False) -> bool:
-        """Whether the figure is the amount rounded to fewer digits, with zeros added."""
+    def pads(
+        self, amount: int | float | Fraction, *, binary: bool = False, cut: bool = False
+    ) -> bool:
+        """Whether the figure is the amount rounded (or ``cut``) to fewer digits, zeros added."""
         text = str(self.value)
         if "." not in text or not text.endswith("0"):
             return False
         shorter = Claim(self.text, Decimal(text.rstrip("0").rstrip(".")), self.prefix)
-        return shorter.rounds(amount, binary=binary)
+        fits = shorter.cuts if cut else shorter.rounds
+        return fits(amount, binary=binary)
 
     def figure(self, amount: int | float | Fraction, *, binary: bool = False) -> str:
         """An amount under this prefix with two digits more than were printed."""

@@ -33,6 +33,10 @@ _BINARY = 2.0
 # how far-fetched it is that a paper used the tool; what is not named here costs 2
 _CONVENTION_COST = {"gadprof": 0.0, "hrnet-official": 1.5, "torch": 2.5}
 
+# tools whose printed G is 2^30 whatever one asks: what they add for networks that they were
+# written for, and for others
+_BINARY_TOOLS = {"hrnet-official": (-1.5, 2.0), "torchstat": (0.0, 1.0)}
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -40,8 +44,9 @@ class Reading:
 
     ``amount`` is the exact count in the reading's own unit, ``figure`` the same under the claim's
     prefix with two digits more than were printed. ``exactness`` is ``rounded`` (within the printed
-    digits), ``padded`` (rounds to fewer digits, zeros were added) or ``cut`` (digits were cut
-    off). ``cost`` orders readings: the lower, the simpler.
+    digits), ``padded`` (rounds to fewer digits, zeros were added), ``cut`` (digits were cut off)
+    or, among candidates, ``cut and padded`` or "" (another figure). ``cost`` orders readings: the
+    lower, the simpler.
     """
 
     convention: str
@@ -112,12 +117,23 @@ def reconcile(
     return _ordered(found)[:limit]
 
 
+def candidates(claim: Claim, trace: Trace, observation: Observation) -> list[Reading]:
+    """Every reading of a model, whether it gives the figure or not (``exactness`` is then "")."""
+    found = _readings(claim, trace, observation, None, own_input=True, every=True)
+    return sorted(_distinct(found), key=lambda item: (item.cost, item.convention))
+
+
 def reconcile_params(model: str | tuple[Trace, Observation], claimed: str) -> list[ParamsReading]:
     """The readings of a published parameter figure. Raises as ``reconcile`` does."""
     from gadprof.counting.audit import look
 
     claim = parse_claim(claimed, "M")
     trace, _ = look(model) if isinstance(model, str) else model
+    return params_readings(claim, trace)
+
+
+def params_readings(claim: Claim, trace: Trace) -> list[ParamsReading]:
+    """The readings of a parameter figure of a traced model, the best first."""
     found = []
     for scope, amount in scope_params(trace):
         exactness = _exactness(claim, amount, binary=False)
@@ -210,6 +226,7 @@ def _readings(
     conventions: Sequence[str] | None,
     *,
     own_input: bool,
+    every: bool = False,
 ) -> Iterator[Reading]:
     wanted = tuple(CONVENTIONS) if conventions is None else tuple(conventions)
     extra = 0.0 if own_input else _OTHER_INPUT
@@ -218,14 +235,19 @@ def _readings(
         for scope in SCOPES:
             amount = scope_macs(scope, trace)
             if amount:
-                yield from _of_products(claim, scope, amount, shape, extra)
+                yield from _of_products(claim, scope, amount, shape, extra, every)
     if observation is not None:
         for name, reported in _totals(wanted, trace, observation):
-            yield from _of_tool(claim, name, reported, shape, extra, trace)
+            yield from _of_tool(claim, name, reported, shape, extra, trace, every)
 
 
 def _of_products(
-    claim: Claim, scope: Scope, amount: int, shape: tuple[int, ...], extra: float
+    claim: Claim,
+    scope: Scope,
+    amount: int,
+    shape: tuple[int, ...],
+    extra: float,
+    every: bool,
 ) -> Iterator[Reading]:
     for twice in (False, True):
         for binary in (False, True):
@@ -233,7 +255,7 @@ def _of_products(
             cost = extra + scope.cost + twice * _TWICE + binary * _BINARY
             unit = "two operations a multiply-add" if twice else "multiply-adds"
             yield from _reading(
-                claim, "gadprof", unit, binary, shape, scope.name, value, scope.words, cost
+                claim, "gadprof", unit, binary, shape, scope.name, value, scope.words, cost, every
             )
 
 
@@ -244,16 +266,19 @@ def _of_tool(
     shape: tuple[int, ...],
     extra: float,
     trace: Trace,
+    every: bool,
 ) -> Iterator[Reading]:
     convention = CONVENTIONS[name]
     cost = extra + _CONVENTION_COST.get(name, 2.0)
     unit = {"macs": "multiply-adds", "flops": "operations", "mult-adds": "mult-adds"}
     words = f"as {name} counts: {convention.about}"
-    if name == "hrnet-official":
-        home = -1.5 if _is_hrnet(trace) else 2.0
-        words = f"as the official HRNet code counts: {convention.about}"
+    if name in _BINARY_TOOLS:
+        home, away = _BINARY_TOOLS[name]
+        if name == "hrnet-official":
+            words = f"as the official HRNet code counts: {convention.about}"
+        cost += home if _is_hrnet(trace) else away
         yield from _reading(
-            claim, name, "multiply-adds", True, shape, "whole", amount, words, cost + home
+            claim, name, "multiply-adds", True, shape, "whole", amount, words, cost, every
         )
         return
     for binary in (False, True):
@@ -267,6 +292,7 @@ def _of_tool(
             amount,
             words,
             cost + binary * _BINARY,
+            every,
         )
 
 
@@ -280,11 +306,14 @@ def _reading(
     amount: int | float,
     words: str,
     cost: float,
+    every: bool = False,
 ) -> Iterator[Reading]:
     if binary and not claim.prefix:
         return
-    exactness = _exactness(claim, amount, binary=binary)
-    if exactness is None:
+    exactness = _exactness(claim, amount, binary=binary) or ""
+    if not exactness and every and claim.pads(Fraction(amount), binary=binary, cut=True):
+        exactness = "cut and padded"
+    if not exactness and not every:
         return
     figure = claim.figure(amount, binary=binary)
     power = {"K": 1, "M": 2, "G": 3, "B": 3, "T": 4}.get(claim.prefix, 0)
@@ -306,7 +335,7 @@ def _reading(
         figure,
         exactness,
         explanation,
-        cost + _EXACTNESS[exactness],
+        cost + _EXACTNESS.get(exactness, 0.0),
     )
 
 
@@ -333,6 +362,10 @@ def _prints(figure: str, claim: Claim, exactness: str) -> str:
             )
         case "cut":
             return f"{figure}, which gives {claim.text} only if digits are cut off, not rounded"
+        case "cut and padded":
+            return f"{figure}, which gives {claim.text} if digits are cut off and a zero is added"
+        case "":
+            return f"{figure}, which is not {claim.text}"
         case _:
             raise TypeError(f"no words for {exactness}")
 

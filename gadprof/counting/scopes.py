@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from gadprof.counting.records import MATMUL_KINDS, Operation, Trace
@@ -25,6 +25,35 @@ def scope_macs(scope: Scope, trace: Trace) -> int:
     return 0 if scope.name != "whole" and amount == trace.macs else amount
 
 
+def last_output(trace: Trace) -> frozenset[int]:
+    """Indices of the forward operations that the last one needs, itself among them.
+
+    What only serves other outputs (heads for intermediate supervision) is not in it.
+    """
+    needed: set[int] = set()
+    kept: set[int] = set()
+    for position, operation in reversed(list(enumerate(trace.forward))):
+        made = {item.storage for item in operation.outputs}
+        if not kept or made & needed:
+            kept.add(position)
+            needed |= made | {item.storage for item in operation.inputs}
+    return frozenset(kept)
+
+
+def _alone(trace: Trace) -> Trace:
+    """The trace without the operations that only serve outputs before the last."""
+    kept = last_output(trace)
+    dropped = {
+        operation.index for position, operation in enumerate(trace.forward) if position not in kept
+    }
+    if not dropped:
+        return trace
+    return replace(
+        trace,
+        operations=tuple(item for item in trace.operations if item.index not in dropped),
+    )
+
+
 def scope_params(trace: Trace) -> Iterator[tuple[str, int]]:
     """Readings of a model's number of parameters: all, trainable, without classifier."""
     yield "all parameters", trace.params
@@ -41,6 +70,12 @@ def scope_params(trace: Trace) -> Iterator[tuple[str, int]]:
             yield f"parameters without the classifier '{head}'", trace.params - inside
     if trace.buffers:
         yield "parameters and buffers", trace.params + trace.buffers
+    alone = _alone(trace)
+    if alone is not trace:
+        used = {operation.module for operation in alone.forward}
+        unused = {operation.module for operation in trace.forward} - used
+        spared = sum(trace.modules[path].own_params for path in unused if path in trace.modules)
+        yield "parameters that the last output needs", trace.params - spared
 
 
 def products(trace: Trace) -> tuple[Operation, ...]:
@@ -128,6 +163,19 @@ SCOPES: tuple[Scope, ...] = (
         "instead of the 3×3 (the network of the original paper, not the one that was given)",
         -0.5,  # for these networks likelier than any odd unit: it is where their figures come from
         _stride_in_first,
+    ),
+    Scope(
+        "last output alone",
+        "what the last output needs, without heads that only serve other outputs in training",
+        1.0,
+        lambda trace: _alone(trace).macs,
+    ),
+    Scope(
+        "last output alone, stride in the first 1x1",
+        "what the last output needs, with the bottlenecks' stride in the first 1×1 convolution "
+        "instead of the 3×3 (the first published form of the ResNet)",
+        1.5,
+        lambda trace: 0 if _alone(trace) is trace else _stride_in_first(_alone(trace)),
     ),
     Scope(
         "without the first convolution",

@@ -34,6 +34,7 @@ REDUCTION = "reduction"
 GATES = "gates of a recurrent layer"
 TRANSPOSED = "transposed convolution counted at the output instead of the input"
 TWICE = "module counted twice"
+ONCE = "module counted once although it runs twice"
 PATCHED_TWICE = "counted by the module and again by the patched function"
 ROUNDING = "rounding"
 ONE_POSITION = "parameters counted once a sample instead of once a position"
@@ -186,6 +187,22 @@ CONVENTIONS: dict[str, Convention] = {
         f"{_HERE}.official:read",
         "macs",
         "multiply-adds of convolution and linear layers only, no bias, divided by 2^30",
+        giga=2**30,
+    ),
+    "mmcv": Convention(
+        "mmcv",
+        f"{_HERE}.mmcv:read",
+        "macs",
+        "hooks on exact module types: convolutions with bias, transposed ones at the input, 2 a "
+        "normalised element, activation, pooling and Upsample elements",
+        whole=False,
+    ),
+    "torchstat": Convention(
+        "torchstat",
+        f"{_HERE}.torchstat:read",
+        "macs",
+        "leaf modules, each once though it runs twice: convolutions with bias, 2 a normalised "
+        "element, activation, pooling windows, positions of an Upsample",
         giga=2**30,
     ),
 }
