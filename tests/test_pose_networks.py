@@ -4,6 +4,7 @@ built."""
 from __future__ import annotations
 
 import csv
+import random
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from gadprof.counting.trace import count
 from gadprof.errors import InputShapeError, SpecError
 from gadprof.measuring.runtimes.onnx_export import export
 from gadprof.sources import load
-from gadprof.spec import parse_spec, presets
+from gadprof.spec import make_spec, parse_spec, presets
 
 FAMILIES = (
     "pose-resnet",
@@ -231,6 +232,56 @@ def test_a_presets_cost_is_what_is_built_and_traced(name):
 @pytest.mark.parametrize("name", SMALL)
 def test_odd_inputs_and_changed_knobs_still_cost_what_is_built(name, shape):
     assert_cost_is_what_is_built_and_traced(small(name), shape)
+
+
+def random_design(draw):
+    """A family and a value for each of its knobs, not all of which go together."""
+
+    def ints(count, low, high):
+        return tuple(draw.randint(low, high) for _ in range(count))
+
+    def flag():
+        return draw.random() < 0.5
+
+    head = {"joints": draw.randint(1, 9), "deconvs": draw.randint(0, 3)}
+    head["deconv_width"] = draw.randint(1, 9)
+    groups = draw.choice((1, 1, 2, 3, 4))
+    match draw.choice(FAMILIES):
+        case "pose-resnet" as family:
+            knobs = {
+                "blocks": ints(4, 1, 2), "width": draw.randint(2, 20), "stem": draw.randint(1, 9),
+                "block": draw.choice(("plain", "se", "sk", "sc", "split")),
+                "r": draw.randint(1, 20), "radix": draw.randint(1, 3), "groups": groups,
+                "group_width": draw.randint(1, 40), "stride_first": draw.random() < 0.2,
+                "deep_stem": flag(), "avg_down": flag(),
+            }  # fmt: skip
+        case "pose-alexnet" as family:
+            knobs = {"widths": ints(5, 1, 9)}
+        case "pose-vgg" as family:
+            knobs = {"widths": ints(5, 1, 9), "blocks": ints(5, 1, 2), "norm": flag()}
+        case "pose-mobilenetv2" as family:
+            knobs = {"width": draw.randint(1, 60), "expansion": draw.randint(1, 4)}
+        case "pose-shufflenetv1" as family:
+            grown = sorted(draw.sample(range(2, 9), 3))
+            knobs = {"channels": tuple(4 * groups * c for c in grown), "groups": groups}
+            knobs |= {"blocks": ints(3, 1, 3), "stem": draw.randint(1, 2) * groups}
+        case "pose-shufflenetv2" as family:
+            channels = (*(2 * c for c in ints(3, 1, 9)), draw.randint(1, 20))
+            knobs = {"channels": channels, "blocks": ints(3, 1, 3), "stem": draw.randint(1, 9)}
+    return family, {**knobs, **head}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_random_designs_cost_is_what_is_built_and_traced(seed):
+    draw = random.Random(seed)
+    while True:
+        try:
+            spec = make_spec(*random_design(draw))
+            break
+        except SpecError:  # knobs that do not go together
+            continue
+    shape = (3, draw.randint(97, 150), draw.randint(97, 150))
+    assert_cost_is_what_is_built_and_traced(spec, shape)
 
 
 @pytest.mark.parametrize("name", SMALL)
