@@ -13,6 +13,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from operator import is_
 from threading import get_ident
 from typing import Any
 
@@ -22,10 +23,6 @@ from torch import nn
 from gadprof.counting.dispatch import META, tensors_in
 from gadprof.counting.recorder import Frame, Recorder
 from gadprof.errors import ModelFailedError
-
-# (module, args) -> (handled, output): a shortcut for well-known leaf modules
-Shortcut = Callable[[nn.Module, tuple[Any, ...]], Any]
-NOT_HANDLED: Any = object()
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,9 @@ def take_inventory(root: nn.Module) -> Inventory:
             if parameter is None or id(parameter) in seen:
                 continue
             seen.add(id(parameter))
-            if isinstance(parameter, nn.UninitializedParameter):
+            if type(parameter) is not nn.Parameter and isinstance(
+                parameter, nn.UninitializedParameter
+            ):
                 raise ModelFailedError(
                     f"parameter {prefix}{name!r} is lazy and has no shape yet; "
                     "run the model once before counting it"
@@ -111,14 +110,17 @@ def preserved(inventory: Inventory, *, train: bool | None) -> Iterator[None]:
     ``train`` False puts all modules in eval mode meanwhile; True puts them in training mode
     unless the model is in training mode already; None leaves the flags.
     """
-    saved = [
-        (
-            module.__dict__,
-            dict(module.__dict__),
-            [(store, dict(store)) for store in _stores(module.__dict__)],
-        )
-        for module in inventory.modules
-    ]
+    dicts: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    lists: list[tuple[list[Any] | set[Any], list[Any] | set[Any]]] = []
+    for module in inventory.modules:
+        live = module.__dict__
+        dicts.append((live, live.copy()))
+        for key in ("_parameters", "_buffers", "_modules"):
+            store = live.get(key)
+            if store:
+                dicts.append((store, store.copy()))
+        if not type(module).__module__.startswith("torch.nn.modules."):
+            _remember(live, dicts, lists)
     states = _random_states()
     try:
         if train is False or (train and not inventory.modules[0].training):
@@ -127,25 +129,26 @@ def preserved(inventory: Inventory, *, train: bool | None) -> Iterator[None]:
                     module.__dict__["training"] = train
         yield
     finally:
-        for live, attributes, stores in saved:
-            for store, content in stores:
-                if store.keys() != content.keys() or any(
-                    store[key] is not content[key] for key in content
-                ):
-                    store.clear()
-                    store.update(content)
-            if live.keys() != attributes.keys() or any(
-                live[key] is not attributes[key] for key in attributes
+        for store, content in reversed(dicts):
+            if store.keys() != content.keys() or not all(
+                map(is_, store.values(), content.values())
             ):
-                live.clear()
-                live.update(attributes)
+                store.clear()
+                store.update(content)
+        for sequence, items in lists:
+            if len(sequence) != len(items) or not all(map(is_, sequence, items)):
+                sequence.clear()
+                sequence.extend(items) if isinstance(sequence, list) else sequence.update(items)
         _restore_random_states(states)
 
 
-def _stores(attributes: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        store for key in ("_parameters", "_buffers", "_modules") if (store := attributes.get(key))
-    ]
+def _remember(live: dict[str, Any], dicts: list[Any], lists: list[Any]) -> None:
+    """Add the containers that a module of the user's may fill while it runs, as caches are."""
+    for key, value in live.items():
+        if type(value) is dict and key not in ("_parameters", "_buffers", "_modules"):
+            dicts.append((value, value.copy()))
+        elif type(value) is list or type(value) is set:
+            lists.append((value, value.copy()))
 
 
 def swap_for(inventory: Inventory, make: Callable[[torch.Tensor], torch.Tensor]) -> dict[int, Any]:
@@ -181,9 +184,7 @@ def swap_for(inventory: Inventory, make: Callable[[torch.Tensor], torch.Tensor])
 
 
 @contextlib.contextmanager
-def followed(
-    inventory: Inventory, recorder: Recorder, shortcut: Shortcut | None = None
-) -> Iterator[None]:
+def followed(inventory: Inventory, recorder: Recorder) -> Iterator[None]:
     """Keep the recorder's frame at the innermost running module while the block runs."""
     frames = inventory.frames
     thread = get_ident()
@@ -198,12 +199,7 @@ def followed(
         recorder.call = frame.calls
         frame.calls += 1
         try:
-            if shortcut is not None and not kwargs:
-                output = shortcut(self, args)
-                if output is NOT_HANDLED:
-                    output = original(self, *args)
-            else:
-                output = original(self, *args, **kwargs)
+            output = original(self, *args, **kwargs)
         finally:
             recorder.frame, recorder.call = outer, outer_call
         frame.input_shapes.append(_shapes(args, kwargs))

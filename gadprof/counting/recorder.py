@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
-from gadprof.counting.records import Operation, Phase, TensorRecord
+from gadprof.counting.records import MATMUL_KINDS, Operation, Phase, TensorRecord
 from gadprof.counting.rules import rule_for
 from gadprof.counting.work import Work
 
@@ -180,6 +181,27 @@ class Recorder:
             )
         serial = self.serial
         self.emit(template, tuple([serial(tensor) for tensor in ins]), (serial(out),))
+
+    def totals(self) -> dict[str, int]:
+        """The sums that ``Trace`` has of its operations, from the events."""
+        times: dict[tuple[Template, Phase], int] = {}
+        for event in self.events:
+            key = (event[0], event[5])
+            times[key] = times.get(key, 0) + 1
+        macs = flops = activations = 0
+        for (template, phase), count in times.items():
+            work = template.work
+            macs += count * work.macs
+            flops += count * (
+                2 * work.macs
+                + work.adds
+                + work.multiplies
+                + work.comparisons
+                + work.transcendentals
+            )
+            if phase == "forward" and work.kind in MATMUL_KINDS and template.outputs:
+                activations += count * prod(template.outputs[0][0])
+        return {"macs": macs, "flops": flops, "activations": activations}
 
     def operations(self) -> tuple[Operation, ...]:
         """Every event as an immutable record."""

@@ -11,7 +11,7 @@ operation: additions, multiplications (divisions too), comparisons and transcend
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -168,7 +168,8 @@ class Trace(Tabular):
     ``peak_activation_bytes`` is the most memory that storages other than parameters and buffers
     held at once, the model's inputs included, with the lifetimes that Python gave them;
     ``live_bytes`` is that amount after each operation; ``allocator_peak_bytes`` adds what the
-    CPU kernels allocate for themselves while they run.
+    CPU kernels allocate for themselves while they run. ``operations`` and ``modules`` may be made
+    when they are first read, from plain data that was kept.
     """
 
     model: str
@@ -197,6 +198,27 @@ class Trace(Tabular):
             f"Trace(model={self.model!r}, params={self.params:,}, macs={self.macs:,}, "
             f"flops={self.flops:,}, {len(self.operations):,} operations)"
         )
+
+    @classmethod
+    def deferred(
+        cls, fields: dict[str, Any], later: dict[str, Callable[[], Any]], totals: dict[str, int]
+    ) -> Trace:
+        """A trace whose fields in ``later`` are made when first read, and totals known already."""
+        trace = cls.__new__(cls)
+        trace.__dict__.update(fields, **totals, _later=later)
+        return trace
+
+    def __getattr__(self, name: str) -> Any:
+        later = self.__dict__.get("_later", {})
+        if name not in later:
+            raise AttributeError(f"'Trace' object has no attribute {name!r}")
+        value = self.__dict__[name] = later.pop(name)()
+        return value
+
+    def __getstate__(self) -> dict[str, Any]:
+        for name in tuple(self.__dict__.get("_later", ())):
+            getattr(self, name)
+        return {key: value for key, value in self.__dict__.items() if key != "_later"}
 
     @cached_property
     def macs(self) -> int:

@@ -8,12 +8,14 @@ says so. It refuses lazy modules and raises ModelFailedError where the model its
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from gadprof.counting import by_stand_in
 from gadprof.counting.dispatch import META, RecordingMode, tensors_in
 from gadprof.counting.modules import (
     Inventory,
@@ -30,6 +32,7 @@ from gadprof.counting.triton_kernels import launches_recorded
 from gadprof.errors import GadprofError, ModelFailedError
 
 Device = Literal["meta", "cpu"]
+Speed = Literal["stand-ins", "quick", "plain"]
 
 
 def count(
@@ -130,10 +133,31 @@ def _run(
     fast: bool,
     note: str,
 ) -> Trace:
+    if fast and device == "meta" and not train:
+        try:
+            return _observe(
+                label, module, inventory, args, kwargs, train, device, "stand-ins", note
+            )
+        except Exception:  # whatever it was, the dispatcher says it with certainty
+            _reset(inventory)
+    speed: Speed = "quick" if fast else "plain"
+    return _observe(label, module, inventory, args, kwargs, train, device, speed, note)
+
+
+def _observe(
+    label: str,
+    module: nn.Module,
+    inventory: Inventory,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    train: bool,
+    device: Device,
+    speed: Speed,
+    note: str,
+) -> Trace:
+    """One run, seen by stand-ins, by the dispatcher with own shape rules, or by it alone."""
     recorder = Recorder(inventory.frames[id(module)])
-    shortcut = None
-    quick = fast and device == "meta" and not train
-    mode: RecordingMode = RecordingMode(recorder, quick=quick)
+    quick = speed == "quick" and device == "meta" and not train
     recorder.gradients = train
     with preserved(inventory, train=train):
         if device == "meta":
@@ -143,16 +167,21 @@ def _run(
         else:
             twins = swap_for(inventory, _private_copy)
             inputs, named = _moved(args, real_input), _moved(kwargs, real_input)
-        _register(recorder, inventory, twins)
+        numbers = _register(recorder, inventory, twins)
         given = tensors_in(inputs) + tensors_in(named)
-        for tensor in given:
-            recorder.serial(tensor)
         context = _gradients() if train else torch.inference_mode()
-        launches = launches_recorded(recorder)
-        with context, launches, followed(inventory, recorder, shortcut), mode:
-            output = module(*inputs, **named)
-            if train:
-                _backward(recorder, inventory.frames[id(module)], output)
+        if speed == "stand-ins":
+            with context:
+                output = by_stand_in.forward(module, inventory, recorder, numbers, inputs, named)
+        else:
+            for tensor in given:
+                recorder.serial(tensor)
+            mode = RecordingMode(recorder, quick=quick)
+            launches = launches_recorded(recorder)
+            with context, launches, followed(inventory, recorder), mode:
+                output = module(*inputs, **named)
+                if train:
+                    _backward(recorder, inventory.frames[id(module)], output)
         results = tensors_in(output)
         output_shapes = tuple(tuple(tensor.shape) for tensor in results)
         del output, results
@@ -165,16 +194,23 @@ def _gradients() -> Iterator[None]:
         yield
 
 
-def _register(recorder: Recorder, inventory: Inventory, twins: Mapping[int, Any]) -> None:
+def _register(recorder: Recorder, inventory: Inventory, twins: Mapping[int, Any]) -> dict[int, int]:
+    """Number the storages of parameters and buffers; returns each tensor's by its identity."""
     number = 0
+    addresses: dict[int, int] = {}
     for name, parameter in inventory.parameters:
         number -= 1
         tensor = twins.get(id(parameter), parameter)
-        recorder.own(tensor.untyped_storage()._cdata, number, name)
+        address = addresses[id(tensor)] = tensor.untyped_storage()._cdata
+        recorder.own(address, number, name)
     for _, buffer in inventory.buffers:
         number -= 1
         tensor = twins.get(id(buffer), buffer)
-        recorder.own(tensor.untyped_storage()._cdata, number, None)
+        address = addresses[id(tensor)] = tensor.untyped_storage()._cdata
+        recorder.own(address, number, None)
+    if number == -len(recorder.serials):
+        return dict(zip(addresses, range(-1, number - 1, -1), strict=True))
+    return {identity: recorder.serials[address] for identity, address in addresses.items()}
 
 
 def _moved(value: Any, move: Any) -> Any:
@@ -238,52 +274,82 @@ def _trace(
     note: str,
     train: bool,
 ) -> Trace:
-    records: dict[str, ModuleRecord] = {}
+    params = param_bytes = trainable = 0
+    for _, parameter in inventory.parameters:
+        elements = parameter.numel()
+        params += elements
+        param_bytes += elements * parameter.element_size()
+        if parameter.requires_grad:
+            trainable += elements
+    shapes = tuple(tuple(tensor.shape) for tensor in given)
+    fields = {
+        "model": label,
+        "params": params,
+        "buffers": sum([buffer.numel() for _, buffer in inventory.buffers]),
+        "param_bytes": param_bytes,
+        "buffer_bytes": sum([b.numel() * b.element_size() for _, b in inventory.buffers]),
+        "trainable_params": trainable,
+        "input_shapes": shapes,
+        "input_dtypes": tuple(dtype_name(tensor.dtype) for tensor in given),
+        "output_shapes": output_shapes,
+        "batch": shapes[0][0] if shapes and shapes[0] else 1,
+        "device": device,
+        "note": note,
+        "uncovered": dict(sorted(recorder.uncovered.items())),
+        "peak_activation_bytes": recorder.peak,
+        "allocator_peak_bytes": recorder.peak,
+        "live_bytes": tuple(recorder.live_after),
+        "train": train,
+    }
+    later = {"operations": recorder.operations, "modules": _modules_later(inventory)}
+    return Trace.deferred(fields, later, recorder.totals())
+
+
+def _modules_later(inventory: Inventory) -> Callable[[], dict[str, ModuleRecord]]:
+    """A function that makes the record of every module from what is read of it now."""
+    readers: dict[type, tuple[int, tuple[str, ...], Any]] = {}
+    leaves: dict[str, tuple[tuple[str, ...], tuple[Any, ...]]] = {}
+    rows = []
     for module in inventory.modules:
         frame = inventory.frames[id(module)]
-        records[frame.path] = ModuleRecord(
-            path=frame.path,
-            type=frame.module_type,
-            own_params=inventory.owned[id(module)],
-            calls=frame.calls,
-            input_shapes=tuple(frame.input_shapes),
-            output_shapes=tuple(frame.output_shapes),
-            leaf=not module._modules,
-            hyper=_hyper(module),
-            aliases=tuple(inventory.aliases.get(id(module), ())),
-        )
-    shapes = tuple(tuple(tensor.shape) for tensor in given)
-    return Trace(
-        model=label,
-        operations=recorder.operations(),
-        modules=records,
-        params=sum(parameter.numel() for _, parameter in inventory.parameters),
-        buffers=sum(buffer.numel() for _, buffer in inventory.buffers),
-        param_bytes=sum(p.numel() * p.element_size() for _, p in inventory.parameters),
-        buffer_bytes=sum(b.numel() * b.element_size() for _, b in inventory.buffers),
-        trainable_params=sum(p.numel() for _, p in inventory.parameters if p.requires_grad),
-        input_shapes=shapes,
-        input_dtypes=tuple(dtype_name(tensor.dtype) for tensor in given),
-        output_shapes=output_shapes,
-        batch=shapes[0][0] if shapes and shapes[0] else 1,
-        device=device,
-        note=note,
-        uncovered=dict(sorted(recorder.uncovered.items())),
-        peak_activation_bytes=recorder.peak,
-        allocator_peak_bytes=recorder.peak,
-        live_bytes=tuple(recorder.live_after),
-        train=train,
-    )
+        leaf = not module._modules
+        if leaf:
+            kind = type(module)
+            reader = readers.get(kind)
+            state = module.__dict__
+            if reader is None or reader[0] != len(state) or kind.__module__[:9] != "torch.nn.":
+                chosen = tuple([name for name in state if name[0] != "_"])
+                # one name more, so that there are always two and the answer is a tuple
+                reader = readers[kind] = (len(state), chosen, itemgetter(*chosen, "_modules"))
+            leaves[frame.path] = (reader[1], reader[2](state))
+        rows.append((frame, inventory.owned[id(module)], leaf))
+    aliases = {inventory.frames[key].path: tuple(paths) for key, paths in inventory.aliases.items()}
+
+    def make() -> dict[str, ModuleRecord]:
+        return {
+            frame.path: ModuleRecord(
+                path=frame.path,
+                type=frame.module_type,
+                own_params=owned,
+                calls=frame.calls,
+                input_shapes=tuple(frame.input_shapes),
+                output_shapes=tuple(frame.output_shapes),
+                leaf=leaf,
+                hyper=_hyper(*leaves[frame.path]) if leaf else {},
+                aliases=aliases.get(frame.path, ()),
+            )
+            for frame, owned, leaf in rows
+        }
+
+    return make
 
 
-def _hyper(module: nn.Module) -> dict[str, Any]:
+def _hyper(names: tuple[str, ...], values: tuple[Any, ...]) -> dict[str, Any]:
     """The plain public attributes of a leaf module: numbers, words and tuples of them."""
-    if module._modules:
-        return {}
     return {
-        key: value
-        for key, value in module.__dict__.items()
-        if key[0] != "_" and (value is None or isinstance(value, (int, float, str, tuple)))
+        name: value
+        for name, value in zip(names, values, strict=False)
+        if value is None or isinstance(value, (int, float, str, tuple))
     }
 
 
