@@ -29,6 +29,7 @@ from gadprof.counting.recorder import Frame, Recorder, dtype_name
 from gadprof.counting.records import ModuleRecord, Trace
 from gadprof.counting.rules import RuleError
 from gadprof.counting.triton_kernels import launches_recorded
+from gadprof.counting.wanted import wanted_input
 from gadprof.errors import GadprofError, ModelFailedError
 
 Device = Literal["meta", "cpu"]
@@ -69,9 +70,10 @@ def count(
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {_first_line(error)}"
+        clause = wanted_input(module, inputs, named, error)
         _reset(inventory)
         try:
-            return _run_on_cpu(label, module, inventory, inputs, named, train, reason)
+            return _run_on_cpu(label, module, inventory, inputs, named, train, reason, clause)
         except GadprofError:
             raise
         except Exception as real:
@@ -99,13 +101,14 @@ def _run_on_cpu(
     kwargs: dict[str, Any],
     train: bool,
     reason: str,
+    clause: str = "",
 ) -> Trace:
     needed = sum(p.numel() * p.element_size() for _, p in inventory.parameters if p.is_meta)
     available = _available_bytes()
     if available is not None and needed > available // 2:
         raise ModelFailedError(
             f"{label} cannot run on the meta device ({reason}) and its {needed / 1e9:.1f} GB of "
-            "weights do not fit in memory for a real run"
+            f"weights do not fit in memory for a real run{clause and f'; {clause}'}"
         )
     note = f"ran on the CPU: {reason}"
     return _run(label, module, inventory, args, kwargs, train, "cpu", False, note)
@@ -361,7 +364,10 @@ def _first_line(error: BaseException) -> str:
 def _failure(
     label: str, module: nn.Module, args: tuple[Any, ...], kwargs: Any, error: Exception
 ) -> ModelFailedError:
-    return ModelFailedError(f"{label} raised {type(error).__name__}: {_first_line(error)}")
+    clause = wanted_input(module, args, kwargs, error)
+    return ModelFailedError(
+        f"{label} raised {type(error).__name__}: {_first_line(error)}{clause and f'; {clause}'}"
+    )
 
 
 __all__ = ["RuleError", "count"]
