@@ -26,7 +26,7 @@ class Knob:
 
     ``kind``: ``int`` (>= 1), ``count`` (>= 0), ``ints`` (a tuple of ``length`` integers >= 1),
     ``choice`` (one of ``choices``) or ``flag``. ``default`` is the family's value before a preset
-    changes it; ``help`` is one line.
+    changes it; ``help`` is one line, and ``notes`` one for each choice, where they need it.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Knob:
     help: str
     choices: tuple[str, ...] = ()
     length: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

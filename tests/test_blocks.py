@@ -176,3 +176,12 @@ def test_a_sweep_over_blocks_that_do_not_fit_is_refused(texts, words):
 
     with pytest.raises(SpecError, match=words):
         make_space("hrnet", texts)
+
+
+def test_the_knobs_say_what_each_block_is_made_of(run_cli):
+    code, out, _ = run_cli("models", "--knobs", "hrnet32", "--format", "md")
+    assert code == 0
+    cells = [[cell.strip() for cell in line.split("|")] for line in out.splitlines()]
+    notes = {row[2]: row[3] for row in cells if len(row) > 3 and not row[1]}
+    assert set(notes) == {*BRANCH_BLOCKS, *MODULE_BLOCKS}
+    assert all(len(note) > 10 for note in notes.values())

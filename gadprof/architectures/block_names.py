@@ -90,6 +90,28 @@ BRANCH_BLOCKS: dict[str, BranchBlock] = {
 # a unit that works on all branches of a module at once, so that it is not a block of one branch
 MODULE_BLOCKS = ("ccw",)
 
+# what each choice of ``block=`` is made of, from c to c channels; k, d, s, r, groups, t, layers and
+# q are knobs
+BLOCK_NOTES: dict[str, str] = {
+    "basic": "two k×k convolutions and a shortcut",
+    "ghost": "two Ghost modules and a shortcut (Han et al., GhostNet, 2020)",
+    "ghost-se": "the same, then squeeze-and-excitation",
+    "ga": "GADNet's GaBlock",
+    "grouped": "two k×k convolutions in groups and a shortcut (Xie et al., ResNeXt, 2017)",
+    "dwsep": "two depthwise-separable convolutions, shortcut (Howard et al., MobileNets, 2017)",
+    "inverted": "one inverted residual, widened by t (Sandler et al., MobileNetV2, 2018)",
+    "shuffle1": "one unit with c/4 inner channels in groups (Zhang et al., ShuffleNet, 2018)",
+    "shuffle2": "one unit, half of the channels passing by (Ma et al., ShuffleNet V2, 2018)",
+    "se": "basic, its residual through squeeze-and-excitation (Hu et al., SENet, 2018)",
+    "cbam": "basic, its residual through channel and 7×7 spatial attention (Woo et al., 2018)",
+    "sk": "1×1 to c/2, two selected kernels in groups, 1×1, shortcut (Li et al., SKNet, 2019)",
+    "dense": "layers of growth c/q, then 1×1 back to c (Huang et al., DenseNet, 2017)",
+    "stn": "an affine spatial transformer, then basic (Jaderberg et al., 2015)",
+    "mra": "k and k+2 kernels, 1×1, squeeze-and-excitation, shortcut (Ullah et al., 2022)",
+    "dam": "dense with squeeze-and-excitation before its 1×1 (Ullah et al., DAM-Net, 2023)",
+    "ccw": "one unit over all branches of a module (Yu et al., Lite-HRNet, 2021; its own r is 8)",
+}
+
 FormulaBlock = Callable[..., p.Node]
 
 

@@ -8,7 +8,12 @@ knobs the names and shapes of the built module's state are those of the official
 from __future__ import annotations
 
 from gadprof import plan as p
-from gadprof.architectures.block_names import BRANCH_BLOCKS, MODULE_BLOCKS, check_branch
+from gadprof.architectures.block_names import (
+    BLOCK_NOTES,
+    BRANCH_BLOCKS,
+    MODULE_BLOCKS,
+    check_branch,
+)
 from gadprof.architectures.blocks import BlockKnobs, conv_bn, gd_block
 from gadprof.architectures.light_blocks import conditional_weighting
 from gadprof.spec import Family, Knob, ModelSpec, Preset
@@ -144,7 +149,14 @@ def _knobs(**defaults: object) -> tuple[Knob, ...]:
         Knob("stage1", "int", 64, "inner channels of stage 1's Bottlenecks"),
         Knob("modules", "ints", (1, 4, 3), "exchange modules of stages 2, 3 and 4", length=3),
         Knob("blocks", "ints", (4, 4, 4, 4), "blocks of each branch in a module", length=4),
-        Knob("block", "choice", "basic", "the branches' block", (*BRANCH_BLOCKS, *MODULE_BLOCKS)),
+        Knob(
+            "block",
+            "choice",
+            "basic",
+            "the branches' block",
+            tuple(BLOCK_NOTES),
+            notes=tuple(BLOCK_NOTES.values()),
+        ),
         Knob("down", "choice", "conv", "down-sampler between branches", ("conv", "gd")),
         Knob("transition", "choice", "conv", "down-sampler between stages", ("conv", "gd")),
         Knob("up", "flag", True, "up-sampling fusion (the last exchange always has it)"),
@@ -162,7 +174,7 @@ def _knobs(**defaults: object) -> tuple[Knob, ...]:
     return tuple(
         Knob(
             knob.name, knob.kind, defaults.get(knob.name, knob.default), knob.help,
-            knob.choices, knob.length,
+            knob.choices, knob.length, knob.notes,
         )
         for knob in knobs
     )  # fmt: skip

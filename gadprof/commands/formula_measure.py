@@ -28,7 +28,7 @@ def factories(point: Formula) -> tuple[Factory, Factory]:
     single = [name for name in FORMULA_BLOCKS if name not in ("conv", *MODULE_BLOCKS)]
     if point.block not in single or point.reference is None:
         raise SpecError(
-            f"block {point.block!r} cannot be measured against a convolution; one of "
+            f"block {point.block!r} cannot be measured against a convolution; try "
             + ", ".join(single)
         )
     inputs = {name: int(value) for name, value in point.inputs.items()}

@@ -33,14 +33,14 @@ def models(knobs: str | None, output_format: str, output: str | None) -> None:
         check_writable(output)
     if knobs is not None:
         spec = parse_spec(knobs)
-        rows: list[list[Any]] = [
-            [
-                knob.name,
-                format_value(spec.values[knob.name]),
-                knob.help + (f" ({', '.join(knob.choices)})" if knob.choices else ""),
-            ]
-            for knob in families()[spec.family].knobs
-        ]
+        spelled = output_format in ("table", "md")
+        rows: list[list[Any]] = []
+        for knob in families()[spec.family].knobs:
+            apart = spelled and bool(knob.notes)
+            choices = f" ({', '.join(knob.choices)})" if knob.choices and not apart else ""
+            rows.append([knob.name, format_value(spec.values[knob.name]), knob.help + choices])
+            if apart:
+                rows += [["", *pair] for pair in zip(knob.choices, knob.notes, strict=True)]
         headers = ["knob", "value", "meaning"]
     else:
         headers = ["model", "what it is", "source"]
