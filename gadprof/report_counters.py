@@ -76,7 +76,22 @@ def counters(subject: Subject, found: Found) -> Section | None:
                 folded=True,
             )
         )
-    return Section("counters", "Other counters", tuple(words), tuple(tables), tuple(plots[:6]))
+    return Section("counters", "Other counters", tuple(words), tuple(tables), _chosen(plots))
+
+
+MOST_LEDGERS = 6  # figures of one page; the table has every ledger
+
+
+def _chosen(plots: list[Plot]) -> tuple[Plot, ...]:
+    """Some figures of every model: each model's first before any model's second."""
+    turns: dict[str, int] = {}
+    ranked = []
+    for index, plot in enumerate(plots):
+        model = str(plot.data["model"])
+        turns[model] = turns.get(model, 0) + 1
+        ranked.append((turns[model], index, plot))
+    kept = sorted(ranked[:], key=lambda item: item[:2])[:MOST_LEDGERS]
+    return tuple(plot for _, _, plot in sorted(kept, key=lambda item: item[1]))
 
 
 def _audited(
@@ -112,6 +127,7 @@ def _audited(
                 "",
                 f"how {name} comes from {ours:,} to {reported:,} on {label}",
                 {
+                    "model": label,
                     "start": {"label": "gadprof", "value": ours},
                     "steps": [
                         {"label": str(item.get("cause")), "value": item["amount"]} for item in steps

@@ -235,6 +235,7 @@ PLOTS = (
     Plot("b", "stacked", "t", "MACs", "", "a", {
         "bars": [{"label": "m", "parts": [{"name": f"p{i}", "value": i} for i in range(12)]}]}),
     Plot("w", "waterfall", "t", "MACs", "", "a", {
+        "model": "m",
         "start": {"label": "ours", "value": 100}, "end": {"label": "theirs", "value": 103},
         "steps": [{"label": "bias", "value": 5}, {"label": "resize", "value": -2}]}),
     Plot("i", "intervals", "t", "seconds", "", "a", {

@@ -155,3 +155,14 @@ def test_a_figure_that_is_no_number_is_a_gap(tmp_path: Path, value: Any) -> None
     shown = cells(made, "latency", "latency")[1]
     assert (shown["ratio"], shown["p95_s"], shown["median_low_s"]) == (None, None, None)
     assert [item["speed_up"] for item in cells(made, "theory", "theory")] == [None]
+
+
+def test_every_model_has_a_ledger_before_any_has_two(tmp_path: Path) -> None:
+    document = recorded("audit")
+    for model in document["models"]:
+        (backend,) = model["backends"]
+        model["backends"] = [{**backend, "name": f"counter {index}"} for index in range(9)]
+    path = tmp_path / "audit.json"
+    path.write_text(json.dumps(document))
+    plots = section(gather(MODELS, shapes=SHAPE, data=[str(path)]), "counters").plots
+    assert sorted(plot.data["model"] for plot in plots) == sorted([*MODELS] * 3)

@@ -138,7 +138,10 @@ def _scatter(plot: Plot, axes: Axes) -> None:
         axes.plot(ends, ends, color="#888888", linestyle=":", label="as theory says", zorder=1)
     if not data.get("x_log"):
         axes.margins(x=0.15, y=0.2)
-        if not data.get("diagonal"):
+        if data.get("diagonal"):
+            axes.set_xlim(left=0)
+            axes.set_ylim(bottom=0)
+        else:
             axes.set_xlim(0, 1.18 * (max(abs(p["x"]) for p in points) or 1))
             axes.set_ylim(*_y_range([p["y"] for p in points], near=bool(data.get("y_near"))))
     axes.xaxis.set_major_formatter(_formatter(plot.x_label))
@@ -335,7 +338,10 @@ def _waterfall(plot: Plot, axes: Axes) -> None:
     axes.set_xlim(low, high)
     if low > 0:
         axes.set_xlabel(f"{plot.x_label} (the axis begins at {scaled(low, 4)})")
-    axes.xaxis.set_major_formatter(lambda value, _: scaled(value, 5))
+    # enough digits that two ticks never read alike
+    digits = max(3, math.ceil(math.log10(max(abs(high), 1) / ((high - low) / 5))) + 2)
+    axes.locator_params(axis="x", nbins=5)
+    axes.xaxis.set_major_formatter(lambda value, _: scaled(value, digits))
     axes.tick_params(axis="x", labelsize=7)
 
 

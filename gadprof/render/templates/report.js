@@ -330,7 +330,7 @@
       const rows = steps.length + 2;
       const svg = frame(56 + 26 * rows, plot.alternative);
       const bottom = 8 + 26 * rows;
-      const x = horizontal(svg, 168, 462, 4, bottom, from, high + .1 * span, (value) => scaled(value, 5),
+      const x = horizontal(svg, 168, 462, 4, bottom, from, high + .1 * span, (value) => scaled(value, Math.max(4, Math.ceil(Math.log10(Math.max(high, 1) / ((high - from) / 5))) + 2)),
         from > 0 ? `${plot.x_label} (the axis begins at ${scaled(from)})` : plot.x_label);
       const bar = (row, a, b, color, label, text) => {
         const top = 8 + 26 * row;
