@@ -33,14 +33,14 @@ def rows():
     device = Device("slow", compiled=True)
     found, failed = measured_rows([Line(m, 1, (3, 64, 64), 1.0) for m in MODELS], device)
     assert failed == []
-    times = np.exp(predict_rows(fits()["i9-10940x-nchw"].coefficients, found))
+    times = np.exp(predict_rows(fits()["i9-10940x-nchw"].members[0], found))
     return [replace(row, seconds=3 * float(t)) for row, t in zip(found, times, strict=True)]
 
 
 def test_a_device_that_is_three_times_slower_is_found_from_six_models(rows):
     fit = calibrate(rows, Device("slow", compiled=True), "here")
     assert fit.method == "scaled from i9-10940x-nchw"
-    gap = predict_rows(fit.coefficients, rows) - np.log([row.seconds for row in rows])
+    gap = predict_rows(fit.members[0], rows) - np.log([row.seconds for row in rows])
     assert np.abs(gap).max() < 0.03
     assert fit.cv["mean_absolute_error"] < 0.05
     assert fit.cv["method"].startswith("leave-one-out over 6 models")
@@ -59,7 +59,7 @@ def test_a_file_of_coefficients_is_read_as_it_was_written(rows):
 
 
 def test_few_rows_move_a_prior_less_than_many(rows):
-    prior = fits()["i9-10940x-nchw"].coefficients
+    prior = fits()["i9-10940x-nchw"].members[0]
     odd = [replace(rows[0], seconds=rows[0].seconds * 2), *rows[1:]]
     few = fit_coefficients(odd, "cpu", prior, steps=60)
     many = fit_coefficients(odd * 50, "cpu", prior, steps=60)

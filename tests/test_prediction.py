@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 import gadprof
 from gadprof.errors import SpecError, UnknownNameError
-from gadprof.prediction.api import predict
-from gadprof.prediction.features import features_of
-from gadprof.prediction.fits import find_fit, fits
+from gadprof.prediction.api import predict, predict_trace
+from gadprof.prediction.features import CLASSES, features_of
+from gadprof.prediction.fits import find_fit, fits, moved, transfer_errors
 from gadprof.prediction.fusion import fused_traffic
 from gadprof.prediction.model import operation_seconds
 
@@ -59,8 +60,8 @@ def test_more_samples_take_longer_and_every_time_is_positive(key):
     features = features_of(
         traced("gadnet32:width=8").forward, amp=fit.dtype == "amp", compiled=fit.compiled
     )
-    small = operation_seconds(fit.coefficients, features, 64)
-    large = operation_seconds(fit.coefficients, features, 256)
+    small = operation_seconds(fit.members[0], features, 64)
+    large = operation_seconds(fit.members[0], features, 256)
     assert (small > 0).all()
     assert large.sum() > small.sum()
 
@@ -106,6 +107,78 @@ def test_a_value_that_is_needed_later_is_written_though_it_is_joined():
     traffic = fused_traffic(trace.forward)
     assert traffic[0].written  # y, which the pooling reads again
     assert len(traffic[1].kept) == 1  # relu reads y where it is made
+
+
+def test_a_device_with_a_data_sheet_alone_states_the_error_of_such_moves(run_cli):
+    code, out, _ = run_cli("predict", "hrnet32:width=8", "--device", "h100", "--format", "json")
+    assert code == 0
+    payload = json.loads(out)
+    assert payload["rows"][0]["predicted_latency_s"]["value"] > 0
+    assert "not measured" in payload["method"]
+    stated = payload["error_on_unseen_families"]
+    assert "data sheets" in stated["method"]
+    assert stated == transfer_errors()["cv"]
+
+
+def test_a_sheet_with_twice_the_peaks_halves_the_time_but_for_the_launches():
+    fit = find_fit("rtx4090", None)
+    features = features_of(traced("gadnet32:width=8").forward, amp=True)
+    before = operation_seconds(fit.members[0], features, 256).sum()
+    faster = moved(fit.members[0], (1.0, 1.0), (2.0, 2.0))
+    launches = np.exp(fit.members[0].base[2]) * features.counts.sum()
+    after = operation_seconds(faster, features, 256).sum()
+    assert after - launches == pytest.approx((before - launches) / 2)
+
+
+def test_a_sheet_is_of_no_use_for_a_layout_that_it_was_not_tried_in():
+    with pytest.raises(UnknownNameError, match="layout nchw, not nhwc"):
+        find_fit("h100", "nhwc")
+
+
+def test_an_expanded_tensor_is_read_as_what_lies_behind_it():
+    class Spread(torch.nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3), keepdim=True).expand(-1, -1, 16, 16).clone()
+
+    features = features_of(gadprof.count(Spread(), (1, 8, 16, 16)).forward, amp=False)
+    copy = CLASSES.index("copy")
+    assert features.columns[features.classes == copy, 1] == 4 * (8 + 8 * 16 * 16)
+
+
+def test_a_normalisation_of_permuted_pixels_is_told_from_a_plain_one():
+    class Norm(torch.nn.Module):
+        def forward(self, x):
+            return torch.nn.functional.layer_norm(x.permute(0, 2, 3, 1), (8,))
+
+    trace = gadprof.count(Norm(), (1, 8, 16, 16))
+    first, last = (
+        CLASSES[int(features_of(trace.forward, amp=False, channels_last=last).classes[0])]
+        for last in (False, True)
+    )
+    assert (first, last) == ("layer_norm_strided", "layer_norm")
+
+
+def test_attention_of_five_dimensions_has_no_fused_kernel():
+    class Windows(torch.nn.Module):
+        def forward(self, x):
+            return torch.nn.functional.scaled_dot_product_attention(x, x, x)
+
+    names = []
+    for shape in ((1, 2, 16, 8), (1, 2, 3, 16, 8)):
+        features = features_of(gadprof.count(Windows(), shape).forward, amp=True)
+        names.append({CLASSES[i] for i in features.classes} - {"cast"})
+    assert names == [{"attention"}, {"attention_math"}]
+
+
+def test_a_kind_of_operation_that_was_never_measured_is_refused():
+    class Odd(torch.nn.Module):
+        def forward(self, x):
+            return torch.fft.fft(x).abs()
+
+    trace = gadprof.count(Odd(), (1, 3, 16, 16))
+    row = predict_trace("odd", trace, find_fit("rtx3090", None), 256)
+    assert row.predicted_latency_s is None
+    assert "never measured" in row.refused
 
 
 def test_an_unknown_device_names_the_nearest():

@@ -42,13 +42,18 @@ class Prediction:
 def predict_trace(model: str, trace: Any, fit: Fit, batch: int) -> Prediction:
     """Predict from a batch-1 forward trace."""
     from gadprof.prediction.features import CLASSES, features_of
-    from gadprof.prediction.model import operation_seconds
+    from gadprof.prediction.model import mean_seconds
 
-    features = features_of(trace.forward, amp=fit.dtype == "amp", compiled=fit.compiled)
+    features = features_of(
+        trace.forward,
+        amp=fit.dtype == "amp",
+        compiled=fit.compiled,
+        channels_last=fit.layout == "nhwc",
+    )
     refused = _refusal(features, fit, batch)
     if refused is not None:
         return Prediction(model, fit.key, batch, macs=trace.macs * batch, refused=refused)
-    seconds = operation_seconds(fit.coefficients, features, batch)
+    seconds = mean_seconds(fit.members, features, batch)
     total = float(seconds.sum())
     shares: dict[str, float] = {}
     for index, value in zip(features.classes.tolist(), seconds.tolist(), strict=True):

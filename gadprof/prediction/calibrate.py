@@ -58,7 +58,10 @@ def measured_rows(
             try:
                 trace = trace_of(line.model, (line.shape,) if line.shape else ())
                 known[key] = features_of(
-                    trace.forward, amp=device.dtype == "amp", compiled=device.compiled
+                    trace.forward,
+                    amp=device.dtype == "amp",
+                    compiled=device.compiled,
+                    channels_last=device.layout == "nhwc",
                 )
             except GadprofError as error:
                 known[key] = None
@@ -96,7 +99,7 @@ def calibrate(
     def fit(inside: Sequence[Measured]) -> Coefficients:
         if many:
             return fit_coefficients(inside, device.kind)
-        return fit_coefficients(inside, device.kind, nearest_fit(inside, device).coefficients)
+        return fit_coefficients(inside, device.kind, nearest_fit(inside, device).members[0])
 
     gaps = left_out_errors(groups, fit, folds, progress)
     left_out = f"leave-one-out over {count} {by}" if folds == count else f"{folds} folds over {by}"
@@ -116,7 +119,7 @@ def calibrate(
         dtype=device.dtype,
         kind=device.kind,
         compiled=device.compiled,
-        coefficients=fit(rows),
+        members=(fit(rows),),
         seen=seen,
         least_batch=min(batches),
         most_batch=max(batches),
@@ -134,7 +137,7 @@ def nearest_fit(rows: Sequence[Measured], device: Device) -> Fit:
     same = [fit for fit in fits().values() if fit.kind == device.kind] or list(fits().values())
 
     def scatter(fit: Fit) -> float:
-        gap = predict_rows(fit.coefficients, rows) - measured
+        gap = predict_rows(fit.members[0], rows) - measured
         return float(np.abs(gap - np.median(gap)).mean())
 
     return min(same, key=scatter)

@@ -31,7 +31,7 @@ CLASSES: tuple[str, ...] = (
     "activation", "activation_inplace", "gelu", "silu", "sigmoid", "add", "mul", "broadcast",
     "elementwise", "softmax", "reduction", "global_pool", "pool", "resize", "copy", "cat", "pad",
     "cast", "stem", "attention_masked", "copy_strided", "layer_norm_strided", "gather", "max_pool",
-    "activation_hard",
+    "activation_hard", "attention_math",
 )  # fmt: skip
 
 FREE_KINDS = ("view", "query", "fill", "random")
@@ -46,9 +46,17 @@ SINGLE_PRECISION = frozenset(
     )
 )  # fmt: skip
 
+# what hands the memory layout of its input on
+LAYOUT_KINDS = frozenset(
+    ("elementwise", "activation", "convolution", "pooling", "resize", "concatenation")
+)
+
+# modules that bring their parameters to the input's number format themselves
+FORMAT_KEEPERS = ("EvoNorm", "FilterResponseNorm")
+
 COLUMNS = (
     "work", "bytes", "fixed_work", "fixed_bytes", "rows", "n", "k", "kernel", "stride", "inner",
-    "aligned_n", "aligned_k", "elements", "channels", "strided",
+    "aligned_n", "aligned_k", "elements", "channels", "strided", "sliced",
 )  # fmt: skip
 
 
@@ -58,6 +66,7 @@ class Traced(Protocol):
     name: str
     kind: str
     functional: str
+    module_type: str
     macs: int
     inputs: Any
     outputs: Any
@@ -75,15 +84,20 @@ class ModelFeatures:
 
 
 def features_of(
-    operations: Iterable[Traced], *, amp: bool, compiled: bool = False
+    operations: Iterable[Traced],
+    *,
+    amp: bool,
+    compiled: bool = False,
+    channels_last: bool = False,
 ) -> ModelFeatures:
     """The features of a batch-1 forward trace.
 
-    ``amp`` is under autocast, else in single precision; ``compiled`` as a compiler joins.
+    ``amp`` is under autocast, else in single precision; ``compiled`` as a compiler joins;
+    ``channels_last`` with the pixels' channels side by side in memory, from the input on.
     """
     joined: dict[tuple[Any, ...], int] = {}
     unknown: set[str] = set()
-    flow = Flow(amp=amp)
+    flow = Flow(amp=amp, channels_last=channels_last)
     listed = list(operations)
     traffic = fused_traffic(listed) if compiled else None
     for index, operation in enumerate(listed):
@@ -107,11 +121,14 @@ _INDEX: Mapping[str, int] = {name: index for index, name in enumerate(CLASSES)}
 class Flow:
     """Follows through a trace what depends on the batch, and how wide each tensor's numbers are."""
 
-    def __init__(self, *, amp: bool) -> None:
+    def __init__(self, *, amp: bool, channels_last: bool = False) -> None:
         self.amp = amp
+        self.channels_last = channels_last
+        self._made: set[int] = set()
         self._batched: dict[int, bool] = {}
         self._width: dict[int, int] = {}
         self._strided: set[tuple[int, tuple[int, ...]]] = set()
+        self._elements: dict[int, int] = {}
 
     def rows(self, operation: Traced, traffic: Traffic | None = None) -> list[tuple[Any, ...]]:
         """The feature rows of one operation (its casts first); none where it costs no time."""
@@ -142,12 +159,16 @@ class Flow:
             if operation.kind == "normalization":
                 wide = wide[:1]
             width = max(wide, default=2)
+            if operation.module_type.startswith(FORMAT_KEEPERS):
+                made = [w for t, w in zip(inputs, widths, strict=True) if t.storage >= 0]
+                width = max(made, default=width)
         known = {t.storage for t in inputs}
         for t in operation.outputs:
             if t.storage in known and t.storage in self._width:
                 width = self._width[t.storage]  # in place
             self._batched[t.storage] = batched
             self._width[t.storage] = width
+            self._elements.setdefault(t.storage, prod(t.shape))
         strided = self._layout(operation, inputs, out)
         rows.append(
             self._row(
@@ -164,11 +185,20 @@ class Flow:
         return rows
 
     def _layout(self, operation: Traced, inputs: list[Any], out: Any) -> bool:
-        """Whether the operation reads a permuted tensor; pointwise operations hand that on."""
-        strided = any((t.storage, tuple(t.shape)) in self._strided for t in inputs)
-        if strided and operation.kind in ("elementwise", "activation"):
+        """Whether the operation reads a permuted tensor; many hand their layout on."""
+        strided = any(self._permuted(t) for t in inputs)
+        self._made.add(out.storage)
+        if strided and (
+            operation.kind in LAYOUT_KINDS or operation.name.startswith("aten.batch_norm")
+        ):
             self._strided.add((out.storage, tuple(out.shape)))
         return strided
+
+    def _permuted(self, t: Any) -> bool:
+        given = t.storage >= 0 and t.storage not in self._made  # the model's own input
+        if given and self.channels_last and len(t.shape) == 4:
+            return True
+        return (t.storage, tuple(t.shape)) in self._strided
 
     def _free(self, operation: Traced, batched: bool) -> None:
         source = operation.inputs[0] if operation.inputs else None
@@ -178,7 +208,9 @@ class Flow:
                 self._width[t.storage] = 4 if source is None else self._bytes(source)
         if source is None or source.shape is None:
             return
-        strided = (source.storage, tuple(source.shape)) in self._strided
+        self._elements.setdefault(source.storage, prod(source.shape))
+        strided = self._permuted(source)
+        self._made.update(t.storage for t in operation.outputs)
         if operation.name in ("aten.permute", "aten.transpose"):
             strided = not strided
         if strided:
@@ -197,7 +229,7 @@ class Flow:
         inner = t.shape[-1] if len(t.shape) else 1
         return (
             "cast", 0, moved if batched else 0, 0, 0 if batched else moved,
-            0, inner, 1, 1, 1, inner, int(inner % 8 == 0), 1, size if batched else 0, inner, 0,
+            0, inner, 1, 1, 1, inner, int(inner % 8 == 0), 1, size if batched else 0, inner, 0, 0,
         )  # fmt: skip
 
     def _row(
@@ -214,16 +246,26 @@ class Flow:
     ) -> tuple[Any, ...]:
         shape = tuple(out.shape)
         shapes = [tuple(t.shape) for t in inputs if t.storage >= 0]
+        name = class_of(operation, shapes, shape)
         moved = fixed = 0
         for t, size in zip(inputs, widths, strict=True):
             if traffic is not None and t.storage in traffic.kept:
                 continue
+            # an expanded tensor is no larger than what lies behind it
+            elements = min(prod(t.shape), self._elements.get(t.storage, prod(t.shape)))
             if self._depends(t):
-                moved += prod(t.shape) * size
+                moved += elements * size
             else:
-                fixed += prod(t.shape) * size
+                fixed += elements * size
         outputs = sum(prod(t.shape) for t in operation.outputs[:1])
         work, rows, n, k, kernel, stride = _products(operation, shape)
+        sliced = any(
+            len(t.shape) > 1 and prod(t.shape) < self._elements.get(t.storage, 0)
+            for t in inputs
+            if self._depends(t)
+        )
+        if name == "attention_math":  # the scores are written, scaled, normalised and read again
+            moved += 6 * rows * n * 4
         if traffic is not None:
             work = work or outputs
             if not traffic.written:
@@ -237,12 +279,12 @@ class Flow:
         inner = shape[-1] if shape else 1
         every = shape[1] if len(shape) == 4 else inner
         wide = n or every
-        name = class_of(operation, shapes, shape)
         if strided and name in ("copy", "layer_norm"):
             name += "_strided"
         return (
             name, work, moved, fixed_work, fixed, rows, wide, k, kernel, stride, inner,
             int(wide % 8 == 0), int(k % 8 == 0), outputs if batched else 0, every, int(strided),
+            int(sliced),
         )  # fmt: skip
 
 
@@ -292,6 +334,8 @@ def class_of(operation: Traced, shapes: list[tuple[int, ...]], out: tuple[int, .
         case "convolution":
             return _convolution(operation.attributes)
         case "attention":
+            if len(out) != 4:  # the fused kernels take four dimensions alone
+                return "attention_math"
             return "attention_masked" if operation.attributes.get("mask") else "attention"
         case "linear" | "matmul" | "rnn" | "softmax":
             return operation.kind
@@ -320,7 +364,7 @@ def class_of(operation: Traced, shapes: list[tuple[int, ...]], out: tuple[int, .
         case "concatenation":
             return "cat"
         case "copy":
-            if base in ("index", "index_select", "gather"):
+            if base in ("index", "index_select", "gather", "im2col", "col2im"):
                 return "gather"
             return "pad" if "pad" in base else "copy"
         case "cast":

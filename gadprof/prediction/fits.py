@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -34,12 +34,13 @@ ARRAYS: Mapping[str, tuple[int, ...]] = {
 class Fit:
     """One device's coefficients, what they were fitted to, and their error on what was left out.
 
-    ``dtype`` is amp or a plain format; ``compiled`` whether a compiler joined the operations;
-    ``kind`` is gpu or cpu. ``seen`` counts the families in which each class of operation occurred;
-    ``least_batch`` and ``most_batch`` bound the measured batch sizes. ``method`` says how the
-    coefficients came about; ``cv`` holds the errors on what was left out, relative:
-    ``mean_absolute_error``, ``median_absolute_error``, ``within_10_percent`` and
-    ``log_error_95``, the half width of the 95 % interval of a prediction's logarithm.
+    The predicted time is the mean over ``members``. ``dtype`` is amp or a plain format;
+    ``compiled`` whether a compiler joined the operations; ``kind`` is gpu or cpu. ``seen`` counts
+    the families in which each class of operation occurred; ``least_batch`` and ``most_batch``
+    bound the measured batch sizes. ``method`` says how the coefficients came about; ``cv`` holds
+    the errors on what was left out, relative: ``mean_absolute_error``, ``median_absolute_error``,
+    ``within_10_percent`` and ``log_error_95``, the half width of the 95 % interval of a
+    prediction's logarithm.
     """
 
     key: str
@@ -48,7 +49,7 @@ class Fit:
     dtype: str
     kind: str
     compiled: bool
-    coefficients: Coefficients
+    members: tuple[Coefficients, ...]
     seen: tuple[int, ...]
     least_batch: int
     most_batch: int
@@ -57,7 +58,6 @@ class Fit:
     source: str
     method: str
     cv: Mapping[str, Any]
-    transfer: Mapping[str, Any] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=1)
@@ -96,17 +96,23 @@ def _fit(key: str, plain: dict[str, Any]) -> Fit:
     values = dict(plain)
     if tuple(values.pop("classes")) != CLASSES:
         raise ValueError("its operation classes are not this version's")
-    arrays = {name: np.array(values.pop(name), dtype=np.float64) for name in ARRAYS}
+    members = tuple(_member(item) for item in values.pop("members"))
+    if not members:
+        raise ValueError("it has no members")
+    values["seen"] = tuple(int(count) for count in values["seen"])
+    return Fit(key=key, members=members, **values)
+
+
+def _member(plain: dict[str, Any]) -> Coefficients:
+    arrays = {name: np.array(plain[name], dtype=np.float64) for name in ARRAYS}
     for name, shape in ARRAYS.items():
         if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
             raise ValueError(f"{name} has shape {arrays[name].shape}, not {shape}")
-    values["seen"] = tuple(int(count) for count in values["seen"])
-    return Fit(key=key, coefficients=Coefficients(**arrays), **values)
+    return Coefficients(**arrays)
 
 
 def plain_fit(fit: Fit) -> dict[str, Any]:
     """The JSON object of a fit, as ``read_fits`` takes it."""
-    found = fit.coefficients
     return {
         "device": fit.device,
         "layout": fit.layout,
@@ -114,7 +120,10 @@ def plain_fit(fit: Fit) -> dict[str, Any]:
         "kind": fit.kind,
         "compiled": fit.compiled,
         "classes": list(CLASSES),
-        **{name: np.round(getattr(found, name), 4).tolist() for name in ARRAYS},
+        "members": [
+            {name: np.round(getattr(member, name), 4).tolist() for name in ARRAYS}
+            for member in fit.members
+        ],
         "seen": list(fit.seen),
         "least_batch": fit.least_batch,
         "most_batch": fit.most_batch,
@@ -123,17 +132,20 @@ def plain_fit(fit: Fit) -> dict[str, Any]:
         "source": fit.source,
         "method": fit.method,
         "cv": dict(fit.cv),
-        "transfer": dict(fit.transfer),
     }
 
 
-def fits_text(found: Mapping[str, Fit], command: str) -> str:
-    """A coefficients file."""
+def fits_text(
+    found: Mapping[str, Fit], command: str, transfer: Mapping[str, Any] | None = None
+) -> str:
+    """A coefficients file; ``transfer`` holds the errors of moving a fit by data sheets."""
     plain = {
         "schema_version": FITS_SCHEMA_VERSION,
         "command": command,
         "fits": {key: plain_fit(fit) for key, fit in found.items()},
     }
+    if transfer is not None:
+        plain["transfer"] = dict(transfer)
     return json.dumps(plain, separators=(",", ":")) + "\n"
 
 
@@ -156,11 +168,81 @@ def find_fit(device: str | None, layout: str | None, path: str | None = None) ->
     if of_device:
         layouts = ", ".join(fit.layout for fit in of_device)
         raise UnknownNameError(f"{device} was not measured in layout {layout}; it has {layouts}")
-    names = sorted({fit.device for fit in known.values()})
+    if path is None:
+        moved = transferred_fit(device, layout)
+        if moved is not None:
+            return moved
+    names = sorted({fit.device for fit in known.values()} | (set(_sheets()) if not path else set()))
     raise UnknownNameError(
         f"no fit for device {device!r}"
         + (nearest(device, names) or f"; there are {', '.join(names)}")
     )
+
+
+def transferred_fit(device: str, layout: str | None) -> Fit | None:
+    """A fit of a device that has a data sheet and no measurements; None where it has no sheet.
+
+    The measured cards' coefficients, each moved by the ratio of the sheets' peaks.
+    """
+    from gadprof.measuring.roofline import sheets
+
+    known = _sheets()
+    if device not in known:
+        return None
+    stated = transfer_errors()
+    if layout not in (None, "nchw"):
+        raise UnknownNameError(
+            f"{device} has a data sheet and no measurements; predictions from sheets are for "
+            f"layout nchw, not {layout}"
+        )
+    sources = [fits()[key] for key in stated["from"]]
+    members = tuple(
+        moved(member, known[source.device], known[device])
+        for source in sources
+        for member in source.members
+    )
+    first, names = sources[0], ", ".join(source.device for source in sources)
+    return replace(
+        first,
+        key=f"{device}-nchw",
+        device=device,
+        members=members,
+        seen=tuple(min(counts) for counts in zip(*(s.seen for s in sources), strict=True)),
+        least_batch=max(source.least_batch for source in sources),
+        most_batch=min(source.most_batch for source in sources),
+        models=min(source.models for source in sources),
+        families=min(source.families for source in sources),
+        source=f"{names}, and the sheet: {sheets()[device]['source']}",
+        method="transferred by data sheets, not measured, from fits",
+        cv=stated["cv"],
+    )
+
+
+def moved(
+    found: Coefficients, before: tuple[float, float], after: tuple[float, float]
+) -> Coefficients:
+    """Coefficients of a device with other peaks: (half-precision FLOPs/s, bytes/s) of its sheet."""
+    base = found.base.copy()
+    base[:2] += np.log(np.array(after) / np.array(before))
+    return replace(found, base=base)
+
+
+def _sheets() -> dict[str, tuple[float, float]]:
+    from gadprof.measuring.roofline import sheets
+
+    return {
+        name: (sheet["flops_per_s"]["fp16"], sheet["bytes_per_s"])
+        for name, sheet in sheets().items()
+        if "fp16" in sheet["flops_per_s"]
+    }
+
+
+@lru_cache(maxsize=1)
+def transfer_errors() -> Mapping[str, Any]:
+    """How well fits that were moved by data sheets predict, and from which fits."""
+    text = resources.files("gadprof.data").joinpath(COEFFICIENTS).read_text()
+    stated: Mapping[str, Any] = json.loads(text)["transfer"]
+    return stated
 
 
 def _from_file(path: str) -> Mapping[str, Fit]:

@@ -7,7 +7,7 @@ of a linear form in the operation's shape, held within a factor e² of the base.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,7 @@ class Coefficients:
     shared: Floats
 
 
-TERMS = 21
+TERMS = 22
 
 
 def shape_terms(columns: Floats, work: Floats, moved: Floats, rows: Floats) -> Floats:
@@ -69,6 +69,7 @@ def shape_terms(columns: Floats, work: Floats, moved: Floats, rows: Floats) -> F
             np.clip(np.log2(np.maximum(work, 1) / np.maximum(moved, 1)) / 5 - 1, -2, 2),
             np.minimum(log2(column("channels")), 12) / 5 - 1,
             column("strided"),
+            column("sliced"),
             # beyond a cache: 4 MiB, 64 MiB
             np.clip(log_moved - 22, 0, 4) / 4,
             np.clip(log_moved - 26, 0, 4) / 4,
@@ -113,3 +114,10 @@ def operation_seconds(found: Coefficients, features: ModelFeatures, batch: int) 
     by_bytes = np.exp(at.log_bytes - found.base[1] - form[:, 1])
     roofline = np.sqrt(by_work**2 + by_bytes**2 + 1e-30)
     return np.asarray((roofline + np.exp(found.base[2])) * features.counts, dtype=np.float64)
+
+
+def mean_seconds(members: Sequence[Coefficients], features: ModelFeatures, batch: int) -> Floats:
+    """``operation_seconds``, the mean over several fits."""
+    return np.asarray(
+        np.mean([operation_seconds(member, features, batch) for member in members], axis=0)
+    )
