@@ -43,8 +43,8 @@ TRIED = (
     "- A class of its own for 7×7 depthwise convolutions: ConvNeXt, left out, then has too few "
     "relatives and its mean error on the rtx4090 rises from 11 % to 23 %.",
     "- Attention of three or five dimensions, which no fused kernel takes, the layout that a "
-    "permuted map hands on, and normalisations that keep half precision: rtx4090-nchw 7.8 % before, "
-    "7.2 % after.",
+    "permuted map hands on, and normalisations that keep half precision: rtx4090-nchw 7.8 % "
+    "before, 7.2 % after.",
 )
 Rows = Sequence[Mapping[str, Any]]
 
