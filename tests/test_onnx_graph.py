@@ -77,9 +77,21 @@ def test_a_file_counts_as_the_network_that_was_exported(name, shape, tmp_path):
         assert (ours.flops, ours.activations) == (theirs.flops, theirs.activations)
 
 
-def test_the_other_exporter_gives_the_same_count(tmp_path):
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory):
+    """ResNet-18 with its inputs, and its file by each exporter: exporting takes seconds."""
     module, args = network(*SMALL[4])
-    ours = count_onnx(export(module, args, tmp_path / "model.onnx", dynamo=True))
+    folder = tmp_path_factory.mktemp("resnet")
+    paths = {
+        dynamo: export(module, args, folder / f"{dynamo}.onnx", dynamo=dynamo)
+        for dynamo in (False, True)
+    }
+    return module, args, paths
+
+
+def test_the_other_exporter_gives_the_same_count(resnet):
+    module, args, paths = resnet
+    ours = count_onnx(paths[True])
     theirs = gadprof.count(module, args)
     assert (ours.params, ours.macs, ours.flops) == (theirs.params, theirs.macs, theirs.flops)
     assert ours.uncovered == {}
@@ -226,9 +238,9 @@ def test_a_folded_norm_is_said_and_costs_one_vector(tmp_path):
 
 
 @pytest.mark.parametrize("dynamo", [False, True])
-def test_operations_know_their_module(dynamo, tmp_path):
-    module, args = network(*SMALL[4])
-    trace = count_onnx(export(module, args, tmp_path / "model.onnx", dynamo=dynamo))
+def test_operations_know_their_module(dynamo, resnet):
+    module, args, paths = resnet
+    trace = count_onnx(paths[dynamo])
     theirs = gadprof.count(module, args)
     for path in ("layer1", "layer4.1.conv2", "fc"):
         mine = sum(op.macs for op in trace.operations if op.module.startswith(path))
@@ -452,10 +464,8 @@ def test_shapes_that_an_operator_cannot_take_are_one_line(tmp_path, run_cli):
     assert err.count("\n") == 1
 
 
-def test_one_table_holds_every_kind_of_model(tmp_path, run_cli):
-    pytest.importorskip("torchvision", reason="needs gadprof[zoo]")
-    module, args = network(*SMALL[4])
-    path = export(module, args, tmp_path / "model.onnx")
+def test_one_table_holds_every_kind_of_model(resnet, tmp_path, run_cli):
+    path = resnet[2][False]
     mine = tmp_path / "my_model.py"
     mine.write_text("import torch\ndef build():\n    return torch.nn.Conv2d(3, 4, 1)\n")
     code, out, _ = run_cli(
