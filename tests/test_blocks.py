@@ -14,9 +14,11 @@ import gadprof
 from gadprof.architectures.block_names import BRANCH_BLOCKS, MODULE_BLOCKS
 from gadprof.architectures.blocks import BlockKnobs
 from gadprof.architectures.light_blocks import conditional_weighting
-from gadprof.build import build
+from gadprof.build import build, build_spec
+from gadprof.cost import cost_of
+from gadprof.counting.trace import count
 from gadprof.errors import SpecError
-from gadprof.spec import parse_spec
+from gadprof.spec import parse_spec, plan_of
 
 
 @pytest.mark.parametrize("block", OTHER_BLOCKS)
@@ -45,6 +47,50 @@ class Halved(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         made = self.unit([x, x[:, :, ::2, ::2]])
         return made[0] + made[1].mean((2, 3), keepdim=True)
+
+
+@pytest.mark.parametrize("block", OTHER_BLOCKS)
+def test_a_batch_of_a_block_costs_what_is_traced_in_training_and_evaluation(block):
+    spec = parse_spec(f"hrnet32:block={block},width=16,modules=1-1-1,blocks=1")
+    cost = cost_of(plan_of(spec), (3, 32, 64), batch=3)
+    with torch.device("meta"):
+        module, sample = build_spec(spec).eval(), torch.empty(3, 3, 32, 64)
+    trace = count(module, (sample,))
+    assert (cost.macs, cost.flops) == (trace.macs, trace.flops)
+    assert cost.peak_activation_bytes == trace.peak_activation_bytes
+    assert count(module, (sample,), train=True).uncovered == {}
+
+
+def torchvisions(block: str, stride: int) -> nn.Module:
+    """torchvision's or timm's own module of a block from 16 to 24 channels (16 at stride 1)."""
+    out = 16 if stride == 1 else 24
+    if block == "inverted":
+        models = pytest.importorskip("torchvision.models.mobilenetv2")
+        return models.InvertedResidual(16, out, stride, 6)
+    if block == "shuffle2":
+        models = pytest.importorskip("torchvision.models.shufflenetv2")
+        return models.InvertedResidual(16, out, stride)
+    if block == "dense":
+        models = pytest.importorskip("torchvision.models.densenet")
+        growth = -(-out // 4)
+        layers = models._DenseBlock(4, 16, 4, growth, 0.0)
+        end = models._Transition(16 + 4 * growth, out)
+        if stride == 1:
+            end.pool = nn.Identity()
+        return nn.Sequential(layers, end)
+    layers = pytest.importorskip("timm.layers")
+    return layers.SelectiveKernel(
+        16, out, stride=stride, groups=4, rd_channels=32, split_input=False, keep_3x3=True
+    )
+
+
+@pytest.mark.parametrize("block", ["inverted", "shuffle2", "dense", "sk"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_block_counts_what_its_public_implementation_counts(block, stride):
+    theirs = torchvisions(block, stride)
+    form = gadprof.formula(block, c_in=16, c_out=16 if stride == 1 else 24, stride=stride, h=4, w=6)
+    trace = count(theirs.eval(), (torch.zeros(1, 16, 4 * stride, 6 * stride),))
+    assert (form.params, form.GG) == (trace.params, trace.macs)
 
 
 @pytest.mark.parametrize("block", OTHER_BLOCKS)
