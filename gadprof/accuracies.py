@@ -2,7 +2,8 @@
 
 A measured accuracy comes from a file that ``gadprof evaluate --accuracy`` wrote, or from the
 results store; it says what it was measured on. A published one is what a paper or a repository
-prints of the network at the input it names, with that source; overridden presets have none.
+prints of the network at the input it names, with that source (``data/published.csv``); overridden
+presets have none.
 Imports nothing heavy.
 """
 
@@ -20,30 +21,72 @@ if TYPE_CHECKING:
 
 PUBLISHED = "published"
 STORE = "store"
+COMMON_DATA = "COCO val2017"
 
 
 @dataclass(frozen=True)
 class PublishedAccuracy:
-    """What a source prints: AP and AP50 from 0 to 1 (None where it prints none), at an input."""
+    """What a source prints: AP and its kin from 0 to 1 (None where it prints none), at an input.
+
+    ``system`` is how the source calls the network and ``data`` what it was evaluated on.
+    """
 
     model: str
     system: str
     ap: float
     ap50: float | None
+    ap75: float | None
+    ar: float | None
     input: tuple[int, int]
+    data: str
     source: str
+    url: str
 
 
-def published(model: str) -> PublishedAccuracy | None:
-    """The published accuracy of a preset's name, or None."""
-    from gadprof.paper.systems import INPUT, PUBLISHED
+def published(model: str) -> tuple[PublishedAccuracy, ...]:
+    """Every published accuracy of a model string, in the order of the table of sources.
 
-    for item in PUBLISHED:
-        if model in item.names and item.ap is not None:
-            ap50 = None if item.ap50 is None else round(item.ap50 / 100, 6)
-            ap = round(item.ap / 100, 6)
-            return PublishedAccuracy(model, item.system, ap, ap50, INPUT[1:], item.source)
-    return None
+    Exactly the network that the source names: an overridden preset has none.
+    """
+    from gadprof.counting.published import rows
+
+    def share(score: float | None) -> float | None:
+        return None if score is None else round(score / 100, 6)
+
+    return tuple(
+        PublishedAccuracy(
+            model,
+            row.name,
+            round(row.ap / 100, 6),
+            share(row.ap50),
+            share(row.ap75),
+            share(row.ar),
+            (row.input[1], row.input[2]),
+            row.data,
+            f"{row.paper}, {row.where}",
+            row.url,
+        )
+        for row in rows()
+        if model in row.models and row.ap is not None and len(row.input) == 3
+    )
+
+
+def chosen_published(rows: Sequence[ComparedRow]) -> tuple[PublishedAccuracy | None, ...]:
+    """One published accuracy a row: on COCO val2017, at the counted input where there is one.
+
+    One source, so one protocol, for as many rows as it has; within a source the highest AP.
+    """
+    fitting = []
+    for row in rows:
+        items = [item for item in published(row.model) if item.data == COMMON_DATA]
+        same = [item for item in items if at_input(row, to_plain(item))]
+        fitting.append(same or items)
+    sources = [source for items in fitting for source in {item.source: 0 for item in items}]
+    order = sorted(set(sources), key=lambda source: (-sources.count(source), sources.index(source)))
+    return tuple(
+        min(items, key=lambda item: (order.index(item.source), -item.ap), default=None)
+        for items in fitting
+    )
 
 
 def in_store(store: str | None) -> tuple[Mapping[str, Any], ...]:
@@ -119,8 +162,8 @@ def with_accuracy(
     found = read_sources(sources, store=store)
     told = PUBLISHED in sources
     rows = []
-    for row in comparison.rows:
-        printed = published(row.model) if told else None
+    chosen = chosen_published(comparison.rows) if told else (None,) * len(comparison.rows)
+    for row, printed in zip(comparison.rows, chosen, strict=True):
         rows.append(
             replace(
                 row,
@@ -140,7 +183,8 @@ def accuracy_notes(rows: Sequence[ComparedRow]) -> list[str]:
         if row.published_accuracy is not None:
             printed = row.published_accuracy
             lines.append(
-                f"published AP of {row.model}: {printed['source']}{_elsewhere(row, printed)}"
+                f"published AP of {row.model}: {printed['system']}, {printed['data']}, "
+                f"{printed['source']}{_elsewhere(row, printed)}"
             )
     return lines
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from gadprof.accuracies import measured_of, published
+from gadprof.accuracies import (
+    COMMON_DATA,
+    PublishedAccuracy,
+    chosen_published,
+    measured_of,
+    published,
+)
 from gadprof.report import Column, Section, Table
 from gadprof.report_bubbles import accuracy_bubbles
 from gadprof.report_data import Found
@@ -50,33 +57,38 @@ def accuracy(subject: Subject, found: Found) -> Section | None:
         words.append("Measured accuracies say what they were measured on; –: no such persons.")
     printed = [published(row.model) for row in subject.rows]
     if any(printed):
-        tables.append(
-            Table(
-                "published-accuracy",
-                "Published accuracy",
-                (
-                    Column("model", "model"),
-                    Column("system", "named there"),
-                    Column("ap", "AP", "share"),
-                    Column("ap50", "AP50", "share"),
-                    Column("input", "input"),
-                    Column("source", "source"),
-                ),
-                tuple(
-                    (label, item.system, item.ap, item.ap50, "×".join(map(str, item.input)),
-                     item.source)
-                    for label, item in zip(subject.labels, printed, strict=True)
-                    if item is not None
-                ),
-            )
-        )  # fmt: skip
-        plain = [to_plain(item) if item is not None else None for item in printed]
+        tables.append(_published_table(subject, printed))
+        best = chosen_published(subject.rows)
+        plain = [to_plain(item) if item is not None else None for item in best]
         plot = accuracy_bubbles(subject.labels, subject.rows, plain, published=True)
         plots += [plot] if plot and len(plot.data["points"]) > 1 else []
         words.append(
             "Published accuracies are what the named source prints; nothing of them was measured "
-            "here, and no figure mixes the two."
+            "here, and no figure mixes the two. A plot of them takes as many models as it can from "
+            f"one source, on {COMMON_DATA} at the counted input."
         )
     if not tables:
         return None
     return Section("accuracy", "Accuracy", tuple(words), tuple(tables), tuple(plots))
+
+
+def _published_table(subject: Subject, printed: Sequence[Sequence[PublishedAccuracy]]) -> Table:
+    rows = tuple(
+        (label, item.system, item.ap, item.ap50, item.ap75, item.ar,
+         "×".join(map(str, item.input)), item.data, item.source, item.url)
+        for label, items in zip(subject.labels, printed, strict=True)
+        for item in items
+    )  # fmt: skip
+    columns = (
+        Column("model", "model"),
+        Column("system", "named there"),
+        Column("ap", "AP", "share"),
+        Column("ap50", "AP50", "share"),
+        Column("ap75", "AP75", "share"),
+        Column("ar", "AR", "share"),
+        Column("input", "input"),
+        Column("data", "data"),
+        Column("source", "source"),
+        Column("url", "at"),
+    )
+    return Table("published-accuracy", "Published accuracy", columns, rows, folded=len(rows) > 12)
