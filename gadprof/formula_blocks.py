@@ -92,7 +92,7 @@ class Form:
             2 * channels * hidden,
             ONCE,
         )
-        self.operate("weights", hidden + 3 * channels, "ReLU, sigmoid")
+        self.operate("gating", hidden + 3 * channels, "ReLU, sigmoid")
         self.operate("pooling", channels * positions, "additions")
         self.operate("scaling", channels * positions, "multiplications")
 
@@ -160,6 +160,7 @@ class Form:
 
 
 ONCE = Place("", "", 1)
+MOST_BRANCHES = 16
 
 
 def multiple(name: str, value: int, of: int, why: str) -> None:
@@ -332,7 +333,7 @@ def cbam(n: Numbers) -> Closed:
     form.conv("channel attention", "2·Cout·ceil(Cout/r)", f"2·{c}·ceil({c}/{n.r})",
               2 * c * hidden, twice)  # fmt: skip
     form.conv("spatial attention", "2·7²", "2·7²", 2 * 7**2)
-    form.operate("weights", 2 * hidden + c + 3 * c + 3 * n.hw, "ReLU, additions, sigmoid")
+    form.operate("gating", 2 * hidden + c + 3 * c + 3 * n.hw, "ReLU, additions, sigmoid")
     pooled = c * n.hw + (c * n.hw - c) + (c * n.hw - n.hw) + c * n.hw
     form.operate("pooling", pooled, "additions, comparisons")
     form.operate("scaling", 2 * c * n.hw, "multiplications")
@@ -360,7 +361,7 @@ def selective_kernel(n: Numbers) -> Closed:
     form.conv("select", "2·z·Cout", f"2·{z}·{c}", 2 * z * c, ONCE)
     form.norm("z", z, 1)
     form.relu(2 * c * n.hw + z)
-    form.operate("weights", 10 * c, "softmax")
+    form.operate("gating", 10 * c, "softmax")
     form.operate("fusion", 2 * c * n.hw, "additions")
     form.operate("pooling", c * n.hw, "additions")
     form.operate("scaling", 2 * c * n.hw, "multiplications")
@@ -491,6 +492,8 @@ def conditional_weighting(n: Numbers) -> Closed:
     if n.stride != 1:
         raise SpecError(f"stride={n.stride} changes the size, which block 'ccw' keeps; try 1")
     branches = n.extra["branches"]
+    if branches > MOST_BRANCHES:
+        raise SpecError(f"branches={branches} is above {MOST_BRANCHES}; try branches=4")
     multiple("c_in", n.c_in, 2, "halves")
     shrink = 2 ** (branches - 1)
     multiple("h", n.h, shrink, "2^(branches-1)")
@@ -508,7 +511,7 @@ def conditional_weighting(n: Numbers) -> Closed:
     form.norm("ceil(A/r)", hidden, areas[-1])
     form.norm("A", total, areas[-1])
     form.relu(hidden * areas[-1])
-    form.operate("weights", 3 * total * areas[-1], "sigmoid")
+    form.operate("gating", 3 * total * areas[-1], "sigmoid")
     for i, (c, area) in enumerate(zip(halves, areas, strict=True), start=1):
         few = ceil_div(2 * c, n.r)
         form.conv(f"depthwise {i}", f"a{i}·k²", f"{c}·{n.k}²", c * n.k**2, places[i - 1])
@@ -517,7 +520,7 @@ def conditional_weighting(n: Numbers) -> Closed:
         form.norm(f"a{i}", c, area)
         form.bias(f"ceil(2·a{i}/r) + a{i}", few + c)
         form.relu(few)
-        form.operate("weights", 3 * c, "sigmoid")
+        form.operate("gating", 3 * c, "sigmoid")
         form.operate("pooling", c * area * (2 if i < branches else 1), "additions")
         form.operate("scaling", 2 * c * area, "multiplications")
     squares = sum(c * c for c in halves)

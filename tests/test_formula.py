@@ -210,6 +210,7 @@ def test_an_integer_of_any_size_stays_exact():
         ("shuffle2", {"c_in": 31, "c_out": 31}, SpecError, "by 2 .halves.; try c_out=32"),
         ("sk", {"c_in": 6, "c_out": 8}, SpecError, "c_in=6 does not divide by 4"),
         ("ccw", {"c_in": 8, "c_out": 8, "h": 3}, SpecError, "h=3 does not divide by 2"),
+        ("ccw", {"c_in": 8, "c_out": 8, "branches": 10**6}, SpecError, "is above 16; try"),
         ("ccw", {"c_in": 8, "c_out": 8, "stride": 2}, SpecError, "changes the size"),
         ("cbam", {"c_in": 8, "c_out": 8, "groups": 2}, UnknownNameError, "no input 'groups'"),
     ],

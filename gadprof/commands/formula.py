@@ -246,6 +246,7 @@ def point_object(
         "derived": dict(point.names),
         "limit": point.limit,
         "Rs_limit": point.Rs_limit,
+        "uses": list(point.uses),
         "source": point.source,
         "note": point.note,
     }
