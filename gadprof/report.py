@@ -50,9 +50,9 @@ class Plot:
     ``data`` by kind: scatter ``points`` (label, x, y, and optionally size, y_low, y_high, and
     group, which then has a colour and a place in the legend), ``front`` (indices of the Pareto
     front), ``lines`` (label, points), ``diagonal``, ``y_near`` (the axis keeps near the points),
-    ``x_log``, ``y_log``, ``size_label``; stacked ``bars`` (label, parts of name and value);
-    waterfall ``start``, ``steps`` and ``end`` (label, value); intervals ``rows`` (label, value,
-    low, high) and optionally ``mark``.
+    ``x_log``, ``y_log``, ``size_label``, ``largest_area`` (square points); stacked ``bars`` (label,
+    parts of name and value); waterfall ``start``, ``steps`` and ``end`` (label, value); intervals
+    ``rows`` (label, value, low, high) and optionally ``mark``.
     """
 
     key: str

@@ -13,6 +13,7 @@ from gadprof.counting.published import Explained, signature
 from gadprof.render.escape import plain
 from gadprof.report import Column, Plot, Section, Table
 from gadprof.report_bubbles import pareto_front
+from gadprof.spec import presets
 
 DIGITS = {
     "rounded": "within its digits",
@@ -217,18 +218,24 @@ def _accuracy(explained: Sequence[Explained]) -> Section:
     return Section("accuracy", "Accuracy against cost", (), (table,), (plot,) if plot else ())
 
 
+def _kind(model: str) -> str:
+    """The family that a point is coloured by: networks with SimpleBaseline's head are one."""
+    family = presets()[model.partition(":")[0]][0].name
+    return "SimpleBaseline head" if family.startswith("pose") else family
+
+
 def accuracy_plot(explained: Sequence[Explained]) -> Plot | None:
-    """Published AP against exact MACs, a bubble for each network at an input, by source."""
+    """Published AP against exact MACs, a bubble for each network at an input, its best AP."""
     points: dict[tuple[Any, ...], dict[str, Any]] = {}
     for item in explained:
         row = item.row
         if row.ap is None or row.data != PLOTTED or not item.macs or not row.input:
             continue
-        key = (item.model, item.input, row.paper)
+        key = (item.model, item.input)
         if key not in points or row.ap > points[key]["y"]:
             points[key] = {
                 "label": plain(f"{item.model} {'x'.join(map(str, item.input[1:]))}"),
-                "x": item.macs, "y": row.ap, "size": item.params, "group": row.paper,
+                "x": item.macs, "y": row.ap, "size": item.params, "group": _kind(item.model),
             }  # fmt: skip
     if not points:
         return None
@@ -247,6 +254,7 @@ def accuracy_plot(explained: Sequence[Explained]) -> Plot | None:
             "points": chosen,
             "front": front,
             "size_label": "parameters",
+            "largest_area": 240,
             "x_log": True,
             "y_near": True,
         },

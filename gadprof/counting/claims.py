@@ -52,11 +52,16 @@ class Claim:
     def pads(
         self, amount: int | float | Fraction, *, binary: bool = False, cut: bool = False
     ) -> bool:
-        """Whether the figure is the amount rounded (or ``cut``) to fewer digits, zeros added."""
+        """Whether the figure is the amount rounded (or ``cut``) to fewer digits, zeros added.
+
+        Digits that are cut must leave two, or nearly any amount would give the figure.
+        """
         text = str(self.value)
         if "." not in text or not text.endswith("0"):
             return False
         shorter = Claim(self.text, Decimal(text.rstrip("0").rstrip(".")), self.prefix)
+        if cut and len(shorter.value.as_tuple().digits) < 2:
+            return False
         fits = shorter.cuts if cut else shorter.rounds
         return fits(amount, binary=binary)
 

@@ -207,13 +207,17 @@ class _Source:
         if self.main is None or way == self.main:
             return given
         taken = self.ways[self.main]
-        return {figure: weight for figure, weight in given.items() if figure not in taken}
+        return {
+            figure: weight
+            for figure, weight in given.items()
+            if figure not in taken and self.agrees(way, figure)
+        }
 
-    def agrees(self, way: Signature, row: Row) -> bool:
-        """Whether a way is the main one, or gives every figure of the row's network and input."""
+    def agrees(self, way: Signature, figure: Figure) -> bool:
+        """Whether a way is the main one, or gives every figure of that network at that input."""
         given = self.ways.get(way, {})
         return way == self.main or all(
-            figure in given for figure in self.figures if figure[:2] == _key(row)[:2]
+            other in given for other in self.figures if other[:2] == figure[:2]
         )
 
 
@@ -266,7 +270,7 @@ def _explained(
         (item, reading)
         for item in looked
         for reading in item.candidates
-        if reading.exactness in _WEIGHT and source.agrees(signature(reading), row)
+        if reading.exactness in _WEIGHT and source.agrees(signature(reading), _key(row))
     ]
 
     def rank(pair: tuple[_Looked, Reading]) -> tuple[float, float, float, int]:

@@ -117,8 +117,9 @@ def _scatter(plot: Plot, axes: Axes) -> None:
     largest = max((p.get("size") or 0 for p in points), default=0)
     many = len(points) > MOST_LABELS
     areas = []
+    full = data.get("largest_area", 900)
     for index, point in enumerate(points):
-        area = 900 * point["size"] / largest if largest and point.get("size") else 26
+        area = full * point["size"] / largest if largest and point.get("size") else 26
         areas.append(max(area, 12))
         place = groups.index(point["group"]) if point.get("group") in groups else index
         color = COLORS[0 if many and not groups else place % len(COLORS)]
