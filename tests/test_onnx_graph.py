@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import subprocess
 import sys
 import warnings
@@ -446,6 +447,35 @@ def test_a_bad_file_is_one_line_and_the_other_rows_stand(content, words, tmp_pat
     assert words in rows[1]["error"]
     assert words in err
     assert err.count("\n") == 1
+
+
+def test_damage_anywhere_is_an_answer_or_one_line(tmp_path):
+    model = convolution(["N", 3, "h", "w"])
+    model.graph.node.append(onnx.helper.make_node("Reshape", ["y", "s"], ["z"], name="/r"))
+    model.graph.initializer.append(onnx.helper.make_tensor("s", 7, [2], [1, -1]))
+    whole = model.SerializeToString()
+    weights = whole.index(bytes(400))  # flips inside the weights change nothing
+    path = tmp_path / "m.onnx"
+    generator = random.Random(0)
+    places = [at for at in range(len(whole)) if not weights <= at < weights + 400]
+    told = []
+    for at in generator.choices(places, k=150):
+        path.write_bytes(whole[:at] + bytes([generator.randrange(256)]) + whole[at + 1 :])
+        try:
+            count_onnx(str(path), ((3, 8, 8),))
+        except GadprofError as error:
+            told.append(str(error))
+    assert len(told) > 20
+    assert [words for words in told if "\n" in words or str(path) not in words] == []
+
+
+def test_a_file_cut_between_its_fields_is_not_counted_as_another(tmp_path):
+    whole = convolution([1, 3, 8, 8])
+    whole.ClearField("opset_import")
+    path = tmp_path / "m.onnx"
+    path.write_bytes(whole.SerializeToString())
+    with pytest.raises(GadprofError, match="states no operator set"):
+        count_onnx(str(path))
 
 
 def test_a_path_that_is_not_there_is_one_line(run_cli):

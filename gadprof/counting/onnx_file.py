@@ -69,6 +69,8 @@ def read_onnx(path: str) -> OnnxFile:
     if not model.graph.node and not model.graph.output:
         raise SourceError(f"{path} is not an ONNX model: it holds no graph")
     opsets = {plain_domain(item.domain): item.version for item in model.opset_import}
+    if "" not in opsets and any(not plain_domain(node.domain) for node in model.graph.node):
+        raise SourceError(f"{path} states no operator set: it is truncated; export it again")
     known = onnx.defs.onnx_opset_version()
     if opsets.get("", 0) > known:
         raise SourceError(

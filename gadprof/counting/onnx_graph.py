@@ -29,6 +29,7 @@ from gadprof.counting.records import (
     Trace,
 )
 from gadprof.counting.work import Work
+from gadprof.errors import GadprofError, ModelFailedError, SourceError
 from gadprof.inputs import Input
 
 _QUOTED = re.compile(r"'([^']*)'")  # the exporter writes lists of words as Python does
@@ -48,8 +49,23 @@ def count_onnx(
     name, and may state the type that the file has. A file with fixed shapes needs none. Raises
     SourceError, InputShapeError, ModelFailedError or MissingExtraError.
     """
+    try:
+        return _count(path, inputs or tuple(map(Input, shapes)), batch, name)
+    except GadprofError:
+        raise
+    except MemoryError as error:
+        raise ModelFailedError(f"{path}: took more memory than there is") from error
+    except Exception as error:  # a graph that breaks ONNX's rules may break anywhere
+        words = " ".join(str(error).split())
+        raise SourceError(
+            f"{path} is not valid ONNX ({type(error).__name__}: {words}); "
+            "onnx.checker.check_model says more; export again"
+        ) from error
+
+
+def _count(path: str, inputs: tuple[Input, ...], batch: int, name: str) -> Trace:
     file = read_onnx(path)
-    bound = bind(path, file.model.graph, inputs or tuple(map(Input, shapes)), batch=batch)
+    bound = bind(path, file.model.graph, inputs, batch=batch)
     walk = GraphWalk(file, bound)
     steps = [(step, module_of(step)) for step in walk.steps()]
     stored, constants = _stored(file, walk, steps)

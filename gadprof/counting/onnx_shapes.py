@@ -262,7 +262,8 @@ class GraphWalk:
                 f"{self.file.path}: {node.op_type} {node.name or node.output[0]!r} cannot take "
                 f"{' and '.join(shapes) or 'its inputs'}: {_short(problem)}; try another --input"
             )
-        lost = [name for name in node.input if name in self.lost]
+        shaped = all(self.tensor(name) is not None for name in node.input if name)
+        lost = [name for name in node.input if name in self.lost and shaped]
         if lost and any(name and self.tensor(name) is None for name in node.output):
             raise SourceError(
                 f"{self.file.path}: the shape of {node.output[0]!r} depends on {lost[0]!r}, whose "
