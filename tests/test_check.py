@@ -288,6 +288,25 @@ def test_the_actions_install_step_can_be_left_out(folder: Path) -> None:
     assert (code, said) == (0, "")
 
 
+def test_the_readmes_ways_into_a_pipeline_exist(folder: Path) -> None:
+    import yaml
+
+    from gadprof.config import load_config
+
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    action = yaml.safe_load((REPOSITORY / "action.yml").read_text(encoding="utf-8"))
+    (step,) = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0])
+    assert set(step["with"]) <= set(action["inputs"])
+    (table,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    path = Path("readme.toml")
+    path.write_text(table)
+    (budget,) = load_config(str(path)).budgets
+    assert (budget.name, budget.limits["max_params"]) == ("gadnet32", 11_300_000)
+    hooks = {item["id"] for item in yaml.safe_load(
+        (REPOSITORY / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))}  # fmt: skip
+    assert hooks == {name for name in hooks if f"`{name}`" in text}
+
+
 def test_the_hooks_name_commands_that_exist() -> None:
     hooks = yaml.safe_load((REPOSITORY / ".pre-commit-hooks.yaml").read_text())
     assert [hook["id"] for hook in hooks] == ["gadprof-check", "gadprof-report"]
