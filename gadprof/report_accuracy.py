@@ -14,8 +14,7 @@ from gadprof.accuracies import (
 )
 from gadprof.report import Column, Section, Table
 from gadprof.report_bubbles import accuracy_bubbles
-from gadprof.report_data import Found
-from gadprof.report_measured import number
+from gadprof.report_data import Found, number
 from gadprof.report_subject import Subject
 from gadprof.results import to_plain
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from gadprof.accuracies import at_input
 from gadprof.compare import ComparedRow
 from gadprof.report import Plot
-from gadprof.report_measured import matching_latency, number
+from gadprof.report_data import number
+from gadprof.report_measured import matching_latency
 
 if TYPE_CHECKING:
     from gadprof.compare import Comparison

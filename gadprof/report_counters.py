@@ -11,7 +11,7 @@ from typing import Any
 from gadprof.compare import ComparedRow
 from gadprof.render.cells import scaled
 from gadprof.report import Column, Plot, Section, Table
-from gadprof.report_data import Found
+from gadprof.report_data import Found, number, plain_list
 from gadprof.report_subject import Subject
 
 _UNITS = {"macs": "MACs", "flops": "FLOPs"}
@@ -31,7 +31,7 @@ def counters(subject: Subject, found: Found) -> Section | None:
         else:
             for name, count in sorted(found.counters.get(row.model, {}).items()):
                 if isinstance(count, dict):
-                    macs = count.get("macs")
+                    macs = number(count.get("macs"))
                     ratio = macs / row.macs if macs and row.macs else None
                     rows.append(
                         (label, name, count.get("version"), macs, ratio, None, count.get("error"))
@@ -104,20 +104,22 @@ def _audited(
 ) -> None:
     if not isinstance(backend, dict):
         return
-    name, reported, ours = backend.get("name"), backend.get("reported"), backend.get("ours")
+    name = str(backend.get("name"))
+    reported, ours = number(backend.get("reported")), number(backend.get("ours"))
+    residual = number(backend.get("residual"))
     ratio = reported / row.macs if reported and row.macs else None
     rows.append(
-        (label, name, backend.get("version"), reported, ratio, backend.get("residual"),
+        (label, name, backend.get("version"), reported, ratio, residual,
          backend.get("error"))
     )  # fmt: skip
     steps = [
         item
-        for item in backend.get("differences") or []
-        if isinstance(item, dict) and isinstance(item.get("amount"), (int, float))
+        for item in plain_list(backend.get("differences"))
+        if isinstance(item, dict) and number(item.get("amount")) is not None
     ]
     for item in steps:
         ledger.append((label, name, item.get("cause"), _calls(item), item["amount"]))
-    if steps and isinstance(ours, (int, float)) and isinstance(reported, (int, float)):
+    if steps and ours is not None and reported is not None:
         plots.append(
             Plot(
                 f"ledger-{len(plots) + 1}",
@@ -132,11 +134,7 @@ def _audited(
                     "steps": [
                         {"label": str(item.get("cause")), "value": item["amount"]} for item in steps
                     ]
-                    + (
-                        [{"label": "unexplained", "value": backend["residual"]}]
-                        if backend.get("residual")
-                        else []
-                    ),
+                    + ([{"label": "unexplained", "value": residual}] if residual else []),
                     "end": {"label": str(name), "value": reported},
                 },
             )

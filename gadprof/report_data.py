@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +86,7 @@ class _Gathered:
             rows += _objects(comparison.get("rows"), "model")
         for row in rows:
             self._row(row)
-        models = _objects([*(document.get("models") or ()), document], "model")
+        models = _objects([*plain_list(document.get("models")), document], "model")
         known = False
         for model in models:
             if isinstance(model.get("backends"), list):
@@ -102,7 +103,7 @@ class _Gathered:
                 self.accuracy.setdefault(item["model"], []).append(item)
         points = [
             point
-            for point in _objects([*(document.get("points") or ()), document], "inputs")
+            for point in _objects([*plain_list(document.get("points")), document], "inputs")
             if isinstance(point.get("measured"), dict)
         ]
         self.points += points
@@ -137,9 +138,12 @@ def measured_at(row: Plain) -> tuple[tuple[tuple[int, ...], ...], int]:
     """The input shapes (without the batch) and the batch size of a measured row."""
     settings = row.get("settings") if isinstance(row.get("settings"), dict) else {}
     assert isinstance(settings, dict)
-    shapes = row.get("input_shapes") or row.get("input") or settings.get("input_shapes") or []
-    batch = settings.get("batch") or row.get("batch") or 1
-    return tuple(tuple(shape) for shape in shapes if isinstance(shape, list)), int(batch)
+    shapes = row.get("input_shapes") or row.get("input") or settings.get("input_shapes")
+    batch = settings.get("batch") or row.get("batch")
+    return (
+        tuple(tuple(shape) for shape in plain_list(shapes) if isinstance(shape, list)),
+        batch if isinstance(batch, int) else 1,
+    )
 
 
 def _load(path: Path) -> tuple[dict[str, Any], str]:
@@ -157,6 +161,11 @@ def _load(path: Path) -> tuple[dict[str, Any], str]:
     return document, hashlib.sha256(data).hexdigest()
 
 
+def plain_list(value: Any) -> list[Any]:
+    """A list of a data file, empty where there is something else."""
+    return value if isinstance(value, list) else []
+
+
 def _objects(value: Any, key: str) -> list[dict[str, Any]]:
     if not isinstance(value, list):
         return []
@@ -165,4 +174,16 @@ def _objects(value: Any, key: str) -> list[dict[str, Any]]:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number(value) is not None
+
+
+def number(value: Any) -> float | None:
+    """A finite number of a data file, else None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return value
+
+
+def plain_object(value: Any) -> Plain:
+    """An object of a data file, empty where there is something else."""
+    return value if isinstance(value, dict) else {}

@@ -7,25 +7,17 @@ from data files alone; nothing is measured here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gadprof.compare import ComparedRow
 from gadprof.render.cells import seconds_text
 from gadprof.report import Column, Plot, Section, Table
-from gadprof.report_data import Found, measured_at
+from gadprof.report_data import Found, measured_at, number, plain_object
 from gadprof.report_subject import Subject
 
 Plain = Mapping[str, Any]
 Interval = tuple[float | None, float | None]
-
-
-def number(value: Any) -> float | None:
-    """A finite number of a data file, else None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return value
 
 
 def interval(holder: Any) -> Interval:
@@ -79,7 +71,7 @@ def latency(subject: Subject, found: Found) -> Section | None:
     for label, row in zip(subject.labels, subject.rows, strict=True):
         all_measured = found.latency.get(row.model, ())
         for measured in all_measured:
-            times, ratio = measured["latency_s"], measured.get("ratio") or {}
+            times, ratio = measured["latency_s"], plain_object(measured.get("ratio"))
             low, high = interval(times)
             ratio_low, ratio_high = interval(ratio)
             value, median = number(ratio.get("value")), number(times.get("median"))
@@ -95,7 +87,8 @@ def latency(subject: Subject, found: Found) -> Section | None:
             several = len(all_measured) > 1
             name = f"{label} (batch {batch}, {setting})" if several else label
             intervals.append({"label": name, "value": median, "low": low, "high": high})
-            if value is not None and ratio_low is not None and ratio.get("to") != row.model:
+            told = None not in (value, ratio_low, ratio_high) and ratio.get("to") != row.model
+            if told:
                 words.append(
                     f"Measured at {_shape_words(measured) or 'its own input'}, batch {batch}: "
                     f"{label} takes {value:.3f} × the time of "
@@ -209,7 +202,7 @@ def _measured_ratio(
 ) -> tuple[float | None, float | None, float | None]:
     """Time over the first model's with its interval, where it was measured as it was counted."""
     measured = matching_latency(row, found)
-    ratio = (measured or {}).get("ratio") or {}
+    ratio = plain_object((measured or {}).get("ratio"))
     value = number(ratio.get("value"))
     if not value or ratio.get("to") not in (None, base.model):
         return None, None, None
@@ -354,7 +347,7 @@ def roofline(subject: Subject, found: Found) -> Section | None:
         for profile in found.profiles:
             if profile["model"] != row.model:
                 continue
-            peaks = profile.get("peaks") or {}
+            peaks = plain_object(profile.get("peaks"))
             for line in _roof_lines(peaks):
                 roofs.setdefault(line["label"], line)
             words.append(_profile_words(label, profile))

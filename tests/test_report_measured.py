@@ -166,3 +166,46 @@ def test_every_model_has_a_ledger_before_any_has_two(tmp_path: Path) -> None:
     path.write_text(json.dumps(document))
     plots = section(gather(MODELS, shapes=SHAPE, data=[str(path)]), "counters").plots
     assert sorted(plot.data["model"] for plot in plots) == sorted([*MODELS] * 3)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value[:3])
+    found = []
+    for key, item in items:
+        found.append((*path, key))
+        if isinstance(item, (dict, list)):
+            found += places(item, (*path, key))
+    return found
+
+
+ODD = (None, "x", "</script>", [], [1], {"a": 1}, float("nan"), -1, 10**30, True)
+
+
+@pytest.mark.parametrize("name", ["bench", "audit", "explain", "formula"])
+def test_no_broken_value_in_a_data_file_breaks_the_page(tmp_path: Path, name: str) -> None:
+    import random
+
+    from gadprof.errors import GadprofError
+    from gadprof.render.report_html import to_report_html
+    from gadprof.render.report_markdown import to_report_markdown
+
+    chance = random.Random(name)
+    path = tmp_path / "odd.json"
+    for _ in range(10):
+        document = recorded(name)
+        for place in chance.sample(places(document), 6):
+            holder = document
+            try:
+                for key in place[:-1]:
+                    holder = holder[key]
+                holder[place[-1]] = chance.choice(ODD)
+            except (TypeError, KeyError, IndexError):
+                continue  # an earlier change took the place away
+        path.write_text(json.dumps(document))
+        try:
+            made = gather(MODELS, shapes=SHAPE, data=[str(path)])
+        except GadprofError:
+            continue
+        page = to_report_html(made)
+        assert page.count("</script>") == 2
+        to_report_markdown(made, lambda plot: f"{plot.key}.svg")

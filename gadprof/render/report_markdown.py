@@ -34,7 +34,9 @@ def shown_rows(table: Table) -> list[list[str]]:
     """A table's cells as a person reads them, each by its column's kind."""
     return [
         [
-            SHOWN[column.kind](value) if not isinstance(value, str) else value
+            SHOWN[column.kind](value)
+            if value is None or isinstance(value, (int, float))
+            else cell_text(value)
             for column, value in zip(table.columns, row, strict=True)
         ]
         for row in table.rows
