@@ -51,8 +51,13 @@ def build_spec(spec: ModelSpec) -> nn.Module:
 
 
 def initialise(module: nn.Module, *, std: float = 0.001) -> None:
-    """Set starting weights as the official HRNet code does; draws from the global generator."""
+    """Set starting weights as the official HRNet code does; draws from the global generator.
+
+    Weights on the meta device have no values and stay as they are.
+    """
     for part in module.modules():
+        if any(weight.is_meta for weight in part.parameters(recurse=False)):
+            continue
         if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(part.weight, std=std)
             if part.bias is not None:

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
-from gadprof.counting.records import MATMUL_KINDS, Operation, Phase, TensorRecord
+from gadprof.counting.records import DTYPE_BYTES, MATMUL_KINDS, Operation, Phase, TensorRecord
 from gadprof.counting.rules import rule_for
 from gadprof.counting.work import Work
+from gadprof.counting.workspaces import lies_channels_last, workspace
 
 # one name for one operation, whichever door of torch it came through
 CANONICAL = {
@@ -41,7 +42,10 @@ class Frame:
 class Template:
     """What all runs of one operation with the same shapes have in common."""
 
-    __slots__ = ("dtype", "inputs", "name", "outputs", "overload", "read", "work", "written")
+    __slots__ = (
+        "channels_last", "dtype", "inputs", "name", "outputs", "overload", "read", "work",
+        "written",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -52,8 +56,10 @@ class Template:
         outputs: tuple[tuple[tuple[int, ...], str], ...],
         read: int,
         written: int,
+        channels_last: bool = False,
     ) -> None:
         self.name = name
+        self.channels_last = channels_last
         self.overload = overload
         self.work = work
         self.inputs = inputs
@@ -182,6 +188,20 @@ class Recorder:
         serial = self.serial
         self.emit(template, tuple([serial(tensor) for tensor in ins]), (serial(out),))
 
+    def allocator_peak(self) -> int:
+        """The peak with what CPU kernels allocate for themselves, one event after another."""
+        highest = self.peak
+        extras: dict[Template, int] = {}
+        for event, live in zip(self.events, self.live_after, strict=True):
+            template = event[0]
+            if template.work.kind != "convolution":
+                continue
+            extra = extras.get(template)
+            if extra is None:
+                extra = extras[template] = workspace_above(template)
+            highest = max(highest, live + extra)
+        return highest
+
     def totals(self) -> dict[str, int]:
         """The sums that ``Trace`` has of its operations, from the events."""
         times: dict[tuple[Template, Phase], int] = {}
@@ -238,6 +258,14 @@ class Recorder:
         return tuple(made)
 
 
+def workspace_above(template: Template) -> int:
+    """Bytes that an operation held at most above those of its inputs and outputs."""
+    shape, dtype = template.outputs[0]
+    made = prod(shape) * DTYPE_BYTES.get(dtype, 1)
+    held = workspace(template.work, template.inputs, made, channels_last=template.channels_last)
+    return held - made
+
+
 def _tensor_records(
     specs: tuple[tuple[tuple[int, ...], str], ...],
     numbers: tuple[int, ...],
@@ -288,4 +316,5 @@ def make_template(
         tuple([tensor_spec(tensor) for tensor in outs]),
         read,
         written,
+        work.kind == "convolution" and lies_channels_last(ins[0].shape, ins[0].stride()),
     )

@@ -154,6 +154,9 @@ class StandIn:
     def size(self, dim: int | None = None) -> Any:
         return self.spec.shape if dim is None else self.spec.shape[dim]
 
+    def stride(self, dim: int | None = None) -> Any:
+        return self.spec.strides if dim is None else self.spec.strides[dim]
+
     def numel(self) -> int:
         return self.spec.shape.numel()
 

@@ -300,7 +300,7 @@ def _trace(
         "note": note,
         "uncovered": dict(sorted(recorder.uncovered.items())),
         "peak_activation_bytes": recorder.peak,
-        "allocator_peak_bytes": recorder.peak,
+        "allocator_peak_bytes": recorder.allocator_peak(),
         "live_bytes": tuple(recorder.live_after),
         "train": train,
     }
