@@ -144,6 +144,7 @@ FAMILY_MODULES: tuple[str, ...] = (
     "gadprof.zoo.hourglass",
     "gadprof.zoo.lite_hrnet",
     "gadprof.zoo.cpn",
+    "gadprof.zoo.hourglass_residual",
 )
 
 

@@ -28,7 +28,8 @@ MEASURED = {
 NAMES = [
     name
     for name, (family, _) in presets().items()
-    if family.name in ("hourglass", "lite-hrnet", "cpn") or name == "small-hrnet16"
+    if family.name in ("hourglass", "lite-hrnet", "cpn", "hourglass-residual")
+    or name == "small-hrnet16"
 ]
 # small enough to run: model string, input
 SMALL = [
@@ -37,6 +38,7 @@ SMALL = [
     ("litehrnet18:width=8,r=3,modules=1-1-1,blocks=1", (3, 64, 32)),
     ("naive-litehrnet18:width=6,joints=5,blocks=1,modules=1-1-1", (3, 32, 64)),
     ("cpn50:blocks=1-1-1-1,width=8,inner=4,joints=3", (3, 32, 64)),
+    ("hourglass52:widths=4-5-6-7-8-9,blocks=1-2-1-1-1-2,features=3", (3, 128, 128)),
     ("cpn50-torch:blocks=1-1-1-1,width=6,inner=4,refine=one,levels=3", (3, 32, 32)),
 ]
 
@@ -74,7 +76,8 @@ def test_a_preset_agrees_with_the_measured_implementation(name, data_folder):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_presets_cost_is_what_is_built_and_traced(name):
-    assert_cost_is_what_is_built_and_traced(parse_spec(name), (3, 128, 192))
+    width = 128 if name == "hourglass52" else 192
+    assert_cost_is_what_is_built_and_traced(parse_spec(name), (3, 128, width))
 
 
 @pytest.mark.parametrize(("name", "shape"), SMALL)
@@ -127,6 +130,12 @@ def test_a_network_exports_to_onnx(name, shape, tmp_path):
     assert any(node.op_type == "Conv" for node in graph.node)
 
 
+def test_hourglass52_lacks_the_published_parameters_that_never_run():
+    cost = gadprof.cost("hourglass52", input=(3, 256, 256))
+    unused = 2 * (256 * 256 * 9 + 2 * 256)  # one residual block
+    assert round((cost.params + unused) / 1e6, 2) == 94.85
+
+
 def test_an_hourglass_returns_a_map_for_each_stack_and_the_last_reads_them_all():
     torch.manual_seed(0)
     module = gadprof.build("hourglass2:depth=1,features=6,joints=3").double().eval()
@@ -164,6 +173,7 @@ def test_lite_hrnets_exchange_adds_the_first_term_twice_and_passes_its_sum_on():
         ("litehrnet18:width=9", "try width=10"),
         ("litehrnet18:width=6", "try width=8"),
         ("litehrnet18:width=8,r=13", "try r=12"),
+        ("hourglass52:widths=4-5", "type 6 positive integers"),
         ("cpn50:levels=5", "try levels=4"),
         ("litehrnet18:block=shufle", "did you mean 'shuffle'"),
     ],
