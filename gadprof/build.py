@@ -46,7 +46,8 @@ ACTIVATIONS: dict[str, Callable[[bool], nn.Module]] = {
 def build_spec(spec: ModelSpec) -> nn.Module:
     """Build the network of a spec on the current default device, in training mode."""
     module = build(plan_of(spec))
-    initialise(module)
+    if not all(parameter.is_meta for parameter in module.parameters()):
+        initialise(module)  # what has no memory needs no weights
     return module
 
 
