@@ -54,10 +54,15 @@ def work_reply(
 
 
 def predicted_peak(
-    module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, train: bool
+    module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, train: bool, kernels: bool
 ) -> int:
-    """Peak bytes that a count predicts: parameters, buffers, and the most that lived at once."""
+    """Peak bytes that a count predicts: parameters, buffers, and the most that lived at once.
+
+    ``kernels`` adds the buffers of the CPU's convolution kernels, which are known for one thread;
+    elsewhere the maps alone are predicted.
+    """
     from gadprof.counting.trace import count
 
     trace = count(module, args, kwargs, train=train)
-    return int(trace.param_bytes + trace.buffer_bytes + trace.allocator_peak_bytes)
+    live = trace.allocator_peak_bytes if kernels else trace.peak_activation_bytes
+    return int(trace.param_bytes + trace.buffer_bytes + live)

@@ -339,7 +339,13 @@ def predict_peak(held: Held) -> int | None:
     try:
         from gadprof.measuring.work import predicted_peak
 
-        return predicted_peak(held.module, held.args, held.kwargs, train=setting.mode == "train")
+        return predicted_peak(
+            held.module,
+            held.args,
+            held.kwargs,
+            train=setting.mode == "train",
+            kernels=setting.device == "cpu" and setting.threads == 1,
+        )
     except (ImportError, GadprofError):
         return None
 
