@@ -1,10 +1,11 @@
 """Can a narrow GADNet learn four real COCO pictures on the CPU? Trains until AP says so.
 
-Trains ``gadnet32:width=8`` on the persons of a small COCO folder without augmentation, evaluates on
-the same pictures by pycocotools every few epochs, and stops at AP >= 0.9 or at the time limit. This
-shows that data, targets, training, decoding and evaluation fit together; it says nothing about
+Trains ``gadnet32:width=16`` on the persons of a small COCO folder without augmentation, evaluates
+on the same pictures by pycocotools every few epochs, and stops at AP >= 0.9 or at the time limit.
+This shows that data, targets, training, decoding and evaluation fit together; it says nothing about
 accuracy on pictures that the network has not seen. Every step takes all persons, at 128x96, since
-on a CPU the many small operations cost more than their size. Exit code 1 below the AP.
+on a CPU the many small operations cost more than their size. Width 8 is too narrow for it: its last
+8 maps have to carry 17 joints, and AP was 0.485 after 550 epochs. Exit code 1 below the AP.
 
     python benchmarks/pose_overfit.py --data DIR [--out DIR] [--quick]
 """
@@ -60,15 +61,15 @@ class Watch(Callback):  # type: ignore[misc]
 
 @click.command()
 @click.option("--data", required=True, metavar="DIR", help="COCO layout, or pictures and JSON.")
-@click.option("--model", default="gadnet32:width=8", show_default=True)
+@click.option("--model", default="gadnet32:width=16", show_default=True)
 @click.option("--input", "size", default="128x96", show_default=True)
-@click.option("--epochs", default=800, show_default=True, help="At most; the rate falls over all.")
+@click.option("--epochs", default=450, show_default=True, help="At most; the rate falls over all.")
 @click.option("--batch", default=16, show_default=True)
 @click.option("--lr", default=3e-3, show_default=True)
 @click.option("--limit-s", default=840.0, show_default=True, help="At most, in seconds.")
 @click.option("--target", default=0.9, show_default=True, help="AP to reach.")
 @click.option("--threads", default=1, show_default=True, help="Threads inside an operation.")
-@click.option("--every", default=50, show_default=True, help="Epochs between evaluations.")
+@click.option("--every", default=25, show_default=True, help="Epochs between evaluations.")
 @click.option("--out", metavar="DIR", help="Keep weights, figures and drawn predictions here.")
 @click.option("--quick", is_flag=True, help="One minute, and no AP to reach.")
 def main(

@@ -245,3 +245,21 @@ def test_training_is_counted_from_a_real_backward() -> None:
 def test_no_parameters_is_a_model_too() -> None:
     trace = counted(nn.ReLU(), (2, 3))
     assert (trace.params, trace.macs, trace.flops) == (0, 0, 6)
+
+
+def test_deterministic_algorithms_change_no_count_and_stay_as_they_were():
+    class Resize(nn.Module):
+        def forward(self, x):
+            return F.interpolate(x, scale_factor=2, mode="bilinear")
+
+    sample = torch.empty(1, 3, 4, 4, device="meta")
+    plain = count(Resize(), (sample,))
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        strict = count(Resize(), (sample,))
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert strict.elementwise() == plain.elementwise()
+    assert list(strict.elementwise()) == ["upsample"]

@@ -402,3 +402,9 @@ def test_the_step_schedule_is_the_papers() -> None:
 def test_a_schedule_that_cannot_be_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(GadprofError):
         make_settings("m", "paper", changes)
+
+
+def test_training_leaves_torchs_choice_of_algorithms_as_it_was(people, tmp_path: Path) -> None:
+    assert not torch.are_deterministic_algorithms_enabled()
+    train(toy, people, settings(epochs=1, milestones=()), run_settings(tmp_path))
+    assert not torch.are_deterministic_algorithms_enabled()

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gadprof.counting.backends.untouched import default_algorithms
 from gadprof.counting.dispatch import META, tensors_in
 from gadprof.counting.recorder import Frame, Recorder
 from gadprof.errors import ModelFailedError
@@ -127,7 +128,8 @@ def preserved(inventory: Inventory, *, train: bool | None) -> Iterator[None]:
             for module in inventory.modules:
                 if module.training is not train:
                     module.__dict__["training"] = train
-        yield
+        with default_algorithms():
+            yield
     finally:
         for store, content in reversed(dicts):
             if store.keys() != content.keys() or not all(

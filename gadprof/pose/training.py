@@ -7,9 +7,10 @@ run with the last good checkpoint kept. Source of the loss: HRNet, ``lib/core/lo
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,8 +193,8 @@ def train(
     seed_everything(settings.seed, workers=True, verbose=False)
     module = PoseModule(build().train(), people, settings, run)
     watchers = [EpochLines(tell)] if tell is not None else []
-    trainer = make_trainer(settings, run, [*callbacks, *watchers])
-    with warnings.catch_warnings():
+    with algorithms_kept(), warnings.catch_warnings():
+        trainer = make_trainer(settings, run, [*callbacks, *watchers])
         # a small set needs no workers, and its epochs are shorter than the logging interval
         warnings.filterwarnings("ignore", module="lightning")
         trainer.fit(module, ckpt_path=str(last) if run.resume else None)
@@ -201,6 +202,17 @@ def train(
         content = weights_bytes(settings.model, module.final, settings_dict(settings))
         write_atomic(run.out / WEIGHTS, content)
     return module
+
+
+@contextlib.contextmanager
+def algorithms_kept() -> Iterator[None]:
+    """Put torch's choice of algorithms back, which Lightning's trainer sets for the process."""
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
 
 
 def make_folder(path: Path) -> Path:

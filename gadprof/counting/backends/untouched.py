@@ -40,6 +40,24 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def default_algorithms() -> Iterator[None]:
+    """Run without ``torch.use_deterministic_algorithms``, which is put back afterwards.
+
+    While it is on, resizing on any device but the CPU, the meta device among them, falls apart into
+    many elementary operations that the network does not have.
+    """
+    if not torch.are_deterministic_algorithms_enabled():
+        yield
+        return
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(True, warn_only=warn_only)
+
+
+@contextlib.contextmanager
 def untouched(module: nn.Module) -> Iterator[None]:
     """Put a module and torch back as they were when the block ends, however it ends."""
     restores = [
@@ -50,7 +68,8 @@ def untouched(module: nn.Module) -> Iterator[None]:
         _remember_modes(),
     ]
     try:
-        yield
+        with default_algorithms():
+            yield
     finally:
         for restore in restores:
             restore()
