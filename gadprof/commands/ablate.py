@@ -65,11 +65,15 @@ def ablate(
         changes: dict[str, Any] = {"epochs": epochs, "batch": batch, "lr": lr}
         changes |= {"schedule": schedule, "warmup": warmup, "augment": augment}
         changes |= {"height": shape[1], "width": shape[2]}
-        if epochs is not None:
+        if epochs is not None and schedule != "cosine":
             changes["milestones"] = (max(1, epochs * 170 // 260),)
         numbers = tuple(n - 1 for n in parse_integers(_shifted(seeds), "--seeds"))
         variants = _trained(variants, data, train_split, test_split, changes, numbers, Path(runs))
         told = {key: value for key, value in changes.items() if value is not None}
+        counts = {split: _persons(data, split) for split in (train_split, test_split)}
+        told["data"] = (
+            f"{Path(data).name} ({counts[train_split]} persons, scored on {counts[test_split]})"
+        )
         budget = {**told, "seeds": ", ".join(map(str, numbers))}
     machine = describe_machine()
     page = ablation_page(variants, budget, machine)
@@ -80,6 +84,13 @@ def ablate(
     write_atomic(Path(output) / "ablation.json", to_json(payload))
     write_atomic(Path(output) / "ablation.md", page)
     click.echo(f"wrote {Path(output) / 'ablation.md'}")
+
+
+def _persons(data: str, split: str) -> int:
+    """How many persons a split holds. Raises DataError."""
+    from gadprof.pose.coco import find_split, load_people
+
+    return len(load_people(find_split(data, split)))
 
 
 def _shifted(seeds: str) -> str:
