@@ -132,15 +132,6 @@ def _up(i: int, j: int, widths: tuple[p.Number, ...]) -> p.Sequence:
     )
 
 
-def stage_of(path: str) -> str:
-    """The stage that a module path of the skeleton belongs to."""
-    head = path.split(".", 1)[0]
-    names = {"layer1": "stage1", "final_layer": "head"}
-    if head in ("conv1", "bn1", "conv2", "bn2", "relu"):
-        return "stem"
-    return names.get(head, head)
-
-
 def _knobs(**defaults: object) -> tuple[Knob, ...]:
     knobs = (
         Knob("width", "int", 32, "channels of the first branch; branch i has width · 2^i"),

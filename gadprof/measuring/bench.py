@@ -8,6 +8,7 @@ of models and settings that cannot run here.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import statistics as stdlib_statistics
@@ -146,47 +147,34 @@ def measure(
             for model in models:
                 resolve(model)
         memory_limit_bytes = memory_limit_bytes or default_memory_limit()
-        with Launcher(models, chosen, memory_limit_bytes) as launcher:
-            if launches is None and not launcher.forks:
-                launches = 1
-            return _measure(
-                models,
-                chosen,
-                Limits(
-                    precision,
-                    time_limit_s,
-                    timeout_s,
-                    memory_limit_bytes=memory_limit_bytes,
-                    launches=launches,
-                ),
-                spawn=launcher.spawn,
-                factories=factories,
-                null=null,
-                extras=(memory, energy),
-                seed=seed,
-                progress=progress,
-                clock=clock,
-                on_turn=on_turn,
-            )
-    return _measure(
-        models,
-        chosen,
-        Limits(
-            precision,
-            time_limit_s,
-            timeout_s,
-            memory_limit_bytes=memory_limit_bytes,
-            launches=launches or 1,
-        ),
-        spawn=spawn,
-        factories=factories,
-        null=null,
-        extras=(memory, energy),
-        seed=seed,
-        progress=progress,
-        clock=clock,
-        on_turn=on_turn,
-    )
+    with contextlib.ExitStack() as stack:
+        if spawn is None:
+            assert memory_limit_bytes is not None
+            launcher = stack.enter_context(Launcher(models, chosen, memory_limit_bytes))
+            spawn = launcher.spawn
+            if not launcher.forks:
+                launches = launches or 1
+        else:
+            launches = launches or 1
+        return _measure(
+            models,
+            chosen,
+            Limits(
+                precision,
+                time_limit_s,
+                timeout_s,
+                memory_limit_bytes=memory_limit_bytes,
+                launches=launches,
+            ),
+            spawn=spawn,
+            factories=factories,
+            null=null,
+            extras=(memory, energy),
+            seed=seed,
+            progress=progress,
+            clock=clock,
+            on_turn=on_turn,
+        )
 
 
 class Launcher:
