@@ -205,3 +205,13 @@ def test_the_installed_backends_are_ours_first() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert installed_backends()[0] == "gadprof"
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_fused_attention_is_in_torchs_number_where_its_version_has_a_formula(counted: bool) -> None:
+    observation = on_meta(Fused)
+    observation.__dict__["torch_counts_fused_attention"] = counted  # as another release would say
+    trace = count(observation.module, observation.args)
+    products = {op.kind: op.macs for op in trace.operations if op.macs}
+    fused = products["attention"] if counted else 0
+    assert total("torch", observation, trace) == 2 * (products["linear"] + fused)

@@ -71,6 +71,14 @@ class Observation:
         return int(tensors[0].shape[0]) if tensors and tensors[0].dim() else 1
 
     @cached_property
+    def torch_counts_fused_attention(self) -> bool:
+        """Whether the installed torch's own counter has a formula for a CPU's fused attention."""
+        from torch.utils.flop_counter import flop_registry
+
+        fused = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+        return fused is not None and fused in flop_registry
+
+    @cached_property
     def calls(self) -> tuple[ModuleCall | FunctionCall, ...]:
         """Module calls, and calls of the functions that counters replace, in order of return."""
         events: list[ModuleCall | FunctionCall] = []

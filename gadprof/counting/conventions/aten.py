@@ -1,7 +1,8 @@
 """Counters that look below autograd: torch's own and ptflops' aten engine.
 
 What they see on a CPU differs from the meta device in three places, all decided by torch:
-attention that fits its fused kernel, ``nn.MultiheadAttention`` with gradients off, and LSTMs.
+attention that fits its fused kernel (counted from torch 2.15 on), ``nn.MultiheadAttention`` with
+gradients off, and LSTMs.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ _LSTM = "torch.nn.modules.rnn.LSTM"
 def read_torch(observation: Observation, trace: Trace) -> Reading:
     """torch.utils.flop_counter on a CPU in eval mode with gradients off."""
     fast = observation.fast_paths
+    fused_counted = observation.torch_counts_fused_attention
     entries = tuple(
         Entry(2 * macs(call), call.path, f"aten.{call.name}", kind(call))
         for call in observation.aten
-        if not (call.attention and call.fused[0])
+        if not (call.attention and call.fused[0] and not fused_counted)
         and not any(path in fast for path in call.stack)
         and not in_fused_lstm(observation, call)
     )
