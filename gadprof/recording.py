@@ -58,7 +58,8 @@ def record_trace(
         "uncovered": dict(trace.uncovered),
     }
     shapes = [tuple(shape[1:]) for shape in trace.input_shapes]
-    settings = {"input": shapes, "batch": trace.batch, "method": "trace", "train": trace.train}
+    method = "plan" if trace.device == "plan" else "trace"
+    settings = {"input": shapes, "batch": trace.batch, "method": method, "train": trace.train}
     record([NewEntry("count", model, result, settings)], store=store, name=name)
 
 

@@ -35,6 +35,8 @@ def imported_by(arguments: list[str], sink: str) -> tuple[int, list[str]]:
         ["formula", "--cin", "32,64", "--format", "json"],
         ["formula", "--block", "cbam,stn,dense", "--cin", "32,64"],
         ["formula", "--block", "ccw", "--cin", "64"],
+        ["count", "hrnet32"],
+        ["count", "gadnet32", "--format", "json"],
         ["compare", "hrnet32", "gadnet32"],
         ["compare", "hrnet32", "hrnet32:block=cbam", "hrnet32:block=ccw"],
         ["compare", "hrnet32", "gadnet32", "--format", "json"],

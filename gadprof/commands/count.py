@@ -19,6 +19,8 @@ from gadprof.commands.options import (
 if TYPE_CHECKING:
     from gadprof.counting.records import Trace
     from gadprof.counting.summary import Line
+    from gadprof.inputs import Input
+    from gadprof.sources import Source
 
 CONVENTION = (
     "gadprof: a MAC is one multiply-add of a convolution or matrix product, biases apart; flops "
@@ -40,6 +42,7 @@ CONVENTION = (
 @click.option("--depth", type=click.IntRange(min=0), help="Levels of modules  [default: 2]")
 @click.option("--train", is_flag=True, help="Forward and backward of a training step.")
 @click.option("--strict", is_flag=True, help="Exit 1 where an operation has no rule.")
+@click.option("--trace", "run", is_flag=True, help="Run a built-in network, too, on meta.")
 @click.option("--weights", metavar="FILE", help="Check that a checkpoint fits the model.")
 @click.option(
     "--timeout",
@@ -60,6 +63,7 @@ def count(
     depth: int | None,
     train: bool,
     strict: bool,
+    run: bool,
     weights: str | None,
     timeout: float,
     output_format: str,
@@ -69,7 +73,8 @@ def count(
 ) -> int:
     """Count MODEL exactly from a trace on the meta device: no weights, no activations in memory.
 
-    An ONNX file is counted from its graph.
+    HRNet, Ghost-HRNet and GADNet are counted from their plans, which give the very records of a
+    trace without running anything. An ONNX file is counted from its graph.
     """
     from gadprof.counting.guarded import count_guarded
     from gadprof.counting.summary import lines
@@ -96,11 +101,8 @@ def count(
             raise SpecError(f"{model} is a graph without gradients; count it without --train")
         trace = count_onnx(source.target, inputs=inputs, batch=batch, name=model)
     elif source.kind == "builtin":  # our own code runs here; everything else in a child process
-        from gadprof.counting.trace import count as count_module
-        from gadprof.sources import load
-
-        loaded = load(source, inputs=inputs, batch=batch, device="meta")
-        trace = count_module(loaded.module, loaded.args, loaded.kwargs, train=train, name=model)
+        found = None if train or run else _from_plan(source, inputs, batch)
+        trace = found or _from_module(source, inputs, batch, train)
     else:
         trace = count_guarded(model, inputs=inputs, batch=batch, train=train, timeout_s=timeout)
     limit = 2 if depth is None and output_format != "json" else depth
@@ -122,6 +124,26 @@ def count(
         click.echo(f"gadprof: operations without a rule: {listed}", err=True)
         return 1
     return 0
+
+
+def _from_plan(source: Source, inputs: tuple[Input, ...], batch: int) -> Trace | None:
+    """The trace of a built-in network without torch, where its plan tells everything."""
+    from gadprof.counting.from_plan import count_plan
+
+    assert source.spec is not None
+    if len(inputs) > 1 or not all(item.plain for item in inputs):
+        return None
+    shape = inputs[0].shape if inputs else source.spec.default_input
+    return count_plan(source.spec, shape, batch=batch, name=source.name)
+
+
+def _from_module(source: Source, inputs: tuple[Input, ...], batch: int, train: bool) -> Trace:
+    """The trace of a built-in network's module on the meta device."""
+    from gadprof.counting.trace import count as count_module
+    from gadprof.sources import load
+
+    loaded = load(source, inputs=inputs, batch=batch, device="meta")
+    return count_module(loaded.module, loaded.args, loaded.kwargs, train=train, name=source.name)
 
 
 def trace_object(trace: Trace, rows: tuple[Line, ...], by: str) -> dict[str, Any]:
@@ -202,6 +224,8 @@ def _notes(trace: Trace, by: str, depth: int | None) -> list[str]:
     ]
     if by == "module" and depth is not None:
         found.append(f"modules down to level {depth}; --depth {depth + 2} shows more")
+    if trace.device == "plan":
+        found.append("read from the network's plan; --trace runs its module, for the same records")
     if trace.note:
         found.append(trace.note)
     if trace.uncovered:

@@ -18,10 +18,11 @@ from torch import nn
 from torch.nn.modules import module as module_file
 
 from gadprof.counting.layers import HANDLERS, Layers
+from gadprof.counting.lifetimes import Level
 from gadprof.counting.modules import Inventory
 from gadprof.counting.recorder import Recorder
 from gadprof.counting.replay import Tripwire
-from gadprof.counting.standin import Level, RefusedError, StandIn
+from gadprof.counting.standin import RefusedError, StandIn
 
 KNOWN_PACKAGES = frozenset(("gadprof", "timm", "torchvision"))
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from gadprof.counting.lifetimes import Storage, contiguous_strides
 from gadprof.counting.recorder import CANONICAL, Frame, Recorder, Template, make_template
 from gadprof.counting.replay import Replayer, Tape, _filled
 from gadprof.counting.rules import rule_for
-from gadprof.counting.standin import Spec, StandIn, Storage, contiguous_strides
+from gadprof.counting.standin import Spec, StandIn
 
 Handler = Callable[["Layers", Any, Frame, int, Any], Any]
 

@@ -162,8 +162,8 @@ class Trace(Tabular):
     ``modules`` maps every path of the model ("" is the model itself) to its record, in
     registration order, also modules that never ran. ``params`` counts shared parameters once and
     ``buffers`` the elements of buffers; ``param_bytes`` and ``buffer_bytes`` their memory.
-    ``device`` is where it ran: "meta" (no arithmetic) or "cpu", with the reason in ``note``; an
-    ONNX file does not run, its "onnx graph" is read.
+    ``device`` is where it ran: "meta" (no arithmetic) or "cpu", with the reason in ``note``. An
+    ONNX file does not run, its "onnx graph" is read; nor does a built-in network's "plan".
     ``uncovered`` maps an operation that does arithmetic but has no rule to how often it ran.
     ``peak_activation_bytes`` is the most memory that storages other than parameters and buffers
     held at once, the model's inputs included, with the lifetimes that Python gave them;

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from gadprof.counting.dispatch import RecordingMode, tensors_in
+from gadprof.counting.lifetimes import Level, Storage
 from gadprof.counting.recorder import Frame, Recorder, Template
-from gadprof.counting.standin import META, Engine, Level, Spec, StandIn, Storage
+from gadprof.counting.standin import META, Engine, Spec, StandIn
 
 _PLAIN_TYPES = frozenset(
     (bool, int, float, str, type(None), torch.dtype, torch.device, torch.memory_format)

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from gadprof.counting.lifetimes import Storage, contiguous_strides
+
 META = torch.device("meta")
 
 
@@ -36,44 +38,6 @@ class Spec:
         self.nbytes = shape.numel() * dtype.itemsize
         self.floating = dtype.is_floating_point
         self.contiguous = strides == contiguous_strides(shape)
-
-
-def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
-    """The strides of a plain row-major tensor, as torch writes them."""
-    strides, step = [], 1
-    for size in reversed(shape):
-        strides.append(step)
-        step *= max(size, 1)
-    return tuple(reversed(strides))
-
-
-class Level:
-    """How many bytes are alive now, and the most that ever were."""
-
-    __slots__ = ("live", "next", "peak")
-
-    def __init__(self, live: int, peak: int, next_number: int) -> None:
-        self.live = live
-        self.peak = peak
-        self.next = next_number
-
-
-class Storage:
-    """The memory behind stand-ins: it lives as long as one of them does."""
-
-    __slots__ = ("level", "nbytes", "number")
-
-    def __init__(self, level: Level, nbytes: int) -> None:
-        self.level = level
-        self.nbytes = nbytes
-        self.number = level.next
-        level.next += 1
-        level.live += nbytes
-        if level.live > level.peak:
-            level.peak = level.live
-
-    def __del__(self) -> None:
-        self.level.live -= self.nbytes
 
 
 class Engine:

@@ -1,0 +1,43 @@
+"""Memory that lives as long as something refers to it, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class Level:
+    """How many bytes are alive now, and the most that ever were."""
+
+    __slots__ = ("live", "next", "peak")
+
+    def __init__(self, live: int, peak: int, next_number: int) -> None:
+        self.live = live
+        self.peak = peak
+        self.next = next_number
+
+
+class Storage:
+    """The memory behind stand-ins: it lives as long as one of them does."""
+
+    __slots__ = ("level", "nbytes", "number")
+
+    def __init__(self, level: Level, nbytes: int) -> None:
+        self.level = level
+        self.nbytes = nbytes
+        self.number = level.next
+        level.next += 1
+        level.live += nbytes
+        if level.live > level.peak:
+            level.peak = level.live
+
+    def __del__(self) -> None:
+        self.level.live -= self.nbytes
+
+
+def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides of a plain row-major tensor, as torch writes them."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(strides))

@@ -1,0 +1,84 @@
+"""A built-in network's trace from its plan is the trace of its module, record by record."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from random_specs import OTHER_BLOCKS, random_block_spec, random_input, random_spec
+
+import gadprof
+from gadprof.cli import run
+from gadprof.counting.from_plan import count_plan
+from gadprof.counting.records import Trace
+from gadprof.counting.rules import forget
+from gadprof.counting.trace import count
+from gadprof.sources import Source, load
+from gadprof.spec import ModelSpec, parse_spec
+
+NETWORKS = (
+    "hrnet32", "hrnet48", "small-hrnet16", "ghost-hrnet32", "ghost-hrnet48", "ghost-se-hrnet32",
+    "ghost-se-hrnet48", "gadnet32", "gadnet48",
+)  # fmt: skip
+
+
+def traced(spec: ModelSpec, shape: tuple[int, ...], batch: int) -> Trace:
+    loaded = load(
+        Source("x", "builtin", "x", spec=spec), shapes=(shape,), batch=batch, device="meta"
+    )
+    return count(loaded.module, loaded.args, name="x")
+
+
+def assert_same(planned: Trace | None, expected: Trace) -> None:
+    assert planned is not None
+    assert planned.device == "plan"
+    for field in dataclasses.fields(Trace):
+        if field.name != "device":
+            assert getattr(planned, field.name) == getattr(expected, field.name), field.name
+    assert list(planned.modules) == list(expected.modules)
+    assert (planned.macs, planned.flops) == (expected.macs, expected.flops)
+
+
+@pytest.mark.parametrize("text", [*NETWORKS, "gadnet32:shortcut=yes,s=3", "gadnet32:se_bias=yes"])
+def test_the_plan_of_a_network_gives_the_trace_of_its_module(text: str) -> None:
+    spec = parse_spec(text)
+    shape = spec.default_input
+    assert_same(count_plan(spec, shape, batch=2, name="x"), traced(spec, shape, 2))
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_the_plan_of_a_random_design_gives_the_trace_of_its_module(seed: int) -> None:
+    spec, shape = random_spec(seed), random_input(seed)
+    assert_same(count_plan(spec, shape, name="x"), traced(spec, shape, 1))
+
+
+@pytest.mark.parametrize("block", OTHER_BLOCKS)
+def test_a_design_of_other_blocks_is_left_to_its_module_or_gives_its_trace(block: str) -> None:
+    spec, shape = random_block_spec(block, 1), random_input(1)
+    planned = count_plan(spec, shape, name="x")
+    if planned is not None:
+        assert_same(planned, traced(spec, shape, 1))
+
+
+@pytest.mark.parametrize("shape", [(1, 256, 192), (3, 250, 190), (3, 0, 192), (3, 256), (3, 8, 8)])
+def test_an_input_that_does_not_fit_is_left_to_the_module(shape: tuple[int, ...]) -> None:
+    assert count_plan(parse_spec("gadnet32"), shape) is None
+
+
+def test_a_rule_of_the_users_is_left_to_the_module() -> None:
+    spec = parse_spec("gadnet32")
+    gadprof.rule("aten::sigmoid", comparisons=lambda x, out: out.numel())
+    try:
+        assert count_plan(spec, spec.default_input) is None
+    finally:
+        forget("aten::sigmoid")
+
+
+def test_count_says_the_same_of_a_plan_as_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    answers = []
+    for extra in ([], ["--trace"]):
+        assert run(["count", "gadnet32", "--format", "json", *extra]) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    assert [answer.pop("device") for answer in answers] == ["plan", "meta"]
+    assert answers[0] == answers[1]
