@@ -24,7 +24,14 @@ from gadprof.results import describe_machine
 from gadprof.sweep.run import Limits, read_objectives
 from gadprof.sweep.space import make_space
 
-SPACE = {"width": "16:64", "d": "3,5", "blocks": "1:6-1:6-1:6-1:6", "modules": "1:2-1:4-1:4"}
+# 58 million designs, so that there are many ranges to share out
+SPACE = {
+    "width": "16:64",
+    "d": "3,5",
+    "s": "2,3,4",
+    "blocks": "1:8-1:8-1:8-1:8",
+    "modules": "1:2-1:6-1:4",
+}
 
 
 def start(workers: int) -> Any:

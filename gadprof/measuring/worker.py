@@ -113,8 +113,14 @@ def serve(message: dict[str, Any], held: Held | None) -> tuple[Held | None, dict
 
             return held, {"sensors": read_sensors(held.setting.device)}
         case "work":
+            from gadprof.measuring.runtimes.onnx_graph import OnnxGraph
             from gadprof.measuring.work import work_reply
 
+            if isinstance(held.module, OnnxGraph):
+                raise GadprofError(
+                    f"{held.module.path} is an ONNX graph, whose operations cannot be timed here; "
+                    "gadprof bench --runtime onnxruntime times the whole of it"
+                )
             return held, work_reply(
                 held.module, held.args, held.kwargs, train=held.setting.mode == "train"
             )
@@ -198,9 +204,16 @@ def _build(
         args = tuple(value.to(setting.device, dtype) for value in args)
         return module, args, {}, tuple(tuple(value.shape[1:]) for value in args)
     from gadprof.sources import load as load_source
+    from gadprof.sources import resolve
 
+    source = resolve(message["model"])
+    if source.kind == "onnx":
+        from gadprof.measuring.runtimes.onnx_graph import load_graph
+
+        graph, named, shapes = load_graph(source.target, setting)
+        return graph, (), named, shapes
     loaded = load_source(
-        message["model"],
+        source,
         shapes=setting.input_shapes,
         batch=setting.batch,
         device=setting.device,

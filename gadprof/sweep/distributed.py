@@ -32,7 +32,7 @@ from gadprof.sweep.run import (
 )
 from gadprof.sweep.space import ARRAYS, DISCRETE, STRUCTURE, Axis, Places, Space
 
-RANGE_DESIGNS = 1 << 22
+RANGE_DESIGNS = 1 << 21  # less than a second of work, so that workers end together
 
 
 def space_arguments(space: Space) -> dict[str, Any]:

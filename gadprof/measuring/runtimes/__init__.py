@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import ModelFailedError
+from gadprof.measuring.runtimes.onnx_graph import OnnxGraph
 
 if TYPE_CHECKING:
     from gadprof.measuring.settings import Setting
@@ -59,6 +60,9 @@ def prepare(
     prepared: Prepared = preparer.prepare(module, args, kwargs, setting)
     if setting.runtime == "eager" or setting.mode == "train":
         return prepared
+    if isinstance(module, OnnxGraph):
+        note = "an ONNX file: there is no eager model to hold its outputs against"
+        return dataclasses.replace(prepared, notes=(*prepared.notes, note))
     eager = importlib.import_module(PREPARERS["eager"]).prepare(module, args, kwargs, setting)
     difference = largest_difference(eager.run(), prepared.run())
     tolerance = TOLERANCES[setting.dtype]

@@ -1,6 +1,7 @@
 """One ONNX file of a module, for the runtimes that read ONNX.
 
-The file lies in a temporary folder of the worker and goes with it. Refuses a module that torch's
+The file lies in a temporary folder of the worker and goes with it; a graph that is a file already
+is taken as it is. Refuses a module that torch's
 exporter cannot express; the message is the exporter's.
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gadprof.errors import MissingExtraError, ModelFailedError
+from gadprof.measuring.runtimes.onnx_graph import OnnxGraph
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,12 @@ class Exported:
 
     path: str
     feed: dict[str, Any]
-    folder: tempfile.TemporaryDirectory[str]
+    folder: tempfile.TemporaryDirectory[str] | None
 
     def close(self) -> None:
-        """Remove the file."""
-        self.folder.cleanup()
+        """Remove the file, unless it is the user's."""
+        if self.folder is not None:
+            self.folder.cleanup()
 
 
 def export(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exported:
@@ -37,6 +40,8 @@ def export(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Export
     """
     import torch
 
+    if isinstance(module, OnnxGraph):
+        return Exported(module.path, {name: v.numpy() for name, v in kwargs.items()}, None)
     for package in ("onnx", "onnxscript"):
         try:
             __import__(package)
