@@ -200,7 +200,11 @@ def test_launches_take_no_more_than_about_half_of_the_time() -> None:
 def test_a_launch_that_is_too_dear_is_made_once() -> None:
     world = World({"a": 0.05, "b": 0.05})
     world.launch_s = 20.0
-    assert run(world, ["a", "b"], launches=9, time_limit_s=60).groups[0].launches == 1
+    group = run(world, ["a", "b"], launches=9, time_limit_s=60).groups[0]
+    assert group.launches == 1
+    assert "one launch" in {warning.kind for warning in group.warnings}
+    asked = run(World({"a": 0.05, "b": 0.05}), ["a", "b"], launches=1, time_limit_s=60).groups[0]
+    assert "one launch" not in {warning.kind for warning in asked.warnings}
 
 
 def test_no_null_is_measured_when_not_wanted_or_nothing_is_compared() -> None:

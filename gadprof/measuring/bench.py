@@ -822,6 +822,14 @@ def _warnings(run: GroupRun, rows: dict[str, BenchRow], null: Ratio | None) -> t
                 f"{100 * worst:.1f} % are between processes, not models, and are not claimed",
             )
         )
+    if len(alive) > 1 and len(run.launched_at) == 1 and run.limits.launches != 1:
+        found.append(
+            Warning(
+                "one launch",
+                "there was time to launch each model once only: how far two processes of one model "
+                "differ is not in the intervals; raise --time-limit",
+            )
+        )
     if run.stopped_by == "time limit":
         wide = [
             run.label(entry)
