@@ -15,9 +15,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gadprof.counting.quick_shapes import QUICK, quick_output
 from gadprof.counting.recorder import Recorder
 from gadprof.counting.rules import WHOLE, is_added, rule_for
+from gadprof.counting.workspaces import lies_channels_last
 
 META = torch.device("meta")
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+
+# gradients that torch takes apart on meta and has kernels of their own for on every other device:
+# (gradient, input) to a tensor like the input
+_WHOLE_GRADIENTS = frozenset(("aten.silu_backward",))
+
+# a CPU's convolution answers in its input's layout, the meta device's in the plain one
+_CONVOLUTIONS = ("aten.convolution", "aten.convolution_backward")
 
 # operations that make tensors from nothing: large ones are made on meta
 _FACTORIES = frozenset(
@@ -67,7 +75,7 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if facts is None:
             facts = self._facts[func] = _describe(func)
         name, overload, apart = facts
-        if apart:
+        if apart and name not in _WHOLE_GRADIENTS:
             with self:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
@@ -106,7 +114,12 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _run(self, func: Any, name: str, args: Any, kwargs: Any, on_meta: bool) -> Any:
-        return func(*args, **kwargs)
+        if on_meta and name in _WHOLE_GRADIENTS:
+            return torch.empty_like(args[1])
+        result = func(*args, **kwargs)
+        if on_meta and self.recorder.gradients and name in _CONVOLUTIONS:
+            return _laid_out_as_on_a_cpu(name, args, result)
+        return result
 
     def _stand_ins(
         self, name: str, args: Any, kwargs: Any, ins: list[torch.Tensor]
@@ -134,6 +147,16 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if isinstance(value, dict):
             return {key: self._replaced(item) for key, item in value.items()}
         return value
+
+
+def _laid_out_as_on_a_cpu(name: str, args: tuple[Any, ...], result: Any) -> Any:
+    """A convolution's output, or its gradient by the input, channels last where the input is."""
+    x = args[0] if name == "aten.convolution" else args[1]
+    made = result if name == "aten.convolution" else result[0]
+    if made is None or made.dim() != 4 or not lies_channels_last(x.shape, x.stride()):
+        return result
+    made = torch.empty_like(made, memory_format=torch.channels_last)
+    return made if name == "aten.convolution" else (made, *result[1:])
 
 
 def _last_node() -> int:

@@ -14,7 +14,12 @@ from typing import Any
 from gadprof.counting.records import DTYPE_BYTES, MATMUL_KINDS, Operation, Phase, TensorRecord
 from gadprof.counting.rules import rule_for
 from gadprof.counting.work import Work
-from gadprof.counting.workspaces import lies_channels_last, workspace
+from gadprof.counting.workspaces import (
+    backward_workspace,
+    lies_channels_last,
+    lies_side_by_side,
+    workspace,
+)
 
 # one name for one operation, whichever door of torch it came through
 CANONICAL = {
@@ -43,7 +48,7 @@ class Template:
     """What all runs of one operation with the same shapes have in common."""
 
     __slots__ = (
-        "channels_last", "dtype", "inputs", "name", "outputs", "overload", "read", "work",
+        "channels_last", "dtype", "inputs", "moved", "name", "outputs", "overload", "read", "work",
         "written",
     )  # fmt: skip
 
@@ -57,9 +62,11 @@ class Template:
         read: int,
         written: int,
         channels_last: bool = False,
+        moved: bool = False,
     ) -> None:
         self.name = name
         self.channels_last = channels_last
+        self.moved = moved
         self.overload = overload
         self.work = work
         self.inputs = inputs
@@ -260,9 +267,16 @@ class Recorder:
 
 def workspace_above(template: Template) -> int:
     """Bytes that an operation held at most above those of its inputs and outputs."""
-    shape, dtype = template.outputs[0]
-    made = prod(shape) * DTYPE_BYTES.get(dtype, 1)
-    held = workspace(template.work, template.inputs, made, channels_last=template.channels_last)
+    backward = template.name == "aten.convolution_backward"
+    outputs = template.outputs if backward else template.outputs[:1]
+    made = sum(prod(shape) * DTYPE_BYTES.get(dtype, 1) for shape, dtype in outputs)
+    last = template.channels_last
+    if backward:
+        held = backward_workspace(
+            template.work, template.inputs, made, channels_last=last, moved=template.moved
+        )
+    else:
+        held = workspace(template.work, template.inputs, made, channels_last=last)
     return held - made
 
 
@@ -316,5 +330,14 @@ def make_template(
         tuple([tensor_spec(tensor) for tensor in outs]),
         read,
         written,
-        work.kind == "convolution" and lies_channels_last(ins[0].shape, ins[0].stride()),
+        *(_layout(name, ins) if work.kind == "convolution" else ()),
     )
+
+
+def _layout(name: str, ins: Sequence[Any]) -> tuple[bool, bool]:
+    """Whether a convolution's input lies channels last, and whether its gradient lies otherwise."""
+    if name != "aten.convolution_backward":
+        return lies_channels_last(ins[0].shape, ins[0].stride()), False
+    gradient, x = ins[0], ins[1]
+    last = lies_channels_last(x.shape, x.stride())
+    return last, not lies_side_by_side(gradient.shape, gradient.stride(), channels_last=last)

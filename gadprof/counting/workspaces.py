@@ -3,8 +3,9 @@
 Promises the buffers of a float32 convolution of a plain layout with oneDNN's direct kernels (the
 input, weights and output reordered to blocks of channels, 16 of them with AVX-512 and 8 with
 AVX2) and with torch's own (the unfolded input), in the order that they come and go; which of the
-two runs is torch's rule, restated. Everything else is taken to need no more than its outputs.
-Seen with torch 2.14 on AVX-512, one thread; ``benchmarks/peak_memory.py`` compares.
+two runs is torch's rule, restated; and those of its backward pass. Everything else is taken to
+need no more than its outputs. Seen with torch 2.14 and 2.15 on AVX-512, one thread;
+``benchmarks/peak_memory.py`` compares.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ _SMALL_INPUT = 20480  # elements: up to here torch's own kernel is the faster
 IMAGE_CHANNELS = 3
 _ROWS = 20632  # bytes of a transposed convolution's accumulator, at least
 _SCRATCH = 128  # bytes that oneDNN adds to a scratchpad
+# the widest kernel whose weights' gradient is made directly; for a wider one, for groups and for
+# depthwise channels that fill no block, oneDNN unfolds a group's input and keeps four copies
+_LARGEST_KERNEL = 14
+# the widest depthwise kernel whose weights' gradient is made directly in a channels-last layout
+_LARGEST_DEPTHWISE = 3
 
 
 @cache
@@ -109,6 +115,81 @@ def _blocked(
     return max(scratch + source + weights + made, made + output_bytes)
 
 
+def backward_workspace(
+    work: Work,
+    inputs: Sequence[tuple[tuple[int, ...], str]],
+    output_bytes: int,
+    *,
+    channels_last: bool = False,
+    moved: bool = False,
+    threads: int = 1,
+) -> int:
+    """The most bytes that a convolution's backward pass held at once, its gradients included.
+
+    ``inputs`` are the output's gradient, the input and the weight; ``channels_last`` is of the
+    input, and ``moved`` says that the gradient lies otherwise and is copied. The input's gradient
+    comes first and stays while the weight's is made.
+    """
+    block = channel_block()
+    found = work.attributes
+    gradient, shape, weight = (item[0] for item in inputs[:3])
+    if not block or inputs[0][1] != "float32" or len(shape) != 4:
+        return output_bytes
+    if found["transposed"]:
+        return output_bytes
+    c_in, c_out, groups = _channels(found)
+    kernel: tuple[int, ...] = tuple(found["kernel"])
+    spread = any(step != 1 for step in (*found["stride"], *found["dilation"]))
+    plain = [4 * prod(sizes) for sizes in (gradient, shape, weight)]
+    unfolded = 4 * (c_in // groups) * prod(kernel) * prod(gradient[2:])
+    if not _uses_onednn(shape, kernel, groups, spread, threads):
+        pointwise = kernel == (1, 1) and not spread and not any(_pair(found["padding"]))
+        return output_bytes + (0 if pointwise or groups > 1 else shape[0] * unfolded)
+    copied = plain[0] if moved else 0
+    kept = plain[1] if found["gradients"] == 2 or output_bytes >= plain[1] + plain[2] else 0
+    if channels_last:
+        return copied + kept + _backward_channels_last(found, block, plain[2])
+    depthwise = groups == c_in == c_out
+    made, source, weights = plain
+    if depthwise or groups == 1:
+        pixels = 4 * shape[0] * prod(gradient[2:])
+        made = pixels * _padded(c_out, block)
+        source = plain[1] // c_in * _padded(c_in, block)
+        weights = plain[2] // c_out * _padded(c_out, block)
+        if groups == 1 and c_in > IMAGE_CHANNELS:
+            weights = weights // c_in * _padded(c_in, block)
+    held = output_bytes
+    if kept:
+        if groups == 1 and any(step != 1 for step in found["stride"]):  # channels last, and back
+            held = max(held, plain[0] + weights + kept, 3 * kept)
+        else:
+            held = max(held, made + weights + source, source + kept)
+    uneven = depthwise and c_in % block != 0
+    if uneven or (groups > 1 and not depthwise) or max(kernel) > _LARGEST_KERNEL:
+        rest = plain[2] + 4 * plain[2] + unfolded + 2 * _SCRATCH
+    else:  # an image is read as it is
+        rest = made + weights + (0 if c_in <= IMAGE_CHANNELS else source)
+    return copied + max(held, kept + rest, kept + weights + plain[2])
+
+
+def _backward_channels_last(found: Any, block: int, weight_bytes: int) -> int:
+    """Weights alone are reordered; a depthwise kernel beyond 3x3 is treated as one of many groups,
+    whose single channels are filled up to a block each way."""
+    c_in, c_out, groups = _channels(found)
+    kernel: tuple[int, ...] = tuple(found["kernel"])
+    inner, outer = c_in // groups, c_out // groups
+    if inner == 1 == outer:
+        blocked = 4 * _padded(groups, block) * prod(kernel)
+        if max(kernel) > _LARGEST_DEPTHWISE:
+            blocked = weight_bytes * block * block
+        return blocked + 2 * weight_bytes
+    blocked = weight_bytes
+    if groups == 1 and c_in > IMAGE_CHANNELS:
+        blocked = 4 * _padded(outer, block) * _padded(inner, block) * prod(kernel)
+    copy = weight_bytes if prod(kernel) > 1 and inner > 1 else 0
+    return copy + blocked + 2 * weight_bytes
+
+
 def _transposed(shape: tuple[int, ...], found: Any, block: int, output_bytes: int) -> int:
     """All three reordered at once, beside the input with its rim of zeros and a few rows."""
     batch, c_in, c_out, groups = shape[0], *_channels(found)
@@ -158,4 +239,19 @@ def lies_channels_last(shape: Sequence[int], strides: Sequence[int]) -> bool:
         if shape[axis] == 0 or strides[axis] < least or (axis == 0 and least == strides[1]):
             return False
         least = strides[axis] * (shape[axis] if shape[axis] > 1 else 1)
+    return True
+
+
+def lies_side_by_side(
+    shape: Sequence[int], strides: Sequence[int], *, channels_last: bool = False
+) -> bool:
+    """Whether a tensor fills its memory without gaps in the plain or the channels-last order."""
+    order = list(range(len(shape)))
+    if channels_last and len(shape) == 4:
+        order = [0, 2, 3, 1]
+    step = 1
+    for axis in reversed(order):
+        if shape[axis] != 1 and strides[axis] != step:
+            return False
+        step *= shape[axis]
     return True
