@@ -25,7 +25,7 @@ SHOWN = 25
     "front_text",
     default="macs,params:max",
     show_default=True,
-    help="Two or three quantities, minimised unless :max.",
+    help="Two or three quantities, minimised unless :max; latency is one.",
 )
 @click.option("--sample", type=click.IntRange(min=1), help="Draw this many designs at random.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of --sample.")
@@ -65,16 +65,28 @@ def sweep(
     """
     from gadprof.output import check_writable, emit
     from gadprof.results import to_json
+    from gadprof.sweep.latency import latency_sweep, split_objectives
     from gadprof.sweep.run import Limits, read_objectives, run_sweep
     from gadprof.sweep.space import make_space
 
     if plot is not None:
         check_writable(plot)
     space = make_space(family, knob_options(ctx.args), inputs)
-    objectives = read_objectives(front_text)
+    cost_text, timed = split_objectives(front_text)
+    objectives = read_objectives(cost_text, least=1 if timed else 2)
     limits = Limits(read_limits(largest, "--max"), read_limits(smallest, "--min"))
     limits.check()
-    if cluster is not None:
+    if timed is not None:
+        if latency is None:
+            raise click.UsageError("a front of latency needs a device; type --latency rtx3090")
+        if cluster is not None or output is not None:
+            raise click.UsageError("a front of latency is found here: leave --cluster and -o out")
+        with _progress() as report:
+            result = latency_sweep(
+                space, objectives, limits,
+                device=latency, batch=batch, sample=sample, seed=seed, on_progress=report,
+            )  # fmt: skip
+    elif cluster is not None:
         from gadprof.cluster import cluster_sweep
 
         result = cluster_sweep(
@@ -93,12 +105,12 @@ def sweep(
                 sample=sample, seed=seed, store=parts, on_progress=report,
             )  # fmt: skip
     rows = list(result.front)
-    if latency is not None:
+    if latency is not None and timed is None:
         rows = _with_latency(rows, latency, batch)
     if plot is not None:
         from gadprof.sweep.plot import plot_front
 
-        plot_front(rows, objectives, plot)
+        plot_front(rows, result.objectives, plot)
     if output_format == "json":
         emit(to_json(sweep_object(result, rows)))
         return
@@ -171,6 +183,7 @@ def sweep_object(result: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "designs": result.designs,
         "passed": result.passed,
         "checked": result.checked,
+        "predicted": result.predicted,
         "elapsed_s": result.elapsed_s,
         "front": rows,
         "machine": describe_machine(),
@@ -209,7 +222,8 @@ def _notes(result: Any, front: int, shown: int) -> list[str]:
     lines = [
         f"{result.designs:,} designs costed"
         + (f" (a sample of {result.space.size:,})" if result.sampled else "")
-        + f", {result.passed:,} pass, {front:,} on the front of {objectives}",
+        + f", {result.passed:,} pass, {front:,} on the front of {objectives}"
+        + (f" (latency predicted of {result.predicted:,})" if result.predicted is not None else ""),
         f"{result.checked} designs costed again one by one agree; {rate / 1e6:.1f} million/s",
     ]
     if front > shown:

@@ -20,6 +20,13 @@ def trace_of(model: str, shapes: tuple[tuple[int, ...], ...] = ()) -> Any:
         from gadprof.counting.guarded import count_guarded
 
         return count_guarded(model, shapes=shapes)
+    if source.spec is not None:
+        from gadprof.counting.from_plan import count_plan
+
+        shape = shapes[0] if shapes else source.spec.default_input
+        planned = count_plan(source.spec, shape, name=model)
+        if planned is not None:
+            return planned
     from gadprof.counting.trace import count
 
     try:

@@ -85,7 +85,7 @@ class Progress:
 @dataclass(frozen=True)
 class SweepResult:
     """What a sweep found; ``designs`` were costed, ``passed`` met the filters, ``checked`` were
-    costed again one by one and agreed."""
+    costed again one by one and agreed; ``predicted`` have a latency, where it was asked for."""
 
     space: Space
     objectives: tuple[Objective, ...]
@@ -96,10 +96,11 @@ class SweepResult:
     front: tuple[dict[str, Any], ...]
     elapsed_s: float
     sampled: int | None = None
+    predicted: int | None = None
 
 
-def read_objectives(text: str) -> tuple[Objective, ...]:
-    """Read ``macs,params:max``: two or three different quantities.
+def read_objectives(text: str, *, least: int = 2) -> tuple[Objective, ...]:
+    """Read ``macs,params:max``: two or three different quantities (``least`` of them at least).
 
     Raises UnknownNameError, SpecError.
     """
@@ -109,7 +110,7 @@ def read_objectives(text: str) -> tuple[Objective, ...]:
         found.append(Objective(quantity(name), maximise=direction == "max"))
         if direction not in ("", "min", "max"):
             raise SpecError(f"{part!r} is neither {name}:min nor {name}:max")
-    if not 2 <= len(found) <= 3 or len({item.quantity for item in found}) != len(found):
+    if not least <= len(found) <= 3 or len({item.quantity for item in found}) != len(found):
         raise SpecError(f"--front {text!r} is not two or three quantities; type macs,params:max")
     return tuple(found)
 

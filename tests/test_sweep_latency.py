@@ -1,0 +1,85 @@
+"""A front with predicted latency is the front of the very predictions that ``predict`` makes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gadprof.cli import run
+from gadprof.errors import SpecError
+from gadprof.prediction.api import predict
+from gadprof.sweep import latency as timed
+from gadprof.sweep.run import Limits, read_objectives
+from gadprof.sweep.space import make_space
+
+SPACE = {"width": "16:40:8", "s": "2,3", "d": "3,5"}
+
+
+def test_the_front_is_that_of_every_designs_own_prediction() -> None:
+    space = make_space("gadnet", SPACE)
+    costs, objective = timed.split_objectives("params:max,latency")
+    assert objective is not None
+    result = timed.latency_sweep(
+        space, read_objectives(costs, least=1), Limits(), device="rtx3090", batch=256,
+        sample=None, seed=0,
+    )  # fmt: skip
+    assert result.designs == result.passed == result.predicted == space.size == 16
+    points = []
+    for number in range(space.size):
+        spec, _ = space.spec_at(number)
+        row = predict([spec.name], "rtx3090", batch=256)[0][0]
+        assert row.predicted_latency_s is not None
+        params = run_params(spec.name)
+        points.append((number, params, float(row.predicted_latency_s["value"])))
+    best = {
+        number
+        for number, params, seconds in points
+        if not any(
+            p >= params and s <= seconds and (p > params or s < seconds) for _, p, s in points
+        )
+    }
+    assert {row["design"] for row in result.front} == best
+    assert 1 < len(best) < space.size
+    by_number = {number: seconds for number, _, seconds in points}
+    for row in result.front:
+        assert row["predicted_latency_s"] == pytest.approx(by_number[row["design"]], rel=1e-12)
+
+
+def run_params(name: str) -> int:
+    from gadprof.cost import cost_of
+    from gadprof.spec import parse_spec, plan_of
+
+    spec = parse_spec(name)
+    return int(cost_of(plan_of(spec), spec.default_input).params)
+
+
+def test_filters_come_first_and_too_many_designs_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    space = make_space("gadnet", SPACE)
+    monkeypatch.setattr(timed, "LARGEST", 7)
+    with pytest.raises(SpecError, match="more than 7 of 16 designs pass"):
+        timed.passing_designs(space, Limits(), sample=None, seed=0)
+    limits = Limits(largest={"params": run_params("gadnet32:width=16")})
+    designs, costed, _ = timed.passing_designs(space, limits, sample=None, seed=0)
+    assert (len(designs), costed) == (4, 16)
+
+
+@pytest.mark.parametrize("front", ["latency", "latency:max,params", "latency,latency,params"])
+def test_a_front_that_is_none_is_refused(front: str) -> None:
+    with pytest.raises(SpecError, match="--front"):
+        timed.split_objectives(front)
+
+
+def test_the_command_asks_for_a_device_and_answers_in_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["sweep", "gadnet", "--width", "16,32", "--front", "macs,latency", "--format", "json"]
+    assert run(words) == 2
+    assert "--latency rtx3090" in capsys.readouterr().err
+    assert run([*words, "--latency", "rtx3090"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["objectives"] == ["macs", "predicted_latency_s"]
+    assert answer["predicted"] == 2
+    assert all(row["predicted_latency_s"] > 0 for row in answer["front"])
