@@ -80,7 +80,7 @@ def _check_workers(client: Any) -> None:
         )
     if not versions["workers"]:
         client.wait_for_workers(1, timeout=CONNECT_S)
-    found = client.run(worker_version)
+    found = client.run(version_reader())
     for worker, version in found.items():
         if version != __version__:
             has = f"gadprof {version}" if version else "no gadprof"
@@ -90,12 +90,21 @@ def _check_workers(client: Any) -> None:
             )
 
 
-def worker_version() -> str | None:
-    """The version that a worker has, or None; runs on the worker."""
-    try:
-        return str(importlib.import_module("gadprof.version").__version__)
-    except ImportError:
-        return None
+def version_reader() -> Callable[[], str | None]:
+    """A function that answers a worker's version of gadprof, None where it has none.
+
+    It travels by value: a worker without the package could not even look it up.
+    """
+
+    def read() -> str | None:
+        from importlib import import_module as load
+
+        try:
+            return str(load("gadprof.version").__version__)
+        except ImportError:
+            return None
+
+    return read
 
 
 def call(function: str, arguments: Mapping[str, Any]) -> Any:

@@ -6,6 +6,8 @@ import hashlib
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -167,6 +169,63 @@ def test_a_worker_of_another_version_is_refused(cluster, monkeypatch):
     monkeypatch.setattr(module, "__version__", "9.9.9")
     with (
         pytest.raises(SourceError, match=r"type there: pip install gadprof==9\.9\.9"),
+        module.connect(cluster.scheduler_address),
+    ):
+        pass
+
+
+NO_GADPROF = """
+import importlib.abc, sys
+
+class Nowhere(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "gadprof":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Nowhere())
+"""
+
+
+def test_a_worker_without_the_package_is_refused_in_one_clear_line(tmp_path):
+    """A real worker process in whose Python there is no gadprof."""
+    from gadprof import cluster as module
+
+    (tmp_path / "sitecustomize.py").write_text(NO_GADPROF)
+    with distributed.LocalCluster(
+        n_workers=0, dashboard_address=None, host="127.0.0.1", silence_logs=50
+    ) as scheduler:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_worker", scheduler.scheduler_address,
+             "--nthreads", "1", "--no-dashboard"],
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            with (
+                pytest.raises(SourceError, match=r"has no gadprof, .*pip install gadprof=="),
+                module.connect(scheduler.scheduler_address, timeout_s=30.0),
+            ):
+                pass
+        finally:
+            worker.kill()
+            worker.wait()
+
+
+def test_a_scheduler_of_another_release_is_refused(cluster, monkeypatch):
+    from gadprof import cluster as module
+
+    real = distributed.Client.get_versions
+
+    def other(self, *args, **kwargs):
+        found = real(self, *args, **kwargs)
+        found["scheduler"]["packages"]["distributed"] = "2019.1.0"
+        return found
+
+    monkeypatch.setattr(distributed.Client, "get_versions", other)
+    with (
+        pytest.raises(SourceError, match=r"the scheduler runs distributed 2019\.1\.0"),
         module.connect(cluster.scheduler_address),
     ):
         pass
