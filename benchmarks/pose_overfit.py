@@ -66,6 +66,7 @@ class Watch(Callback):  # type: ignore[misc]
 @click.option("--epochs", default=450, show_default=True, help="At most; the rate falls over all.")
 @click.option("--batch", default=16, show_default=True)
 @click.option("--lr", default=3e-3, show_default=True)
+@click.option("--foreground", default=20.0, show_default=True, help="Weight of joints' cells.")
 @click.option("--limit-s", default=840.0, show_default=True, help="At most, in seconds.")
 @click.option("--target", default=0.9, show_default=True, help="AP to reach.")
 @click.option("--threads", default=1, show_default=True, help="Threads inside an operation.")
@@ -79,6 +80,7 @@ def main(
     epochs: int,
     batch: int,
     lr: float,
+    foreground: float,
     limit_s: float,
     target: float,
     threads: int,
@@ -100,6 +102,7 @@ def main(
             "epochs": epochs,
             "batch": batch,
             "lr": lr,
+            "foreground": foreground,
             "schedule": "cosine",
             "warmup": 20,
             "augment": False,

@@ -117,6 +117,7 @@ def test_a_shortened_run_still_ends_at_the_low_rate() -> None:
         ({"lr": float("nan")}, "lr nan"),
         ({"ema": 1.0}, "ema 1.0"),
         ({"sigma": 0.0}, "sigma 0.0"),
+        ({"foreground": -1.0}, "foreground -1.0"),
     ],
 )
 def test_settings_that_cannot_be_trained_with_are_refused(changes, words: str) -> None:
@@ -133,6 +134,15 @@ def test_the_loss_counts_only_weighted_joints() -> None:
     maps = torch.ones(2, 3, 4, 4)
     weights = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]])
     assert joint_mse(maps, torch.zeros_like(maps), weights).item() == pytest.approx(0.5 * 3 / 6)
+
+
+def test_a_foreground_weighs_cells_by_their_target_and_zero_is_the_plain_mean() -> None:
+    targets = torch.tensor([[[[0.0, 1.0], [0.5, 0.0]]]])
+    maps = targets + torch.tensor([[[[1.0, 1.0], [2.0, 0.0]]]])
+    ones = torch.ones(1, 1)
+    expected = 0.5 * (1.0 * 1 + (1 + 10.0) * 1 + (1 + 5.0) * 4) / 4
+    assert joint_mse(maps, targets, ones, 10.0).item() == pytest.approx(expected)
+    assert joint_mse(maps, targets, ones).item() == pytest.approx(0.5 * 6 / 4)
 
 
 def test_every_epoch_is_another_shuffle_and_processes_share_it() -> None:

@@ -20,6 +20,7 @@ from gadprof.commands.pose_options import data_options, input_size, network_sour
 @click.option("--batch", type=int, help="Persons a device and step.  [paper: 48]")
 @click.option("--lr", type=float, help="Learning rate.  [paper: 0.001, a tenth from epoch 170]")
 @click.option("--schedule", help="How the rate falls: step or cosine.  [paper: step]")
+@click.option("--foreground", type=float, help="Weigh a cell by 1 + A times its target.  [0]")
 @click.option("--warmup", type=int, help="Epochs over which the rate rises first.  [0]")
 @click.option("--weight-decay", type=float, help="Weight decay.  [paper preset: 0.01]")
 @click.option("--sigma", type=float, help="Targets' sigma in cells.  [2 at 64x48]")
@@ -60,7 +61,7 @@ def train(model: str, **options: Any) -> None:
     from gadprof.sources import build_module
 
     names = ("epochs", "batch", "lr", "weight_decay", "sigma", "unbiased", "augment", "ema", "clip")
-    rest = ("schedule", "warmup", "accumulate", "seed")
+    rest = ("schedule", "warmup", "foreground", "accumulate", "seed")
     changes = {name: options[name] for name in (*names, *rest)}
     size = input_size(options["input_text"])
     if size:

@@ -73,13 +73,18 @@ def sample_settings(settings: TrainSettings) -> SampleSettings:
     )
 
 
-def joint_mse(heatmaps: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def joint_mse(
+    heatmaps: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, foreground: float = 0.0
+) -> torch.Tensor:
     """Half the mean squared difference, each joint's map counted with its weight.
 
-    ``heatmaps`` and ``targets`` are N x J x height x width, ``weights`` N x J.
+    ``heatmaps`` and ``targets`` are N x J x height x width, ``weights`` N x J; each cell counts
+    1 + ``foreground`` times its target.
     """
-    difference = (heatmaps - targets) * weights[:, :, None, None]
-    return 0.5 * difference.square().mean()
+    squares = ((heatmaps - targets) * weights[:, :, None, None]).square()
+    if foreground:
+        squares = squares * (1.0 + foreground * targets)
+    return 0.5 * squares.mean()
 
 
 class PoseModule(LightningModule):  # type: ignore[misc]
@@ -136,7 +141,10 @@ class PoseModule(LightningModule):  # type: ignore[misc]
                 f"{'x'.join(map(str, targets.shape[1:]))}; name a pose network such as gadnet32"
             )
         # several maps are those of intermediate supervision, each with the same targets
-        loss = torch.stack([joint_mse(heatmaps, targets, weights) for heatmaps in every]).sum()
+        foreground = self.settings.foreground
+        loss = torch.stack(
+            [joint_mse(heatmaps, targets, weights, foreground) for heatmaps in every]
+        ).sum()
         if not bool(torch.isfinite(loss)):
             raise TrainingDivergedError(
                 diverged("the loss", self.trainer.current_epoch, self._run.out / LAST)
