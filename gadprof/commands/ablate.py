@@ -22,6 +22,7 @@ from gadprof.commands.options import parse_integers, store_option
 @click.option("--batch", type=click.IntRange(min=1), help="Persons a step.  [paper: 48]")
 @click.option("--lr", type=float, help="Learning rate.  [paper: 0.001]")
 @click.option("--schedule", help="How the rate falls: step or cosine.  [paper: step]")
+@click.option("--foreground", type=float, help="Weigh a cell by 1 + A times its target.  [0]")
 @click.option("--warmup", type=int, help="Epochs over which the rate rises first.  [0]")
 @click.option("--augment/--no-augment", default=None, help="Random changes.  [default: on]")
 @click.option("--seeds", default="0", show_default=True, metavar="N,…", help="Seeds.")
@@ -40,6 +41,7 @@ def ablate(
     batch: int | None,
     lr: float | None,
     schedule: str | None,
+    foreground: float | None,
     warmup: int | None,
     augment: bool | None,
     seeds: str,
@@ -64,6 +66,7 @@ def ablate(
     if data is not None:
         changes: dict[str, Any] = {"epochs": epochs, "batch": batch, "lr": lr}
         changes |= {"schedule": schedule, "warmup": warmup, "augment": augment}
+        changes["foreground"] = foreground
         changes |= {"height": shape[1], "width": shape[2]}
         if epochs is not None and schedule != "cosine":
             changes["milestones"] = (max(1, epochs * 170 // 260),)
