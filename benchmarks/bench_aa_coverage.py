@@ -1,33 +1,48 @@
 """How often the 95 % interval of a model's ratio to itself holds 1: interleaved, and blocked.
 
 A repetition is a whole measuring run of a model against itself, as ``gadprof bench A A`` makes it
-(fresh processes, interleaved blocks, several launches), and beside it a blocked measurement of the
-same: one process, all turns of its model, then another process, all of its turns. Once on the
-machine as it is, once with one core kept busy.
+(fresh processes, interleaved blocks, several launches, the default precision), and beside it a
+blocked measurement of the same: one process, all turns of its model, then another process, all of
+its turns. Repetitions on the machine as it is and with one core kept busy take turns, so that a run
+that is cut short has as many of both.
 
-    python benchmarks/bench_aa_coverage.py [--repetitions 40] [--states quiet,busy] [--limit-s 15]
+    python benchmarks/bench_aa_coverage.py [--repetitions 40] [--busy both|only|no] [--minutes 30]
 
-About 25 s a repetition and state; --quick is 5 repetitions. Wanted: 1 held in at least 90 % of 40.
+Every repetition is appended to --results as it ends; the same command goes on where the last one
+stopped, and --summary prints what is there without measuring. A repetition that fails is kept with
+its reason and counts as an interval that does not hold 1. Wanted: 1 held in at least 90 % of 40, in
+both states; exit 1 below that, or with fewer repetitions than asked.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import math
 import statistics as stdlib_statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from gadprof.measuring import schedule, statistics
 from gadprof.measuring.bench import Launcher, measure
 from gadprof.measuring.isolation import default_memory_limit, load
 from gadprof.measuring.settings import Setting
 from gadprof.results import describe_machine
+from gadprof.version import __version__
 
 BLOCKED_TURNS = 40
+WANTED_SHARE = 0.9
+STATES = {"both": ("quiet", "busy"), "only": ("busy",), "no": ("quiet",)}
+METHODS = ("interleaved", "blocked")
+RESULTS = Path(tempfile.gettempdir()) / "gadprof-aa-coverage.jsonl"
+
+Record = dict[str, Any]
 
 
 @contextlib.contextmanager
@@ -45,83 +60,193 @@ def busy_core(wanted: bool) -> Iterator[None]:
         burner.wait()
 
 
-def interleaved(model: str, seed: int, limit_s: float) -> tuple[float, float]:
-    """The ends of the interval that a whole run gives."""
+def interleaved(model: str, seed: int, limit_s: float) -> Record:
+    """The interval of a whole run, how it ended and what else ran on the machine."""
     result = measure(
-        [model, model],
-        time_limit_s=limit_s,
-        null=False,
-        memory=False,
-        energy=False,
-        seed=seed,
+        [model, model], time_limit_s=limit_s, null=False, memory=False, energy=False, seed=seed
     )
-    ratio = result.rows[1].ratio
-    assert ratio is not None, result.rows[1].error or result.rows[1].ratio_absent
-    return ratio.ci95
+    row, group = result.rows[1], result.groups[0]
+    if row.ratio is None:
+        raise RuntimeError(row.error or row.ratio_absent)
+    return {
+        "ci95": row.ratio.ci95,
+        "launches": group.launches,
+        "blocks": group.blocks,
+        "seconds": group.seconds,
+        "stopped_by": group.stopped_by,
+        "other_busy_cores": group.conditions.get("other_busy_cores"),
+    }
 
 
-def blocked(model: str) -> tuple[float, float]:
-    """The ends of the interval from one process after the other."""
+def blocked(model: str) -> Record:
+    """The interval from one process after the other."""
     setting = Setting()
     series: list[list[float]] = []
     with Launcher([model], [setting], default_memory_limit()) as launcher:
         for _ in range(2):
             worker = launcher.spawn(model, setting)
-            load(worker, model, setting, timeout_s=300)
-            finished, latency_s = False, 0.0
-            while not finished:
-                warm = worker.request("warmup", timeout_s=300, slice_s=1.0, limit_s=5.0)
-                finished, latency_s = warm["finished"], warm["last_median_s"]
-            turns = []
-            for _ in range(BLOCKED_TURNS):
-                reply = worker.request(
-                    "sample",
-                    timeout_s=120,
-                    count=schedule.turn_samples(latency_s),
-                    refresh=schedule.refresh_runs(latency_s),
-                )
-                turns.append(stdlib_statistics.median(reply["samples_ns"]))
-            series.append(turns)
-            worker.close()
+            try:
+                series.append(turns_of(worker, model, setting))
+            finally:
+                worker.close()
     logs = [math.log(second / first) for first, second in zip(*series, strict=True)]
     estimate = statistics.ratio_of_paired(logs)
-    assert estimate is not None
-    return estimate.ci95
+    if estimate is None:
+        raise RuntimeError("too few turns for an interval")
+    return {"ci95": estimate.ci95}
+
+
+def turns_of(worker: Any, model: str, setting: Setting) -> list[float]:
+    """The medians of a process's turns, taken without a pause once it is warm."""
+    load(worker, model, setting, timeout_s=300)
+    finished, latency_s = False, 0.0
+    while not finished:
+        warm = worker.request("warmup", timeout_s=300, slice_s=1.0, limit_s=5.0)
+        finished, latency_s = warm["finished"], warm["last_median_s"]
+    count, refresh = schedule.turn_samples(latency_s), schedule.refresh_runs(latency_s)
+    return [
+        stdlib_statistics.median(
+            worker.request("sample", timeout_s=120, count=count, refresh=refresh)["samples_ns"]
+        )
+        for _ in range(BLOCKED_TURNS)
+    ]
+
+
+def attempt(method: str, model: str, seed: int, limit_s: float) -> Record:
+    """One measurement; a failure is a record with its reason."""
+    try:
+        return interleaved(model, seed, limit_s) if method == "interleaved" else blocked(model)
+    except Exception as error:
+        return {"ci95": None, "error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+
+
+def circumstances(model: str, limit_s: float) -> Record:
+    """What must agree for two repetitions to be counted together."""
+    machine = describe_machine()
+    return {
+        "model": model,
+        "limit_s": limit_s,
+        "blocked_turns": BLOCKED_TURNS,
+        "cpu": machine.cpu,
+        "cores": machine.cores,
+        "torch": machine.packages.get("torch"),
+        "gadprof": __version__,
+    }
+
+
+def read_records(path: Path, common: Mapping[str, Any]) -> dict[tuple[str, int], Record]:
+    """The repetitions of these circumstances by (state, number); a torn last line is left out."""
+    found: dict[tuple[str, int], Record] = {}
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                record = json.loads(line)
+                if all(record.get(key) == value for key, value in common.items()):
+                    found[record["state"], record["repetition"]] = record
+    return found
+
+
+def append(path: Path, record: Record) -> None:
+    """Add a line and see it to the disk; a torn line before it stays a line of its own."""
+    with path.open("a+b") as stream:
+        torn = False
+        if stream.seek(0, 2):
+            stream.seek(-1, 2)
+            torn = stream.read(1) != b"\n"
+        stream.write((b"\n" if torn else b"") + json.dumps(record).encode() + b"\n")
+
+
+def holds(record: Mapping[str, Any], method: str) -> bool:
+    """Whether a repetition's interval holds 1."""
+    interval = record[method]["ci95"]
+    return interval is not None and interval[0] <= 1 <= interval[1]
+
+
+def summary(records: Sequence[Record], state: str, asked: int) -> tuple[str, bool]:
+    """A state's shares in words, and whether the interleaved one is what is wanted."""
+    from scipy.stats import binomtest
+
+    count = len(records)
+    if not count:
+        return f"{state}: no repetition", False
+    lines = [f"{state}: {count} of {asked} repetitions"]
+    for method in METHODS:
+        held = sum(holds(record, method) for record in records)
+        wilson = binomtest(held, count).proportion_ci(method="wilson")
+        intervals = [record[method]["ci95"] for record in records if record[method]["ci95"]]
+        words = f"  {method}: 1 held in {held} of {count} ({100 * held / count:.0f} %, "
+        words += f"Wilson 95 %: {100 * wilson.low:.0f} to {100 * wilson.high:.0f} %)"
+        if intervals:
+            width = stdlib_statistics.median((high - low) / 2 for low, high in intervals)
+            words += f", median half width {100 * width:.2f} %"
+        errors = [record[method]["error"] for record in records if "error" in record[method]]
+        words += f", {len(errors)} failed (the first: {errors[0]})" if errors else ""
+        lines.append(words)
+    loads = [record["interleaved"].get("other_busy_cores") for record in records]
+    known = [value for value in loads if value is not None]
+    if known:
+        lines.append(
+            f"  other programs kept {stdlib_statistics.median(known):.2f} cores busy at the "
+            f"median, {max(known):.2f} at most"
+        )
+    share = sum(holds(record, "interleaved") for record in records) / count
+    passed = count >= asked and share >= WANTED_SHARE
+    lines.append(f"  {'PASS' if passed else 'FAIL'}: wanted {100 * WANTED_SHARE:.0f} % of {asked}")
+    return "\n".join(lines), passed
+
+
+def repeat(options: argparse.Namespace, states: Sequence[str], common: Record) -> None:
+    """Measure the repetitions that are not there yet, until the minutes are over."""
+    done = read_records(options.results, common)
+    started = time.perf_counter()
+    for number in range(options.repetitions):
+        for state in states:
+            if (state, number) in done:
+                continue
+            if time.perf_counter() - started > 60 * options.minutes:
+                print(f"{options.minutes:g} minutes are over; the same command goes on", flush=True)
+                return
+            before = time.perf_counter()
+            record: Record = {**common, "state": state, "repetition": number}
+            with busy_core(state == "busy"):
+                for method in METHODS:
+                    record[method] = attempt(method, options.model, number, options.limit_s)
+            record["wall_s"] = time.perf_counter() - before
+            append(options.results, record)
+            words = ", ".join(f"{m} {'holds' if holds(record, m) else 'misses'}" for m in METHODS)
+            print(f"{state} {number + 1}: {words} ({record['wall_s']:.0f} s)", flush=True)
 
 
 def main() -> None:
-    """Print the share of intervals that hold 1; exit 1 below 90 %."""
+    """Print the share of intervals that hold 1 in each state."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--model", default="timm:resnet18")
-    parser.add_argument("--repetitions", type=int, default=None)
-    parser.add_argument("--states", default="quiet,busy")
-    parser.add_argument("--limit-s", type=float, default=15.0)
+    parser.add_argument("--repetitions", type=int, default=40)
+    parser.add_argument("--busy", choices=tuple(STATES), default="both", nargs="?", const="only")
+    parser.add_argument("--limit-s", type=float, default=15.0, help="of one interleaved run")
+    parser.add_argument("--minutes", type=float, default=math.inf)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--summary", action="store_true", help="print what is there")
     options = parser.parse_args()
-    repetitions = options.repetitions or (5 if options.quick else 40)
-    machine = describe_machine()
-    print(f"{machine.cpu}, {machine.cores} cores, torch {machine.packages.get('torch')}")
-    failed = False
-    for state in options.states.split(","):
-        held = {"interleaved": 0, "blocked": 0}
-        widths: dict[str, list[float]] = {"interleaved": [], "blocked": []}
-        with busy_core(state == "busy"):
-            for index in range(repetitions):
-                for name, (low, high) in (
-                    ("interleaved", interleaved(options.model, index, options.limit_s)),
-                    ("blocked", blocked(options.model)),
-                ):
-                    held[name] += low <= 1 <= high
-                    widths[name].append((high - low) / 2)
-        words = "; ".join(
-            f"{name} holds 1 in {held[name]} of {repetitions} "
-            f"({100 * held[name] / repetitions:.0f} %, median half width "
-            f"{100 * stdlib_statistics.median(widths[name]):.2f} %)"
-            for name in held
-        )
-        print(f"{options.model}, {state}: {words}", flush=True)
-        failed = failed or held["interleaved"] < 0.9 * repetitions
-    raise SystemExit(int(failed))
+    common = circumstances(options.model, options.limit_s)
+    print(f"{common['cpu']}, {common['cores']} cores, torch {common['torch']}: {options.model}")
+    states = STATES[options.busy]
+    if not options.summary:
+        print(f"each repetition is appended to {options.results}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            repeat(options, states, common)
+    records = read_records(options.results, common)
+    passed = True
+    for state in states:
+        own = [
+            record
+            for (name, number), record in sorted(records.items())
+            if name == state and number < options.repetitions
+        ]
+        text, good = summary(own, state, options.repetitions)
+        print(text)
+        passed = passed and good
+    raise SystemExit(int(not passed))
 
 
 if __name__ == "__main__":

@@ -227,6 +227,42 @@ def test_data_sheets_are_marked_and_have_sources() -> None:
     assert "paper" in sheets()["rtx3080-12g"]["name"]
 
 
+def test_every_figure_of_a_sheet_says_against_what_it_was_checked() -> None:
+    for name, sheet in sheets().items():
+        figures = {*sheet["flops_per_s"], "bytes_per_s", "watts"}
+        assert figures == set(sheet["sources"]), name
+        assert all(len(text) > 5 for text in sheet["sources"].values()), name
+
+
+# SMs, boost clock in Hz, memory bus in bits and its rate in bit/s, as the makers print them
+GEFORCE = {
+    "rtx3080": (68, 1.71e9, 320, 19e9),
+    "rtx3080-12g": (70, 1.71e9, 384, 19e9),
+    "rtx3090": (82, 1.695e9, 384, 19.5e9),
+    "rtx4090": (128, 2.52e9, 384, 21e9),
+    "rtx5090": (170, 2.407e9, 512, 28e9),
+}
+
+
+@pytest.mark.parametrize("name", GEFORCE)
+def test_a_geforce_sheet_follows_from_its_units_and_clocks(name: str) -> None:
+    """128 fp32 lanes an SM; dense fp16 with fp32 accumulation at twice, not four times, that."""
+    units, clock, bits, rate = GEFORCE[name]
+    sheet = sheets()[name]
+    assert sheet["flops_per_s"]["fp32"] == pytest.approx(units * 128 * 2 * clock, rel=2e-3)
+    for half in ("fp16", "bf16"):
+        assert sheet["flops_per_s"][half] == pytest.approx(units * 512 * clock, rel=4e-3)
+    assert sheet["bytes_per_s"] == pytest.approx(bits / 8 * rate, rel=2e-3)
+
+
+def test_a_data_centre_cards_fp32_bound_is_its_tf32_rate_since_convolutions_use_it() -> None:
+    for name in ("a100", "h100", "h200"):
+        rates = sheets()[name]["flops_per_s"]
+        assert peaks_of_sheet(name, "fp32").flops_per_s == rates["tf32"] == rates["fp16"] / 2
+        assert "TF32" in peaks_of_sheet(name, "fp32").source
+    assert peaks_of_sheet("v100", "fp32").flops_per_s == sheets()["v100"]["flops_per_s"]["fp32"]
+
+
 def test_an_unknown_device_or_rate_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="rtx3080"):
         peaks_of_sheet("rtx3081", "fp32")

@@ -47,7 +47,7 @@ class Peaks:
 
 
 def sheets() -> dict[str, dict[str, Any]]:
-    """All data sheets by short name."""
+    """All data sheets by short name; ``sources`` says against what each figure was checked."""
     text = resources.files("gadprof.measuring").joinpath("devices.json").read_text("utf-8")
     devices: dict[str, dict[str, Any]] = json.loads(text)["devices"]
     return devices
@@ -62,10 +62,15 @@ def peaks_of_sheet(device: str, dtype: str) -> Peaks:
             f"no data sheet of {device!r}{nearest(key, known)}; known: {', '.join(known)}"
         )
     sheet = known[key]
-    rates = sheet["flops_per_s"]
+    rates, source = sheet["flops_per_s"], sheet["source"]
     if dtype not in rates:
-        raise SettingError(f"{sheet['name']}'s sheet has no {dtype} rate; try {', '.join(rates)}")
-    return Peaks(sheet["name"], rates[dtype], sheet["bytes_per_s"], False, sheet["source"])
+        named = ", ".join(name for name in rates if name != "tf32")
+        raise SettingError(f"{sheet['name']}'s sheet has no {dtype} rate; try {named}")
+    rate = rates[dtype]
+    if dtype == "fp32" and rates.get("tf32", 0.0) > rate:
+        # torch lets cuDNN convolve fp32 tensors in TF32 unless told otherwise: the bound must hold
+        rate, source = rates["tf32"], f"{source}; fp32 bounded by the TF32 rate"
+    return Peaks(sheet["name"], rate, sheet["bytes_per_s"], False, source)
 
 
 def best_rate(
@@ -104,6 +109,9 @@ def measure_peaks(setting: Setting, *, quick: bool = False) -> dict[str, Any]:
     elif setting.device == "mps":
         wait = torch.mps.synchronize
     seconds = 0.3 if quick else 1.0
+    if on_cuda and setting.dtype == "fp32":
+        # the product may take the path that convolutions take, else it would be no bound for them
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
     flops = 0.0
     for side in (512, 1024) if not on_cuda else (4096, 8192):
         with torch.inference_mode():
