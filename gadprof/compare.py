@@ -35,7 +35,8 @@ class ComparedRow:
 
     ``relative`` holds, for each quantity, this row's figure over the first row's, and
     ``change_percent`` the same as a signed per cent. ``backends`` maps
-    a counter to its answer; ``latency_s`` and ``ratio`` are set when measured, ``accuracy`` is a
+    a counter to its answer; ``latency_s``, ``ratio`` and ``verdict`` are set when measured,
+    ``accuracy`` is a
     measured one and ``published_accuracy`` what a source prints (see accuracies). ``method`` says
     where the figures come from: ``analytic``, ``trace`` or ``onnx graph``; ``note`` what has to
     be known to read them (a run on the CPU, what an exporter changed).
@@ -57,6 +58,7 @@ class ComparedRow:
     uncovered: Mapping[str, int] = field(default_factory=dict)
     latency_s: Mapping[str, Any] | None = None
     ratio: Mapping[str, Any] | None = None
+    verdict: str | None = None
     peak_bytes: int | None = None
     accuracy: Mapping[str, Any] | None = None
     published_accuracy: Mapping[str, Any] | None = None
@@ -66,7 +68,10 @@ class ComparedRow:
 
 @dataclass(frozen=True)
 class Comparison(Tabular):
-    """Rows in the order asked for, the convention they were counted under, and the machine."""
+    """Rows in the order asked for, the convention they were counted under, and the machine.
+
+    ``warnings`` is what the measuring run noticed, ``interrupted`` whether Ctrl-C ended it.
+    """
 
     rows: tuple[ComparedRow, ...]
     machine: Machine
@@ -74,6 +79,8 @@ class Comparison(Tabular):
         "gadprof: a MAC is one multiply-add of a convolution or matrix product, biases apart; "
         "flops are 2 x MACs and every elementwise operation"
     )
+    warnings: tuple[str, ...] = ()
+    interrupted: bool = False
 
     def to_json(self) -> str:
         """The whole comparison as one JSON document."""
@@ -89,16 +96,20 @@ def comparison_object(comparison: Comparison) -> dict[str, Any]:
     rows = []
     for row in comparison.rows:
         plain = to_plain(row)
-        for key in ("latency_s", "ratio", "peak_bytes", "accuracy", "published_accuracy"):
+        for key in (
+            "latency_s", "ratio", "verdict", "peak_bytes", "accuracy", "published_accuracy"
+        ):  # fmt: skip
             if plain[key] is None:
                 del plain[key]
         if plain["error"] is None:
             del plain["error"]
         rows.append(plain)
+    measured = {"warnings": list(comparison.warnings), "interrupted": comparison.interrupted}
     return {
         "rows": rows,
         "convention": comparison.convention,
         "machine": to_plain(comparison.machine),
+        **(measured if any(row.latency_s for row in comparison.rows) else {}),
     }
 
 
@@ -281,10 +292,12 @@ def with_latency(
             rows[index],
             latency_s=to_plain(measured.latency_s),
             ratio=to_plain(measured.ratio),
+            verdict=measured.verdict or None,
             peak_bytes=measured.peak_bytes,
             error=measured.error,
         )
-    return replace(comparison, rows=tuple(rows))
+    warnings = tuple(warning.text for group in result.groups for warning in group.warnings)
+    return replace(comparison, rows=tuple(rows), warnings=warnings, interrupted=result.interrupted)
 
 
 def check_weights(model: str, path: str) -> None:

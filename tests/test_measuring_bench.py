@@ -44,6 +44,9 @@ class World:
         # how differently two launches of one model run, as the deviation of a log
         self.between_launches = 0.0
         self.launch_s = 0.0
+        # how long the first launch warms up, and whether a worker tells how long it loaded
+        self.first_warm_up_s = 0.0
+        self.tells_load_s = False
 
     def clock(self) -> float:
         return self.now_s
@@ -69,8 +72,10 @@ class FakeWorker:
         latency = world.latencies[self.name]
         if operation == "load":
             world.now_s += world.launch_s
-            return {"input_shapes": world.shapes.get(self.name, [[3, 8, 8]]), "pid": None}
+            told = {"load_s": world.launch_s} if world.tells_load_s else {}
+            return {"input_shapes": world.shapes.get(self.name, [[3, 8, 8]]), "pid": None} | told
         if operation == "warmup":
+            world.now_s += world.first_warm_up_s if fields["known_s"] is None else 0.0
             return {
                 "finished": True,
                 "runs": 11,
@@ -205,6 +210,13 @@ def test_a_launch_that_is_too_dear_is_made_once() -> None:
     assert "one launch" in {warning.kind for warning in group.warnings}
     asked = run(World({"a": 0.05, "b": 0.05}), ["a", "b"], launches=1, time_limit_s=60).groups[0]
     assert "one launch" not in {warning.kind for warning in asked.warnings}
+
+
+def test_a_long_first_warm_up_does_not_count_as_what_another_launch_costs() -> None:
+    world = World({"a": 0.05, "b": 0.05})
+    world.launch_s, world.first_warm_up_s, world.tells_load_s = 0.2, 10.0, True
+    group = run(world, ["a", "b"], null=False, launches=9, time_limit_s=60).groups[0]
+    assert group.launches >= 6
 
 
 def test_no_null_is_measured_when_not_wanted_or_nothing_is_compared() -> None:
@@ -420,3 +432,31 @@ def test_a_card_that_slows_itself_down_is_said() -> None:
 
 def test_steady_medians_give_no_drift_warning() -> None:
     assert drift_warnings([[1.0, 2.0]] * 30) == ()
+
+
+def test_a_measured_comparison_says_the_verdict_and_what_the_run_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from gadprof.compare import ComparedRow, Comparison, comparison_object, with_latency
+    from gadprof.measuring import bench
+    from gadprof.render.comparison import notes
+    from gadprof.results import Machine
+
+    world = World({"a": 0.1, "b": 0.05})
+    world.launch_s = 20.0
+
+    def measured(models: list[str], setting: Setting, **options: Any) -> BenchResult:
+        return measure(models, setting, spawn=world.spawn, clock=world.clock, launches=9)
+
+    monkeypatch.setattr(bench, "measure", measured)
+    nowhere = Machine("", 0, None, "", "", {})
+    rows = tuple(ComparedRow(name, ((3, 8, 8),)) for name in ("a", "b"))
+    comparison = with_latency(Comparison(rows, nowhere))
+    document = comparison_object(comparison)
+    assert document["rows"][1]["verdict"].startswith("faster")
+    assert any("launch each model once" in text for text in document["warnings"])
+    assert not document["interrupted"]
+    said = "\n".join(notes(comparison))
+    assert "b: faster: takes 0.5 x the time of a" in said
+    assert "warning: there was time to launch each model once" in said
+    assert "warnings" not in comparison_object(Comparison(rows, nowhere))

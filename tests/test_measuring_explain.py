@@ -353,3 +353,31 @@ def test_formula_measure_prints_a_speed_up_beside_rs(capsys: pytest.CaptureFixtu
     low, high = point["measured"]["ci95"]
     assert low <= point["measured"]["speed_up"] <= high
     assert point["measured"]["memory_ratio"] > 0
+
+
+def test_a_sheet_of_another_machine_gives_bounds_and_no_shares_of_them() -> None:
+    card = peaks_of_sheet("rtx3080", "fp32")
+    work = [
+        {
+            "stage": "s",
+            "operation_class": "linear",
+            "macs": 10**9,
+            "flops": 2 * 10**9,
+            "traffic_bytes": 10**6,
+        }
+    ]
+    profile = {
+        "seconds": [["s", "linear", 0.1]],
+        "operations": [["s", "linear", 1.0]],
+        "kernels": 1.0,
+        "profiled_s": 0.1,
+    }
+    models = [
+        assemble(name, latency, None, profile, work, card, same_machine=False)
+        for name, latency in (("a", 0.1), ("b", 0.2))
+    ]
+    assert all(part.efficiency is None and part.bound_s > 0 for part in models[0].by_class)
+    words = " ".join(reasons(models[0], models[1], "slower", card))
+    assert "% of its arithmetic bound" not in words
+    assert "this machine" not in words
+    assert "roofline of NVIDIA GeForce RTX 3080" in words

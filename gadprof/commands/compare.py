@@ -110,12 +110,13 @@ def compare(
         from gadprof.commands.quantities import parse_duration, parse_share
         from gadprof.compare import with_latency
         from gadprof.recording import MeasurementRecorder
+        from gadprof.render.live import live_view
 
         share, limit_s = (
             parse_share(precision, "--precision"),
             parse_duration(time_limit, "--time-limit"),
         )
-        with MeasurementRecorder(store) as recorder:
+        with MeasurementRecorder(store) as recorder, live_view() as view:
             comparison = with_latency(
                 comparison,
                 device=device,
@@ -123,6 +124,7 @@ def compare(
                 time_limit_s=limit_s,
                 threads=threads,
                 timeout_s=timeout,
+                progress=view,
                 recorder=recorder,
             )
     if accuracy:
@@ -142,6 +144,8 @@ def compare(
     failed = [row for row in comparison.rows if row.error is not None]
     for row in failed:
         click.echo(f"gadprof: {' '.join((row.error or '').split())}", err=True)
+    if comparison.interrupted:
+        return 130
     return 2 if failed else 0
 
 

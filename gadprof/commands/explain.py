@@ -48,7 +48,7 @@ def explain(
     output: str | None,
     store: str | None,
     **setting: Any,
-) -> None:
+) -> int:
     """Show where the time of MODELS goes, and why the one with fewer MACs is or is not faster.
 
     \b
@@ -94,6 +94,7 @@ def explain(
     for path in paths:
         if path is not None:
             click.echo(f"trace written to {path} (open it in ui.perfetto.dev)", err=True)
+    return 130 if explanation.interrupted else 0
 
 
 def trace_paths(trace: str | None, count: int) -> list[str | None]:

@@ -40,7 +40,7 @@ from gadprof.measuring.result import (
 )
 from gadprof.measuring.settings import Setting, check_device, check_setting
 from gadprof.measuring.verdict import judge
-from gadprof.measuring.warmup import WarmUp
+from gadprof.measuring.warmup import AGAIN, MINIMUM_S, WarmUp
 from gadprof.measuring.zygote import Zygote, available
 from gadprof.results import MACHINE_PACKAGES, describe_machine
 
@@ -49,6 +49,8 @@ NULL = "null"
 # blocks between two launches at least, and the share of the time limit that one launch may take
 SEGMENT_BLOCKS = 4
 MAX_LAUNCH_SHARE = 0.25
+# what ending a worker and forking another takes beside loading its model
+FORK_S = 0.15
 
 Spawn = Callable[[str, Setting], Runner]
 Value = TypeVar("Value")
@@ -438,10 +440,22 @@ class GroupRun:
             taken.append(self._clock() - started)
         # the first start of all also pays for imports: what another costs is told by the rest
         others = taken[1:] or taken
-        self.launch_s = math.fsum(others) / len(others) * len(taken)
+        first_s = math.fsum(others) / len(others) * len(taken)
+        self.launch_s = min(first_s, self._again_s())
         for entry in self.members:
             if entry.alive:
                 entry.sensors_before = self._sensors(entry)
+
+    def _again_s(self) -> float:
+        """What launching every model again should take: loading, and a warm-up that ends when the
+        latency is the known one. Infinite where a worker does not tell how long it loaded."""
+        total = 0.0
+        for entry in self.entries():
+            if entry.alive:
+                assert entry.warm is not None
+                warming = max(MINIMUM_S, (AGAIN + 1) * entry.warm.last_median_s)
+                total += entry.loaded.get("load_s", math.inf) + warming + FORK_S
+        return total
 
     def _sample(self) -> None:
         keys = {entry.key: entry for entry in self.entries() if entry.alive}
@@ -844,7 +858,7 @@ def _warnings(run: GroupRun, rows: dict[str, BenchRow], null: Ratio | None) -> t
                 Warning(
                     "time limit",
                     f"precision of {100 * run.limits.precision:g} % not reached within "
-                    f"{run.share_s:.0f} s for {', '.join(wide)}; "
+                    f"{run.share_s:.3g} s for {', '.join(wide)}; "
                     "raise --time-limit",
                 )
             )

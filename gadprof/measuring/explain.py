@@ -30,7 +30,8 @@ class Part:
     """A class or a stage of one model; seconds scaled to the unprofiled latency.
 
     ``bound_s`` is the sum of its operations' class-by-class roofline bounds, ``intensity`` FLOPs a
-    byte (None where nothing is moved), ``efficiency`` the bound over the time.
+    byte (None where nothing is moved), ``efficiency`` the bound over the time (None where the
+    bound is another machine's than the time).
     """
 
     name: str
@@ -76,6 +77,7 @@ class Explanation(Tabular):
     words: tuple[str, ...]
     warnings: tuple[str, ...]
     machine: Machine
+    interrupted: bool = False
 
 
 def parts(
@@ -84,11 +86,14 @@ def parts(
     work: Sequence[dict[str, Any]],
     latency_s: float,
     peaks: Peaks,
+    *,
+    same_machine: bool = True,
 ) -> tuple[Part, ...]:
     """A model's parts by stage (``key`` 0) or by class (``key`` 1), longest first.
 
     ``profile`` has seconds and operations as [stage, class, value]; ``work`` counted records by
-    stage and class. Seconds are scaled by latency / profiled time.
+    stage and class. Seconds are scaled by latency / profiled time. ``same_machine`` says whether
+    the peaks are those of the machine that was timed.
     """
     scale = latency_s / profile["profiled_s"] if profile["profiled_s"] > 0 else 0.0
     seconds: dict[str, float] = {}
@@ -120,7 +125,7 @@ def parts(
                 traffic_bytes=int(traffic),
                 intensity=flops / traffic if traffic else None,
                 bound_s=bound,
-                efficiency=bound / spent if spent > 0 and bound > 0 else None,
+                efficiency=bound / spent if same_machine and spent > 0 and bound > 0 else None,
                 limit=peaks.limit(flops, traffic) if bound > 0 else "",
             )
         )
@@ -134,9 +139,11 @@ def assemble(
     profile: dict[str, Any],
     work: Sequence[dict[str, Any]],
     peaks: Peaks,
+    *,
+    same_machine: bool = True,
 ) -> Explained:
-    """One model's explanation from its measured parts."""
-    by_class = parts(1, profile, work, latency_s, peaks)
+    """One model's explanation from its measured parts; ``same_machine`` as for ``parts``."""
+    by_class = parts(1, profile, work, latency_s, peaks, same_machine=same_machine)
     flops = sum(record["flops"] for record in work)
     traffic = sum(record["traffic_bytes"] for record in work)
     return Explained(
@@ -151,7 +158,7 @@ def assemble(
         intensity=flops / traffic if traffic else None,
         bound_s=sum(part.bound_s for part in by_class),
         by_class=by_class,
-        by_stage=parts(0, profile, work, latency_s, peaks),
+        by_stage=parts(0, profile, work, latency_s, peaks, same_machine=same_machine),
     )
 
 
@@ -211,9 +218,10 @@ def reasons(first: Explained, second: Explained, outcome: str, peaks: Peaks) -> 
             "fixed cost."
         )
     bounds = second.bound_s / first.bound_s if first.bound_s else float("nan")
+    where = "" if peaks.measured else f" of {peaks.name}"
     sentences.append(
-        f"By the roofline alone it would take {bounds:.2f} x the time; the rest is how well the "
-        "kernels use the machine."
+        f"By the roofline{where} alone it would take {bounds:.2f} x the time; the rest is how well "
+        "the kernels use the machine."
     )
     return tuple(sentences)
 
@@ -232,7 +240,8 @@ def _why(name: str, before: Part | None, after: Part, model: Explained, peaks: P
     elif before.efficiency is not None and after.efficiency is not None:
         words += f" (the other's at {100 * before.efficiency:.0f} %)"
     if after.intensity is not None and after.intensity < peaks.ridge:
-        words += f"; {after.intensity:.1f} FLOPs a byte, where this machine needs {peaks.ridge:.0f}"
+        who = "this machine" if peaks.measured else peaks.name
+        words += f"; {after.intensity:.1f} FLOPs a byte, where {who} needs {peaks.ridge:.0f}"
     return [words + "."]
 
 
@@ -291,7 +300,16 @@ def explain(
         profile, work = _observe(row.model, setting, limits, path)
         assert row.latency_s is not None
         explained.append(
-            assemble(row.model, row.latency_s.median, row.latency_s.ci95, profile, work, peaks)
+            assemble(
+                row.model,
+                row.latency_s.median,
+                row.latency_s.ci95,
+                profile,
+                work,
+                peaks,
+                # a sheet is held against times only where a card may be the one that it describes
+                same_machine=peaks.measured or setting.device.startswith("cuda"),
+            )
         )
     return Explanation(
         models=tuple(explained),
@@ -305,6 +323,7 @@ def explain(
         ),
         warnings=tuple(warning.text for group in bench.groups for warning in group.warnings),
         machine=bench.machine,
+        interrupted=bench.interrupted,
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 WINDOW = 5
 TOLERANCE = 0.02
 AGAIN = 3
+MINIMUM_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def finished(
     *,
     elapsed_s: float,
     limit_s: float,
-    minimum_s: float = 0.05,
+    minimum_s: float = MINIMUM_S,
     known_s: float | None = None,
 ) -> bool:
     """Whether the warm-up may stop: settled after at least ``minimum_s``, or out of time.

@@ -127,6 +127,14 @@ def notes(comparison: Comparison) -> Sequence[str]:
         "convolutions and products; peak act. is the most memory of live maps at once, "
         "input included, 4 bytes each"
     )
+    lines += [
+        f"{row.model}: {row.verdict}"
+        for row in comparison.rows
+        if row.verdict and row.verdict != "reference"
+    ]
+    lines += [f"warning: {text}" for text in comparison.warnings]
+    if comparison.interrupted:
+        lines.append("interrupted: latencies hold what was measured until then")
     lines += accuracy_notes(comparison.rows)
     for row in comparison.rows:
         if row.error is not None:

@@ -47,7 +47,13 @@ def notes(explanation: Explanation) -> list[str]:
         "Times are the profiler's, scaled so that they add up to the unprofiled median; MACs, "
         "FLOPs and bytes are counted. A bound above the time means traffic that stayed in a cache.",
     ]
+    if not peaks.measured and not explanation.setting.device.startswith("cuda"):
+        found.append(
+            "Times and bounds are of two machines, so that no share of the bound is given."
+        )
     found.extend(f"warning: {text}" for text in explanation.warnings)
+    if explanation.interrupted:
+        found.append("interrupted: latencies are from what was measured until then")
     return found
 
 

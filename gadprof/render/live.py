@@ -61,7 +61,8 @@ def draw(state: RunProgress) -> Table:
     from rich.text import Text
 
     part = f"{state.group}/{state.groups} · " if state.groups > 1 else ""
-    title = f"{part}{state.phase} · {state.blocks} blocks · {state.left_s:.0f} s left at most"
+    blocks = f"{state.blocks} block" + ("s" if state.blocks != 1 else "")
+    title = f"{part}{state.phase} · {blocks} · {state.left_s:.0f} s left at most"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
     for name in ("model", "samples", "median", "ratio", "95 % interval", "±"):
         table.add_column(name, justify="left" if name == "model" else "right")
