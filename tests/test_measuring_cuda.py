@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from gadprof.errors import SettingError
+from gadprof.errors import ModelFailedError, SettingError
 from gadprof.measuring import cuda
 from gadprof.measuring.energy import NvmlCounter, measure_energy
 from gadprof.measuring.nvml import read_sensors
-from gadprof.measuring.runtimes.onnx_runtime import providers
+from gadprof.measuring.runtimes.onnx_runtime import check_used, providers
 from gadprof.measuring.settings import Setting, check_device
 
 
@@ -91,6 +92,7 @@ class RecordedGraph:
 
     def replay(self) -> None:
         self.world.calls.append("replay")
+        self.world.time_ms += 10.0
 
 
 def runner(world: RecordedCuda, milliseconds: float = 1.5) -> Any:
@@ -146,6 +148,73 @@ def test_peak_memory_is_of_one_run_alone() -> None:
     assert cuda.peak_memory(world, runner(world)) == (350, 512, 100)
     assert world.calls[:4] == ["synchronize", "empty_cache", "reset_peak_memory_stats", "run"]
     assert world.calls[4] == "synchronize"
+
+
+def test_the_flush_buffer_is_not_counted_as_the_models_memory() -> None:
+    world = RecordedCuda()
+    assert cuda.peak_memory(world, runner(world), apart_bytes=60) == (290, 452, 40)
+
+
+class RecordedTorch:
+    """As much of torch as the worker's timer needs, on top of the recorded ``torch.cuda``."""
+
+    int8 = "int8"
+
+    def __init__(self) -> None:
+        self.cuda = RecordedCuda()
+        self.sizes: list[int] = []
+
+    def empty(self, size: int, **where: Any) -> Any:
+        assert where == {"dtype": "int8", "device": "cuda:0"}
+        self.sizes.append(size)
+        return type("Buffer", (), {"zero_": lambda _: self.cuda.calls.append("flush")})()
+
+
+@pytest.mark.parametrize("cache", [50, 0])
+def test_the_l2_flush_overwrites_twice_the_cache_and_waits_for_nothing(cache: int) -> None:
+    world = RecordedTorch()
+    properties = type("Properties", (), {"L2_cache_size": cache})()
+    world.cuda.get_device_properties = lambda device: properties  # type: ignore[attr-defined]
+    flush = cuda.L2Flusher(world, "cuda:0")
+    assert world.sizes == [flush.nbytes] == [2 * (cache or 64 * 2**20)]
+    flush()
+    assert world.cuda.calls == ["flush"]
+
+
+def test_a_whole_turn_of_the_worker_warms_up_outside_the_samples_and_synchronises_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Load, warm-up, turn and memory as the worker makes them, on the recorded device."""
+    import torch
+
+    from gadprof.measuring import worker
+
+    world = RecordedCuda()
+    properties = type("Properties", (), {"L2_cache_size": 50})()
+    world.get_device_properties = lambda device: properties  # type: ignore[attr-defined]
+    monkeypatch.setattr(torch, "cuda", world)
+    monkeypatch.setattr(
+        torch,
+        "empty",
+        lambda *_, **__: type("B", (), {"zero_": lambda _: world.calls.append("f")})(),
+    )
+    setting = Setting(device="cuda:0", cuda_graph=True, flush_l2=True)
+    plain = runner(world)
+    run, sample, apart = worker._timer(plain, setting)
+    assert apart == 100
+    assert world.calls[-3:] == ["capture begins", "run", "capture ends"]
+    held = worker.Held(setting, None, (), {}, run, sample, (), plain, apart)
+    warm = worker.warm_up(held, slice_s=60.0, limit_s=10.0)
+    assert warm["finished"]
+    assert world.calls.count("replay") == warm["runs"] >= 11
+    world.calls.clear()
+    turn = worker.take_turn(held, count=3, refresh=1)
+    one = ["f", "record on current", "replay", "record on current"]
+    assert world.calls == ["replay", "synchronize", *one * 3, "synchronize"]
+    assert turn["samples_ns"] == [10_000_000] * 3
+    # with the garbage collector as it was, and the run itself kept for the memory
+    assert gc.isenabled()
+    assert held.plain_run is plain
 
 
 class RecordedNvml:
@@ -219,6 +288,13 @@ def test_tensorrt_is_asked_for_first_and_refused_where_it_is_not() -> None:
     assert wanted[0] == ("TensorrtExecutionProvider", {"device_id": 1})
     with pytest.raises(SettingError, match="onnxruntime-gpu"):
         providers(setting, ["CPUExecutionProvider"])
+
+
+def test_a_session_that_falls_back_to_a_slower_provider_is_no_measurement() -> None:
+    wanted = [("TensorrtExecutionProvider", {}), "CPUExecutionProvider"]
+    check_used(wanted, ["TensorrtExecutionProvider", "CPUExecutionProvider"])
+    with pytest.raises(ModelFailedError, match="fell back to CPUExecutionProvider"):
+        check_used(wanted, ["CPUExecutionProvider"])
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

@@ -94,8 +94,9 @@ def formula(
         verified = _verify(points, backends)
         record_verified(points, verified, store=store)
     measured: Sequence[MeasuredPair] | None = None
+    interrupted = False
     if measuring or page is not None:
-        measured = _measure(points, precision, point_limit, threads, page, store)
+        measured, interrupted = _measure(points, precision, point_limit, threads, page, store)
     if output_format == "json":
         objects = [
             point_object(
@@ -116,6 +117,8 @@ def formula(
     else:
         emit(grid_text(points, verified, output_format), output)
     ours = [row["gadprof"] for row in verified or () if "gadprof" in row]
+    if interrupted:
+        return 130
     failed = any(pair.error for pair in measured or ())
     return 1 if failed or any(not row.equal for row in ours) else 0
 
@@ -176,8 +179,8 @@ def _measure(
     threads: int,
     page: str | None,
     store: str | None,
-) -> Sequence[MeasuredPair]:
-    from gadprof.commands.formula_measure import measure_points, write_page
+) -> tuple[Sequence[MeasuredPair], bool]:
+    from gadprof.commands.formula_measure import measure_points, page_log, write_page
     from gadprof.commands.quantities import parse_duration, parse_share
     from gadprof.measuring.settings import Setting
     from gadprof.output import check_writable
@@ -188,14 +191,20 @@ def _measure(
     if page is not None:
         check_writable(page)
     setting = Setting(threads=threads)
+    log = page_log(page, setting, share, limit_s) if page is not None else None
     with MeasurementRecorder(store) as recorder:
-        measured = measure_points(
-            points, setting, precision=share, point_limit_s=limit_s, recorder=recorder
+        measured, interrupted = measure_points(
+            points, setting, precision=share, point_limit_s=limit_s, recorder=recorder, log=log
         )
-    if page is not None:
+    if interrupted:
+        rest = f"; {page} is left as it was, the same command goes on" if page is not None else ""
+        click.echo(f"gadprof: interrupted; the points so far follow{rest}", err=True)
+    elif page is not None and log is not None:
         for path in write_page(page, points, measured, setting):
             click.echo(f"wrote {path}", err=True)
-    return measured
+        if not any(pair.error for pair in measured):
+            log.remove()
+    return measured, interrupted
 
 
 def _circumstances(threads: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,10 @@ from gadprof.measuring.settings import Setting
 from gadprof.measuring.theory import Factory, MeasuredPair, measure_pairs
 from gadprof.output import write_atomic
 from gadprof.recording import MeasurementRecorder, block_name
+from gadprof.render.theory import NOT_MEASURED
+
+if TYPE_CHECKING:
+    from gadprof.measuring.theory_log import PointLog
 
 FACTORY = "gadprof.verify:block_example"
 
@@ -46,33 +51,67 @@ def measure_points(
     precision: float,
     point_limit_s: float,
     recorder: MeasurementRecorder,
-) -> tuple[MeasuredPair, ...]:
-    """Measure every point, with progress on a terminal; Ctrl-C keeps the points so far."""
-    pairs = [factories(point) for point in points]
-    measured: list[MeasuredPair] = []
-    tells = sys.stderr.isatty()
+    log: PointLog | None = None,
+) -> tuple[tuple[MeasuredPair, ...], bool]:
+    """Measure every point that ``log`` has not, with progress on a terminal.
 
-    def on_turn(number: int, seat: int, used: Setting, samples: Sequence[float]) -> None:
+    Returns the points in order, and whether Ctrl-C ended it before the last one.
+    """
+    pairs = [factories(point) for point in points]
+    known = {n: pair for n, p in enumerate(points) if log and (pair := log.get(block_name(p)))}
+    if known:
+        click.echo(f"gadprof: {len(known)} of {len(points)} points are measured already", err=True)
+    wanted = [number for number in range(len(points)) if number not in known]
+    tells = sys.stderr.isatty()
+    interrupted = False
+
+    def on_turn(index: int, seat: int, used: Setting, samples: Sequence[float]) -> None:
+        number = wanted[index]
         name = block_name(points[number], None if seat else "conv")
         recorder.turn(2 * number + seat, name, used, samples)
 
+    found = measure_pairs(
+        [pairs[number] for number in wanted],
+        setting,
+        precision=precision,
+        point_limit_s=point_limit_s,
+        on_turn=on_turn,
+    )
     try:
-        for pair in measure_pairs(
-            pairs, setting, precision=precision, point_limit_s=point_limit_s, on_turn=on_turn
-        ):
-            _keep(recorder, len(measured), pair)
-            measured.append(pair)
+        for number, pair in zip(wanted, found, strict=True):
+            _keep(recorder, number, pair)
+            known[number] = pair
+            if log is not None and pair.error is None:
+                log.put(block_name(points[number]), pair)
             if tells:
                 text = f"{pair.speed_up:.2f} x" if pair.speed_up else "failed"
-                click.echo(
-                    f"\rmeasured {len(measured)}/{len(pairs)}: {text}   ", nl=False, err=True
-                )
+                click.echo(f"\rmeasured {len(known)}/{len(pairs)}: {text}   ", nl=False, err=True)
     except KeyboardInterrupt:
-        click.echo("gadprof: interrupted; the points so far follow", err=True)
+        interrupted = True
     if tells:
         click.echo(err=True)
-    rest = len(points) - len(measured)
-    return (*measured, *[MeasuredPair(None, None, None, error="not measured")] * rest)
+    missing = MeasuredPair(None, None, None, error=NOT_MEASURED)
+    return tuple(known.get(number, missing) for number in range(len(points))), interrupted
+
+
+def page_log(page: str, setting: Setting, precision: float, point_limit_s: float) -> PointLog:
+    """The points that an unfinished page has so far, in its data folder."""
+    from gadprof.measuring.theory_log import PointLog
+    from gadprof.results import describe_machine
+
+    machine = describe_machine()
+    target = Path(page)
+    return PointLog(
+        target.parent / "data" / f"{target.stem}.part.jsonl",
+        {
+            "setting": setting,
+            "precision": precision,
+            "point_limit_s": point_limit_s,
+            "cpu": machine.cpu,
+            "cores": machine.cores,
+            "packages": machine.packages,
+        },
+    )
 
 
 def _keep(recorder: MeasurementRecorder, number: int, pair: MeasuredPair) -> None:
@@ -95,14 +134,19 @@ def _keep(recorder: MeasurementRecorder, number: int, pair: MeasuredPair) -> Non
 def write_page(
     page: str, points: Sequence[Formula], measured: Sequence[MeasuredPair], setting: Setting
 ) -> list[Path]:
-    """Write the page with its plots and data beside it; returns the files. Raises OutputError."""
+    """Write the page with its plots and data beside it; returns the files. Raises OutputError.
+
+    The machine's peaks are measured for it: they bound what the blocks could reach.
+    """
+    from gadprof.measuring.explain import measured_peaks
     from gadprof.output import check_writable
     from gadprof.render.theory import page_files
 
     target = check_writable(page)
     command = "gadprof " + " ".join(_shell_word(word) for word in sys.argv[1:])
     written = []
-    for name, content in page_files(target.stem, points, measured, setting, command).items():
+    files = page_files(target.stem, points, measured, setting, command, measured_peaks(setting))
+    for name, content in files.items():
         path = target.parent / name
         path.parent.mkdir(exist_ok=True)
         written.append(write_atomic(path, content))

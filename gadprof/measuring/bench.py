@@ -633,10 +633,11 @@ class GroupRun:
 
             def finish(entry: Entry = entry, runner: Runner = runner) -> None:
                 runner.request("check", timeout_s=timeout_s)
-                if wants_memory:
-                    entry.memory = runner.request("memory", timeout_s=timeout_s)
+                # before the memory, which empties a caching allocator that must be warm here
                 if wants_energy:
                     entry.energy = runner.request("energy", timeout_s=timeout_s, seconds=1.0)
+                if wants_memory:
+                    entry.memory = runner.request("memory", timeout_s=timeout_s)
 
             self._guarded(entry, finish)
 

@@ -293,7 +293,7 @@ def explain(
         text = f"{failed[0].model}: {failed[0].error}"
         raise kind("model", text) if kind is WorkerFailedError else SettingError(text)
     limits = Limits(timeout_s=timeout_s)
-    peaks = sheet or _measured_peaks(setting, limits)
+    peaks = sheet or measured_peaks(setting, timeout_s=timeout_s)
     explained = []
     for index, row in enumerate(bench.rows):
         path = trace_paths[index] if index < len(trace_paths) else None
@@ -331,9 +331,10 @@ def _ratios(bench: BenchResult) -> dict[str, Any]:
     return {row.model: asdict(row.ratio) for row in bench.rows if row.ratio is not None}
 
 
-def _measured_peaks(setting: Setting, limits: Limits) -> Peaks:
+def measured_peaks(setting: Setting, *, timeout_s: float = 300.0) -> Peaks:
+    """This machine's peaks under a setting, by a process of its own. Raises WorkerFailedError."""
     with Worker("peaks", threads=setting.threads) as worker:
-        reply = worker.request("peaks", timeout_s=limits.timeout_s, setting=asdict(setting))
+        reply = worker.request("peaks", timeout_s=timeout_s, setting=asdict(setting))
     return Peaks(**reply)
 
 

@@ -75,12 +75,26 @@ def resident_bytes(module: Any, inputs: Iterable[Any]) -> int:
 
 
 def measure_memory(
-    run: Callable[[], Any], module: Any, inputs: Iterable[Any], setting: Setting
+    run: Callable[[], Any],
+    module: Any,
+    inputs: Iterable[Any],
+    setting: Setting,
+    *,
+    apart_bytes: int = 0,
 ) -> dict[str, Any]:
-    """One run's memory as the fields of ``MemoryUse``."""
+    """One run's memory as the fields of ``MemoryUse``.
+
+    ``apart_bytes`` of the device are held for the measurement and left out.
+    """
     held = resident_bytes(module, inputs)
     if setting.device.startswith("cuda"):
-        return asdict(_cuda(run, held))
+        note = ""
+        if setting.cuda_graph:
+            note = (
+                "of a run without the CUDA graph, beside the graph's outputs: a replay allocates "
+                "nothing, its maps lie in the graph's own pool, which is in the reserved bytes"
+            )
+        return asdict(_cuda(run, held, apart_bytes, note))
     before = _reset_process_peak()
     if setting.runtime not in ("eager", "compile", "torchscript"):
         outputs = run()
@@ -114,18 +128,19 @@ def measure_memory(
     )
 
 
-def _cuda(run: Callable[[], Any], held: int) -> MemoryUse:
+def _cuda(run: Callable[[], Any], held: int, apart_bytes: int, note: str) -> MemoryUse:
     import torch
 
     from gadprof.measuring.cuda import peak_memory
 
-    allocated, reserved, before = peak_memory(torch.cuda, run)
+    allocated, reserved, before = peak_memory(torch.cuda, run, apart_bytes)
     return MemoryUse(
         peak_bytes=allocated,
         transient_bytes=allocated - before,
         resident_bytes=held,
         reserved_bytes=reserved,
         process_peak_bytes=_process_peak(),
+        note=note,
     )
 
 

@@ -41,6 +41,8 @@ class MeasuredPair:
     reference_peak_bytes: int | None = None
     blocks: int = 0
     error: str | None = None
+    # how many cores other programs kept busy meanwhile; None where the time is too short to tell
+    other_busy_cores: float | None = None
 
 
 class Lender:
@@ -173,4 +175,5 @@ def _measure_pair(
         peak_bytes=second.peak_bytes,
         reference_peak_bytes=first.peak_bytes,
         blocks=run.blocks,
+        other_busy_cores=run.conditions.other_busy_cores if run.conditions else None,
     )

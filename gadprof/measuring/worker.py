@@ -37,6 +37,9 @@ class Held:
     run: Callable[[], Any]
     sample: Callable[[Callable[[], Any], int], list[int]]
     closers: tuple[Callable[[], None], ...]
+    # the run itself where ``run`` replays a recording of it, and bytes that the timer holds
+    plain_run: Callable[[], Any] | None = None
+    apart_bytes: int = 0
     warming: list[float] = field(default_factory=list)
 
 
@@ -99,7 +102,11 @@ def serve(message: dict[str, Any], held: Held | None) -> tuple[Held | None, dict
             from gadprof.measuring.memory import measure_memory
 
             use = measure_memory(
-                held.run, held.module, (*held.args, *held.kwargs.values()), held.setting
+                held.plain_run or held.run,
+                held.module,
+                (*held.args, *held.kwargs.values()),
+                held.setting,
+                apart_bytes=held.apart_bytes,
             )
             return held, {**use, "predicted_peak_bytes": predict_peak(held)}
         case "energy":
@@ -168,8 +175,10 @@ def load(message: dict[str, Any]) -> tuple[Held, dict[str, Any]]:
     from gadprof.measuring.runtimes import prepare
 
     prepared = prepare(module, args, kwargs, setting)
-    run, sample = _timer(prepared.run, setting)
-    held = Held(setting, module, args, kwargs, run, sample, prepared.closers)
+    run, sample, apart_bytes = _timer(prepared.run, setting)
+    held = Held(
+        setting, module, args, kwargs, run, sample, prepared.closers, prepared.run, apart_bytes
+    )
     return held, {
         "input_shapes": [list(shape) for shape in shapes],
         "runtime_version": prepared.version,
@@ -225,16 +234,17 @@ def _build(
 
 def _timer(
     run: Callable[[], Any], setting: Setting
-) -> tuple[Callable[[], Any], Callable[[Callable[[], Any], int], list[int]]]:
+) -> tuple[Callable[[], Any], Callable[[Callable[[], Any], int], list[int]], int]:
+    """What is run, what takes samples of it, and the device's bytes that the latter holds."""
     if setting.device.startswith("cuda"):
         import torch
 
-        from gadprof.measuring.cuda import EventTimer, capture_graph, l2_flusher
+        from gadprof.measuring.cuda import EventTimer, L2Flusher, capture_graph
 
         if setting.cuda_graph:
             run = capture_graph(torch.cuda, run)
-        flush = l2_flusher(torch, setting.device) if setting.flush_l2 else None
-        return run, EventTimer(torch.cuda, flush).sample
+        flush = L2Flusher(torch, setting.device) if setting.flush_l2 else None
+        return run, EventTimer(torch.cuda, flush).sample, flush.nbytes if flush else 0
     if setting.device == "mps":
         import torch
 
@@ -243,8 +253,8 @@ def _timer(
             torch.mps.synchronize()
             return outputs
 
-        return run_and_wait, wall_samples
-    return run, wall_samples
+        return run_and_wait, wall_samples, 0
+    return run, wall_samples, 0
 
 
 def wall_samples(run: Callable[[], Any], count: int) -> list[int]:
@@ -270,12 +280,13 @@ def warm_up(
 
     samples = held.warming
     started = time.perf_counter()
-    finished = False
-    while not finished and time.perf_counter() - started < slice_s:
+    while True:
         samples.append(held.sample(held.run, 1)[0] / 1e9)
         finished = warmup.finished(
             samples, elapsed_s=math.fsum(samples), limit_s=limit_s, known_s=known_s
         )
+        if finished or time.perf_counter() - started >= slice_s:
+            break
     if finished:
         gc.collect()
         gc.freeze()
@@ -377,7 +388,7 @@ def release(held: Held) -> None:
     gc.unfreeze()
     for close in held.closers:
         close()
-    held.module = held.run = held.args = None  # type: ignore[assignment]
+    held.module = held.run = held.plain_run = held.args = None  # type: ignore[assignment]
     gc.collect()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +12,20 @@ from gadprof.results import describe_machine, to_json
 
 if TYPE_CHECKING:
     from gadprof.formula import Formula
+    from gadprof.measuring.roofline import Peaks
     from gadprof.measuring.settings import Setting
     from gadprof.measuring.theory import MeasuredPair
     from gadprof.report import Plot
 
+NOT_MEASURED = "not measured"
 HEADERS = ("Rs", "MAC ratio", "speed-up", "its 95 %", "memory ratio", "block", "convolution")
 
 
 def measured_cells(point: Formula, pair: MeasuredPair) -> list[Any]:
     """The cells under ``HEADERS``."""
     if pair.speed_up is None or pair.ci95 is None:
-        return [f"{point.Rs:.3f}", f"{point.Rs_macs:.3f}", "failed", None, None, None, None]
+        word = pair.error if pair.error == NOT_MEASURED else "failed"
+        return [f"{point.Rs:.3f}", f"{point.Rs_macs:.3f}", word, None, None, None, None]
     return [
         f"{point.Rs:.3f}",
         f"{point.Rs_macs:.3f}",
@@ -58,6 +62,17 @@ def words(points: Sequence[Formula], measured: Sequence[MeasuredPair]) -> list[s
         f"median {middle:.2f} x the theoretical MAC ratio; the interval reaches the theoretical "
         f"value in {len(reached)} points.",
     ]
+
+
+def _load(measured: Sequence[MeasuredPair]) -> str:
+    """How busy other programs kept the machine, as a sentence."""
+    known = [pair.other_busy_cores for pair in measured if pair.other_busy_cores is not None]
+    if not known:
+        return ""
+    return (
+        f" Other programs kept {statistics.median(known):.2f} cores busy at the median of the "
+        f"points and {max(known):.2f} at most."
+    )
 
 
 def plots(points: Sequence[Formula], measured: Sequence[MeasuredPair]) -> list[Plot]:
@@ -110,9 +125,14 @@ def page_files(
     measured: Sequence[MeasuredPair],
     setting: Setting,
     command: str,
+    peaks: Peaks | None = None,
 ) -> dict[str, str | bytes]:
-    """The page, its plots and its data by path relative to the page's folder."""
+    """The page, its plots and its data by path relative to the page's folder.
+
+    ``peaks`` are the machine's, measured; without them the page says nothing of bounds.
+    """
     from gadprof.render.plots import render_plot
+    from gadprof.render.theory_reasons import reasons
 
     machine = describe_machine()
     files: dict[str, str | bytes] = {}
@@ -124,13 +144,16 @@ def page_files(
         "",
         *(sentence + "\n" for sentence in words(points, measured)),
         f"Measured on {machine.cpu}, {machine.cores} cores, torch "
-        f"{machine.packages.get('torch', '?')}: {setting.label}.",
+        f"{machine.packages.get('torch', '?')}: {setting.label}.{_load(measured)}",
         "",
     ]
     for plot in plots(points, measured):
         name = f"plots/{stem}-{plot.key}.svg"
         files[name] = render_plot(plot)
         lines += [image(plot.alternative, name).strip(), ""]
+    why = reasons(points, measured, peaks)
+    if why:
+        lines += ["## Why it is not what theory says", "", *(text + "\n" for text in why)]
     inputs = ("c_in", "c_out", "k", "d", "s", "stride", "h", "w")
     headers = ["block", *inputs, *HEADERS[:-2], "t block", "t conv"]
     rows = [
@@ -154,6 +177,7 @@ def page_files(
         {
             "setting": setting,
             "machine": machine,
+            "peaks": peaks,
             "points": [
                 {
                     "block": point.block,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gadprof.errors import MissingExtraError, SettingError
+from gadprof.errors import MissingExtraError, ModelFailedError, SettingError
 from gadprof.measuring.runtimes import Prepared
 from gadprof.measuring.runtimes.onnx_export import export
 
@@ -28,13 +28,31 @@ def providers(setting: Setting, available: list[str]) -> list[Any]:
         wanted = [cuda, cpu]
     else:
         wanted = [cpu]
-    first = wanted[0] if isinstance(wanted[0], str) else wanted[0][0]
+    first = provider_name(wanted[0])
     if first not in available:
         raise SettingError(
             f"this ONNX Runtime has no {first} (it has {', '.join(available)}); "
             "type: pip install onnxruntime-gpu"
         )
     return wanted
+
+
+def provider_name(wanted: Any) -> str:
+    """The name of a provider that may be asked for with options."""
+    return str(wanted if isinstance(wanted, str) else wanted[0])
+
+
+def check_used(wanted: list[Any], used: list[str]) -> None:
+    """Refuse a session that fell back to a slower provider without a word.
+
+    Raises ModelFailedError.
+    """
+    first = provider_name(wanted[0])
+    if first not in used:
+        raise ModelFailedError(
+            f"ONNX Runtime could not start {first} and fell back to {', '.join(used)}; see that "
+            "the versions of its CUDA, cuDNN and TensorRT are installed"
+        )
 
 
 def prepare(
@@ -60,10 +78,14 @@ def prepare(
         item.name: exported.feed.get(item.name, value)
         for item, value in zip(session.get_inputs(), exported.feed.values(), strict=False)
     }
-    used = ", ".join(session.get_providers())
+    used = list(session.get_providers())
+    check_used(wanted, used)
+    notes = [f"providers: {', '.join(used)}"]
+    if setting.device.startswith("cuda"):
+        notes.append("every sample copies inputs to the card and outputs back, unlike eager's")
     return Prepared(
         lambda: session.run(None, feed),
         f"onnxruntime {onnxruntime.__version__}",
-        (f"providers: {used}",),
+        tuple(notes),
         closers=(exported.close,),
     )
