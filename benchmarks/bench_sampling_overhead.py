@@ -17,6 +17,8 @@ from gadprof.measuring.isolation import Worker
 from gadprof.measuring.settings import Setting
 from gadprof.results import describe_machine
 
+WANTED_US = 20.0
+
 
 def empty() -> tuple[object, tuple[object, ...]]:
     """A module that returns its input."""
@@ -48,12 +50,15 @@ def main() -> None:
             reply = worker.request("sample", timeout_s=60, count=count, refresh=1)
             costs.append((time.perf_counter_ns() - started) / count / 1e3)
             inside.append(stdlib_statistics.median(reply["samples_ns"]) / 1e3)
-    print(f"{machine.cpu}, {machine.cores} cores")
+    print(f"{machine.cpu}, {machine.cores} cores, torch {machine.packages.get('torch')}")
     cost, own = stdlib_statistics.median(costs), stdlib_statistics.median(inside)
     print(
         f"{cost:.2f} µs a sample of {count} a turn, of which {own:.2f} µs are the empty model "
         f"under inference mode: overhead {cost - own:.2f} µs"
     )
+    passed = cost - own <= WANTED_US
+    print(f"{'PASS' if passed else 'FAIL'}: wanted at most {WANTED_US:g} µs a sample")
+    raise SystemExit(int(not passed))
 
 
 if __name__ == "__main__":

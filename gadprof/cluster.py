@@ -324,9 +324,9 @@ def bench_task(
             list(models), chosen,
             precision=precision, time_limit_s=time_limit_s, timeout_s=timeout_s,
         )  # fmt: skip
-    plain = to_plain(result)
-    assert isinstance(plain, dict)
-    return plain
+    from gadprof.render.bench import bench_payload
+
+    return bench_payload(result)
 
 
 def compare_task(model: str, shapes: Sequence[Sequence[int]], batch: int) -> dict[str, Any]:
@@ -465,8 +465,10 @@ def cluster_bench(
 ) -> dict[str, Any]:
     """Measurements on a cluster, one task a model and setting, each beside the first model.
 
-    The ratio of a task is between samples that one worker interleaved. Gives ``rows`` as ``gadprof
-    bench --format json`` has them, each with the ``machine`` that measured it.
+    The ratio of a task is between samples that one worker interleaved: no latency of one machine is
+    divided by another's. Gives ``rows`` as ``gadprof bench --format json`` has them, each with the
+    ``machine`` that measured it, and the ``null`` and ``warnings`` of its run. The first model's
+    row is that of the first task; a task that failed fills its row's ``error``.
     """
     tasks = []
     for setting in settings:
@@ -490,12 +492,20 @@ def cluster_bench(
     firsts: set[str] = set()
     for task, result in zip(tasks, cluster_rows(address, tasks, store=store), strict=True):
         if isinstance(result, GadprofError):
-            rows.append({"model": task.arguments["models"][-1], "error": str(result)})
+            absent = {"latency_s": None, "ratio": None, "peak_bytes": None}
+            failed = {"model": task.arguments["models"][-1], **absent, "error": str(result)}
+            rows.append({**failed, "settings": task.arguments["setting"]})
             continue
         setting_key = json.dumps(task.arguments["setting"], sort_keys=True)
         own = result["rows"] if setting_key not in firsts else result["rows"][1:]
         firsts.add(setting_key)
-        rows.extend({**row, "machine": result["machine"]} for row in own)
+        group = result["groups"][0]
+        about = {
+            "machine": result["machine"],
+            "null": group["null"],
+            "warnings": [warning["text"] for warning in group["warnings"]],
+        }
+        rows.extend({**row, **about} for row in own)
     return {"rows": rows, "precision": precision, "time_limit_s": time_limit_s}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -229,3 +231,29 @@ def test_a_scheduler_of_another_release_is_refused(cluster, monkeypatch):
         module.connect(cluster.scheduler_address),
     ):
         pass
+
+
+FAULTS = str(Path(__file__).parent / "fault_models.py")
+
+
+def test_a_bench_divides_only_what_one_worker_interleaved_and_a_failure_fills_its_own_row(
+    cluster, run_cli
+):
+    models = [f"{FAULTS}:{name}" for name in ("Good", "Flood", "Raises")]
+    limits = ["--time-limit", "1500ms", "--precision", "20%"]
+    code, out, _ = run_cli(
+        "bench", *models, *limits, "--cluster", cluster.scheduler_address, "--store", "off"
+    )
+    assert code == 1
+    rows = json.loads(out)["rows"]
+    assert [row["model"] for row in rows] == models
+    for row in rows:
+        assert {"model", "latency_s", "ratio", "peak_bytes", "error", "settings"} <= set(row)
+    first, second, broken = rows
+    assert first["ratio"]["value"] == 1.0
+    assert second["ratio"] is None or second["ratio"]["to"] == models[0]
+    assert second["ratio"] is not None or second["ratio_absent"]
+    assert second["machine"]["cores"] >= 1
+    assert isinstance(second["warnings"], list)
+    assert broken["latency_s"] is None
+    assert "cannot run" in broken["error"]
