@@ -69,6 +69,8 @@ def interleaved(model: str, seed: int, limit_s: float) -> Record:
     result = measure(
         [model, model], time_limit_s=limit_s, null=False, memory=False, energy=False, seed=seed
     )
+    if result.interrupted:
+        raise KeyboardInterrupt  # a run that was cut short is no repetition
     row, group = result.rows[1], result.groups[0]
     if row.ratio is None:
         raise RuntimeError(row.error or row.ratio_absent)

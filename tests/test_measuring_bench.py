@@ -46,6 +46,7 @@ class World:
         self.launch_s = 0.0
         # how long the first launch warms up, and whether a worker tells how long it loaded
         self.first_warm_up_s = 0.0
+        self.warm_up: dict[str, Any] = {}
         self.tells_load_s = False
 
     def clock(self) -> float:
@@ -83,6 +84,7 @@ class FakeWorker:
                 "settled": True,
                 "first_s": latency,
                 "last_median_s": latency,
+                **world.warm_up,
             }
         if operation == "sample":
             samples = []
@@ -210,6 +212,19 @@ def test_a_launch_that_is_too_dear_is_made_once() -> None:
     assert "one launch" in {warning.kind for warning in group.warnings}
     asked = run(World({"a": 0.05, "b": 0.05}), ["a", "b"], launches=1, time_limit_s=60).groups[0]
     assert "one launch" not in {warning.kind for warning in asked.warnings}
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"), [(7, "too few to see it settle"), (40, "still getting faster")]
+)
+def test_a_warm_up_that_ran_out_of_time_is_told_from_one_that_did_not_settle(
+    runs: int, words: str
+) -> None:
+    world = World({"a": 0.05})
+    world.warm_up = {"runs": runs, "settled": False}
+    warnings = {warning.kind: warning.text for warning in run(world, ["a"]).groups[0].warnings}
+    assert words in warnings["not settled"]
+    assert f"{runs} warm-up runs" in warnings["not settled"]
 
 
 def test_a_long_first_warm_up_does_not_count_as_what_another_launch_costs() -> None:

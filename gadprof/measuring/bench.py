@@ -40,7 +40,7 @@ from gadprof.measuring.result import (
 )
 from gadprof.measuring.settings import Setting, check_device, check_setting
 from gadprof.measuring.verdict import judge
-from gadprof.measuring.warmup import AGAIN, MINIMUM_S, WarmUp
+from gadprof.measuring.warmup import AGAIN, MINIMUM_S, RUNS_TO_SETTLE, WarmUp
 from gadprof.measuring.zygote import Zygote, available
 from gadprof.results import MACHINE_PACKAGES, describe_machine
 
@@ -820,13 +820,11 @@ def _warnings(run: GroupRun, rows: dict[str, BenchRow], null: Ratio | None) -> t
     )
     for entry in alive:
         if entry.warm is not None and not entry.warm.settled:
-            found.append(
-                Warning(
-                    "not settled",
-                    f"{entry.model} was still getting faster after {entry.warm.runs} warm-up "
-                    "run(s); its first samples may be high",
-                )
-            )
+            runs = f"{entry.warm.runs} warm-up run" + ("s" if entry.warm.runs != 1 else "")
+            text = f"{entry.model} was still getting faster after {runs}"
+            if entry.warm.runs < RUNS_TO_SETTLE:
+                text = f"there was time for {runs} of {entry.model}, too few to see it settle"
+            found.append(Warning("not settled", f"{text}; its first samples may be high"))
     if null is not None and not null.ci95[0] <= 1 <= null.ci95[1]:
         worst = max(abs(end - 1) for end in null.ci95)
         found.append(

@@ -15,6 +15,8 @@ WINDOW = 5
 TOLERANCE = 0.02
 AGAIN = 3
 MINIMUM_S = 0.05
+# the first sample and two windows: with fewer, nothing can be said
+RUNS_TO_SETTLE = 2 * WINDOW + 1
 
 
 @dataclass(frozen=True)
