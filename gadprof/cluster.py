@@ -356,7 +356,7 @@ def cluster_sweep(
 ) -> Any:
     """``gadprof sweep`` with its ranges as tasks; the same result as alone. Raises GadprofError."""
     from gadprof.sweep.distributed import join, ranges, space_arguments
-    from gadprof.sweep.run import total_designs
+    from gadprof.sweep.run import SweepResult, total_designs
 
     total_designs(space, sample)
     parts = None
@@ -364,6 +364,11 @@ def cluster_sweep(
         from gadprof.sweep.parquet import PartStore
 
         parts = PartStore(output, space, objectives, limits, sample=sample, seed=seed)
+        if (known := parts.finished()) is not None:
+            return SweepResult(
+                space, objectives, limits, **known, elapsed_s=0.0, sampled=sample,
+                resumed=known["designs"],
+            )  # fmt: skip
     shared = {
         **space_arguments(space),
         "objectives": ",".join(item.text for item in objectives),

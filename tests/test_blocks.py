@@ -187,7 +187,8 @@ def test_blocks_are_compared_without_torch(run_cli):
 
 
 def test_any_design_of_a_sweep_over_blocks_costs_what_it_costs_alone():
-    from gadprof.sweep.run import check_chunk, choose_sample, sample_chunks
+    from gadprof.sweep.chunks import check_chunk, chosen_chunks
+    from gadprof.sweep.sampling import choose_sample
     from gadprof.sweep.space import make_space
     from gadprof.sweep.tables import QUANTITIES
 
@@ -205,7 +206,7 @@ def test_any_design_of_a_sweep_over_blocks_costs_what_it_costs_alone():
         "se_bias": "yes,no",
     }
     space = make_space("hrnet", texts, "64x64")
-    for chunk in sample_chunks(space, QUANTITIES, choose_sample(space, 160, 7)):
+    for chunk in chosen_chunks(space, QUANTITIES, choose_sample(space, 160, 7)):
         assert check_chunk(space, chunk, QUANTITIES, range(len(chunk.designs)))
 
 

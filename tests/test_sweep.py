@@ -12,16 +12,11 @@ import numpy as np
 import pytest
 
 from gadprof.errors import SourceError, SpecError, UnknownNameError
+from gadprof.sweep import chunks, sampling
+from gadprof.sweep.chunks import check_chunk, chosen_chunks, grid_chunks
 from gadprof.sweep.front import empty_front, merge
-from gadprof.sweep.run import (
-    Limits,
-    check_chunk,
-    choose_sample,
-    grid_chunks,
-    read_objectives,
-    run_sweep,
-    sample_chunks,
-)
+from gadprof.sweep.run import CHECKED, Limits, read_objectives, run_sweep
+from gadprof.sweep.sampling import choose_sample
 from gadprof.sweep.space import Places, make_space
 from gadprof.sweep.tables import QUANTITIES
 
@@ -47,7 +42,7 @@ WIDE = {
 
 def test_any_design_of_a_wide_space_costs_what_it_costs_alone():
     space = make_space("gadnet", WIDE, "256x192,64x64")
-    for chunk in sample_chunks(space, QUANTITIES, choose_sample(space, 150, 5)):
+    for chunk in chosen_chunks(space, QUANTITIES, choose_sample(space, 150, 5)):
         assert check_chunk(space, chunk, QUANTITIES, range(len(chunk.designs)))
 
 
@@ -137,6 +132,65 @@ def test_a_sample_is_the_same_for_the_same_seed():
     assert (first != choose_sample(space, 500, 8)).any()
 
 
+def test_a_large_sample_is_drawn_in_runs_of_different_designs(monkeypatch):
+    monkeypatch.setattr(sampling, "STRATUM", 64)
+    space = make_space("gadnet", {"width": "1:997"})
+    for count in (63, 64, 65, 500, 996, 997, 2000):
+        found = choose_sample(space, count, 3)
+        assert len(found) == min(count, 997)
+        assert (np.diff(found) > 0).all()
+        assert found[0] >= 0
+        assert found[-1] < 997
+        for start, stop in ((0, 10), (60, 200), (500, 997)):
+            some = np.concatenate([[], *sampling.sampled(space, count, 3, start, stop)])
+            assert (some == found[start:stop]).all()
+
+
+def test_more_array_combinations_than_a_chunk_holds_are_cut(monkeypatch):
+    space = make_space(
+        "gadnet", {"width": "1:9", "k": "1,3", "d": "3,5", "r": "4,8,16", "blocks": "1:2-1-1-1"},
+        "64x64",
+    )  # fmt: skip
+    whole = list(grid_chunks(space, QUANTITIES, 0))
+    monkeypatch.setattr(chunks, "CHUNK", 50)
+    cut = list(grid_chunks(space, QUANTITIES, 0))
+    assert {len(chunk.designs) for chunk in cut} == {50, 8}
+    for name in QUANTITIES:
+        once, pieces = ([c.columns[name] for c in made] for made in (whole, cut))
+        assert (np.concatenate(once) == np.concatenate(pieces)).all()
+    assert list(chunks.chunk_ends(space)) == [chunk.designs[-1] + 1 for chunk in cut]
+    later = list(grid_chunks(space, QUANTITIES, int(cut[4].designs[0])))
+    assert [c.designs.tolist() for c in later] == [c.designs.tolist() for c in cut[4:]]
+
+
+def test_the_rows_of_a_long_front_are_those_of_single_designs():
+    space = make_space("gadnet", {"width": "8:90", "s": "2,3"}, "64x64,64x96")
+    result = run_sweep(space, read_objectives("macs,params:max"))
+    assert len(result.front) > 2 * CHECKED
+    import gadprof
+
+    for row in result.front[::9]:
+        alone = gadprof.cost(row["model"], input=tuple(map(int, row["input"].split("x"))))
+        assert all(row[name] == getattr(alone, name) for name in QUANTITIES)
+
+
+@pytest.mark.parametrize("width", ["16:64", "16:20", "9:71", "16:4000:3"])
+@pytest.mark.parametrize("blocks", ["1:10-1:10-1:10-1:10", "1:7-1:9-1:11-1:5"])
+def test_the_pieces_for_a_cluster_end_where_the_parts_of_a_file_do(width, blocks):
+    from gadprof.sweep import distributed, parquet
+
+    space = make_space("gadnet", {"width": width, "blocks": blocks, "s": "2,3"})
+    part_ends, part = [], 0
+    for end in chunks.chunk_ends(space):
+        if end - part >= parquet.PART_DESIGNS:
+            part_ends.append(end)
+            part = end
+    pieces = distributed.ranges(space, None)
+    assert [start for start, _ in pieces] == [0, *(stop for _, stop in pieces[:-1])]
+    assert pieces[-1][1] == space.size
+    assert set(part_ends) <= {stop for _, stop in pieces}
+
+
 def test_places_are_never_written_out():
     places = Places([range(1, 10**4)] * 4)
     assert len(places) == (10**4 - 1) ** 4
@@ -189,6 +243,10 @@ def test_a_sample_of_a_space_too_large_runs(run_cli):
         (("--front", "macs"), "two or three quantities"),
         (("--width",), "has no value"),
         (("16:64",), "knobs are options"),
+        (("--max", "params=1M", "--max", "params=2M"), "leave one out"),
+        (("--width", "1:10000000000"), "has 10,000,000,000 values"),
+        (("--sample", "5", "--seed", "-1"), "--seed"),
+        (("--plot", "front.bmp2"), "no svg, pdf or png"),
     ],
 )
 def test_contradictions_and_slips_are_refused(arguments, words, run_cli):
@@ -204,8 +262,8 @@ from gadprof.sweep import parquet
 from gadprof.sweep.run import Limits, read_objectives, run_sweep
 from gadprof.sweep.space import make_space
 parquet.PART_DESIGNS = 300
-import gadprof.sweep.run as run
-run.CHUNK = 100
+import gadprof.sweep.chunks as chunks
+chunks.CHUNK = 100
 space = make_space("gadnet", {space!r}, "64x64")
 front, limits = read_objectives("macs,params:max"), Limits({{"params": 3_000_000}})
 store = parquet.PartStore({path!r}, space, front, limits, sample=None, seed=0)
@@ -240,6 +298,38 @@ def test_a_killed_sweep_resumes_and_ends_with_the_same_bytes(tmp_path):
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (whole, broken)]
     assert digests[0] == digests[1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.parquet", "whole.parquet"]
+
+
+def test_a_sweep_killed_before_its_very_last_step_ends_with_the_same_bytes(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow", reason="needs gadprof[sweep]")
+    from gadprof.sweep import parquet
+
+    space, front = make_space("gadnet", SPACE, "64x64"), read_objectives("macs,params:max")
+
+    def sweep(path):
+        store = parquet.PartStore(str(path), space, front, Limits(), sample=None, seed=0)
+        return run_sweep(space, front, store=store)
+
+    whole, broken = tmp_path / "whole.parquet", tmp_path / "broken.parquet"
+    expected = sweep(whole)
+    real = parquet.os.replace
+
+    def dies(source, target):
+        if str(target) == str(broken):
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(parquet.os, "replace", dies)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(broken)
+    monkeypatch.setattr(parquet.os, "replace", real)
+    assert sweep(broken).front == expected.front
+    assert broken.read_bytes() == whole.read_bytes()
+    monkeypatch.setattr("gadprof.sweep.run.chunks_of", None)  # whole: nothing is costed again
+    again = sweep(broken)
+    assert (again.front, again.passed, again.checked) == (
+        expected.front, expected.passed, expected.checked,
+    )  # fmt: skip
 
 
 def test_the_parquet_file_holds_exactly_what_passes(run_cli, tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +23,7 @@ def test_the_front_is_that_of_every_designs_own_prediction() -> None:
     costs, objective = timed.split_objectives("params:max,latency")
     assert objective is not None
     result = timed.latency_sweep(
-        space, read_objectives(costs, least=1), Limits(), device="rtx3090", batch=256,
+        space, read_objectives(costs, least=1), Limits(), timed.Timed("rtx3090", 256),
         sample=None, seed=0,
     )  # fmt: skip
     assert result.designs == result.passed == result.predicted == space.size == 16
@@ -83,3 +85,73 @@ def test_the_command_asks_for_a_device_and_answers_in_json(
     assert answer["objectives"] == ["macs", "predicted_latency_s"]
     assert answer["predicted"] == 2
     assert all(row["predicted_latency_s"] > 0 for row in answer["front"])
+
+
+def sweep_json(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    code = run(["sweep", "gadnet", *words, "--format", "json"])
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    answer: dict[str, Any] = json.loads(captured.out)
+    return answer
+
+
+def test_a_longest_latency_is_a_filter_also_of_a_front_without_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("--width", "16,24,32", "--latency", "rtx3090")
+    rows = sweep_json(capsys, *words, "--front", "macs,latency,params:max")["front"]
+    middle = sorted(row["predicted_latency_s"] for row in rows)[1]
+    limit = f"latency={1e3 * middle * 1.001:.3f}ms"
+    answer = sweep_json(capsys, *words, "--max", limit)
+    assert (answer["designs"], answer["passed"]) == (3, 2)
+    assert answer["objectives"] == ["macs", "params:max"]
+    assert all(row["predicted_latency_s"] <= middle * 1.001 for row in answer["front"])
+
+
+def test_a_timed_sweep_killed_midway_ends_with_the_same_bytes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs gadprof[sweep]")
+    monkeypatch.setattr(timed, "PART_DESIGNS", 3)
+    words = ("--width", "16:40:8", "--s", "2,3", "--latency", "rtx3090", "--front", "macs,latency")
+    whole, broken = tmp_path / "whole.parquet", tmp_path / "broken.parquet"
+    rows = sweep_json(capsys, *words, "-o", str(whole))["front"]
+    real = timed._predicted
+    calls = []
+
+    def dies(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(timed, "_predicted", dies)
+    assert run(["sweep", "gadnet", *words, "-o", str(broken)]) != 0
+    assert not broken.exists()
+    assert len(list((tmp_path / "broken.parquet.parts").glob("part-*"))) == 2
+    monkeypatch.setattr(timed, "_predicted", real)
+    capsys.readouterr()
+    assert sweep_json(capsys, *words, "-o", str(broken))["front"] == rows
+    assert broken.read_bytes() == whole.read_bytes()
+    table = parquet.read_table(whole).to_pylist()
+    assert len(table) == 8
+    seconds = {row["design"]: row["predicted_latency_s"] for row in table}
+    assert all(seconds[row["design"]] == row["predicted_latency_s"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--max", "latency=5ms"), "type for example --latency rtx3090"),
+        (("--max", "latency=5", "--latency", "rtx3090"), "type latency=50ms"),
+        (("--max", "latency=5ms,latency=6ms", "--latency", "rtx3090"), "type latency=50ms"),
+        (("--front", "macs,latency", "--latency", "rtx309"), "did you mean 'rtx3090'"),
+        (("--front", "macs,latency", "--latency", "rtx3090", "--batch", "1"), "batch 1 is below"),
+        (("--front", "macs,latency", "--latency", "rtx3090", "--cluster", "x"), "--cluster out"),
+    ],
+)
+def test_a_latency_that_cannot_be_is_refused(
+    words: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["sweep", "gadnet", "--width", "16,24", *words]) == 2
+    assert says in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -28,8 +29,14 @@ SHOWN = 25
     help="Two or three quantities, minimised unless :max; latency is one.",
 )
 @click.option("--sample", type=click.IntRange(min=1), help="Draw this many designs at random.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of --sample.")
-@click.option("--latency", metavar="DEVICE", help="Predict the front's latency on a device.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of --sample."
+)
+@click.option(
+    "--latency",
+    metavar="DEVICE",
+    help="Predict the front's latency on a device; for --front latency and --max latency=50ms too.",
+)
 @click.option(
     "--batch", type=click.IntRange(min=1), default=256, show_default=True, help="For --latency."
 )
@@ -63,29 +70,43 @@ def sweep(
     Knobs are options: --width 16:64:2 --s 2,3,4 --blocks 3-3-6-6,4-4-4-4 (a range includes its
     end); 'gadprof models --knobs gadnet32' lists them.
     """
-    from gadprof.output import check_writable, emit
+    from gadprof.output import check_writable, emit, plot_suffix
     from gadprof.results import to_json
-    from gadprof.sweep.latency import latency_sweep, split_objectives
+    from gadprof.sweep.latency import PART_DESIGNS, Timed, latency_sweep, split_objectives
     from gadprof.sweep.run import Limits, read_objectives, run_sweep
     from gadprof.sweep.space import make_space
 
     if plot is not None:
-        check_writable(plot)
+        plot_suffix(plot)
+    if output is not None:
+        check_writable(output)
     space = make_space(family, knob_options(ctx.args), inputs)
     cost_text, timed = split_objectives(front_text)
     objectives = read_objectives(cost_text, least=1 if timed else 2)
+    largest, longest_s = split_latency(largest)
     limits = Limits(read_limits(largest, "--max"), read_limits(smallest, "--min"))
     limits.check()
-    if timed is not None:
-        if latency is None:
-            raise click.UsageError("a front of latency needs a device; type --latency rtx3090")
-        if cluster is not None or output is not None:
-            raise click.UsageError("a front of latency is found here: leave --cluster and -o out")
-        with _progress() as report:
-            result = latency_sweep(
-                space, objectives, limits,
-                device=latency, batch=batch, sample=sample, seed=seed, on_progress=report,
+    wants_latency = timed is not None or longest_s is not None
+    if wants_latency and latency is None:
+        raise click.UsageError("latency is that of a device; type for example --latency rtx3090")
+    if wants_latency and cluster is not None:
+        raise click.UsageError("latency is predicted on this machine; leave --cluster out")
+    identity: dict[str, Any] = {"sample": sample, "seed": seed}
+    if latency is not None and wants_latency:
+        chosen = Timed(latency, batch, timed is not None, longest_s)
+        parts = None
+        if output is not None:
+            from gadprof.sweep.parquet import PartStore
+
+            on_front = (*objectives, timed) if timed is not None else objectives
+            parts = PartStore(
+                output, space, on_front, limits, **identity,
+                latency=chosen.describe(), part_designs=PART_DESIGNS,
             )  # fmt: skip
+        with _progress("predicted") as report:
+            result = latency_sweep(
+                space, objectives, limits, chosen, **identity, store=parts, on_progress=report
+            )
     elif cluster is not None:
         from gadprof.cluster import cluster_sweep
 
@@ -98,14 +119,13 @@ def sweep(
         if output is not None:
             from gadprof.sweep.parquet import PartStore
 
-            parts = PartStore(output, space, objectives, limits, sample=sample, seed=seed)
-        with _progress() as report:
+            parts = PartStore(output, space, objectives, limits, **identity)
+        with _progress("designs") as report:
             result = run_sweep(
-                space, objectives, limits,
-                sample=sample, seed=seed, store=parts, on_progress=report,
-            )  # fmt: skip
+                space, objectives, limits, **identity, store=parts, on_progress=report
+            )
     rows = list(result.front)
-    if latency is not None and timed is None:
+    if latency is not None and not wants_latency:
         rows = _with_latency(rows, latency, batch)
     if plot is not None:
         from gadprof.sweep.plot import plot_front
@@ -166,8 +186,31 @@ def read_limits(texts: tuple[str, ...], option: str) -> dict[str, int]:
             )
         full = quantity(name)
         read = read_bytes if full.endswith("bytes") else read_count
-        found[full] = read(value, f"{option} {name}")
+        number = read(value, f"{option} {name}")
+        if found.setdefault(full, number) != number:
+            raise click.BadParameter(
+                f"{name} is given as {found[full]:,} and as {number:,}; leave one out",
+                None, None, option,
+            )  # fmt: skip
     return found
+
+
+def split_latency(texts: tuple[str, ...]) -> tuple[tuple[str, ...], float | None]:
+    """Take ``latency=50ms`` out of the filters: the others, and the longest latency in seconds.
+
+    Raises click.BadParameter.
+    """
+    parts = [piece for text in texts for piece in text.replace(",", " ").split()]
+    timed = [part for part in parts if part.partition("=")[0] == "latency"]
+    others = tuple(part for part in parts if part not in timed)
+    if not timed:
+        return others, None
+    match = re.fullmatch(r"latency=(\d+(?:\.\d+)?)(s|ms|us)", timed[0])
+    if match is None or len(timed) > 1:
+        raise click.BadParameter(
+            f"{' '.join(timed)!r} is not one duration; type latency=50ms", None, None, "--max"
+        )
+    return others, float(match[1]) * {"s": 1.0, "ms": 1e-3, "us": 1e-6}[match[2]]
 
 
 def sweep_object(result: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -184,6 +227,7 @@ def sweep_object(result: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "passed": result.passed,
         "checked": result.checked,
         "predicted": result.predicted,
+        "resumed": result.resumed,
         "elapsed_s": result.elapsed_s,
         "front": rows,
         "machine": describe_machine(),
@@ -218,13 +262,16 @@ def front_table(
 
 def _notes(result: Any, front: int, shown: int) -> list[str]:
     objectives = ", ".join(item.text for item in result.objectives)
-    rate = result.designs / result.elapsed_s if result.elapsed_s else 0.0
+    if result.designs == result.resumed:
+        rate = "the file was whole already"
+    else:
+        rate = f"{rate_text(result.rate)} designs/s"
     lines = [
         f"{result.designs:,} designs costed"
         + (f" (a sample of {result.space.size:,})" if result.sampled else "")
         + f", {result.passed:,} pass, {front:,} on the front of {objectives}"
-        + (f" (latency predicted of {result.predicted:,})" if result.predicted is not None else ""),
-        f"{result.checked} designs costed again one by one agree; {rate / 1e6:.1f} million/s",
+        + (f" (latency asked for {result.predicted:,})" if result.predicted is not None else ""),
+        f"{result.checked} designs costed again one by one agree; {rate}",
     ]
     if front > shown:
         lines.append(f"the first {shown} of the front are shown; --show {front} shows all")
@@ -243,8 +290,19 @@ def _with_latency(rows: list[dict[str, Any]], device: str, batch: int) -> list[d
     ]
 
 
+def rate_text(rate: float) -> str:
+    """Designs a second with a prefix that leaves digits: 22.9 M, 310 k, 42."""
+    for size, letter in ((1e6, " M"), (1e3, " k")):
+        if rate >= size:
+            return f"{rate / size:.3g}{letter}"
+    return f"{rate:.3g}"
+
+
 class _progress:  # noqa: N801
     """A progress bar on standard error, or nothing where that is not a terminal."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
 
     def __enter__(self) -> Any:
         if not sys.stderr.isatty():
@@ -261,7 +319,8 @@ class _progress:  # noqa: N801
         task = self._bar.add_task("sweep", total=None)
 
         def report(state: Any) -> None:
-            text = f"{state.done:,} designs, {state.rate / 1e6:.1f} M/s, front {state.front:,}"
+            rate = rate_text(state.rate)
+            text = f"{state.done:,} {self._what}, {rate}/s, front {state.front:,}"
             self._bar.update(task, total=state.total, completed=state.done, description=text)
 
         return report

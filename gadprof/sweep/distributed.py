@@ -9,20 +9,21 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from gadprof.errors import GadprofError
 from gadprof.spec import families, read_value
-from gadprof.sweep import run
+from gadprof.sweep import parquet
+from gadprof.sweep.chunks import SAMPLE_CHUNK, Chunk, check_chunk, chunk_ends
 from gadprof.sweep.front import Front, Ints, empty_front, merge
 from gadprof.sweep.run import (
-    Chunk,
     Limits,
     Objective,
     SweepResult,
+    checked_positions,
+    chunks_of,
     extend_front,
     front_rows,
     keep_mask,
@@ -30,9 +31,11 @@ from gadprof.sweep.run import (
     total_designs,
     wanted_quantities,
 )
-from gadprof.sweep.space import ARRAYS, DISCRETE, STRUCTURE, Axis, Places, Space
+from gadprof.sweep.space import Axis, Places, Space
 
-RANGE_DESIGNS = 1 << 21  # less than a second of work, so that workers end together
+PIECES = 64  # that a sweep is shared out in, unless they become too small or larger than a part
+RANGE_DESIGNS = 1 << 20
+SAMPLE_RANGE = 2 * SAMPLE_CHUNK
 
 
 def space_arguments(space: Space) -> dict[str, Any]:
@@ -59,35 +62,28 @@ def space_from(family: str, axes: Mapping[str, Any]) -> Space:
     return Space(family, tuple(Axis(name, values(name, found)) for name, found in axes.items()))
 
 
-def chunk_ends(space: Space) -> Iterator[int]:
-    """Where each chunk of a local grid sweep ends."""
-    if not run.is_tabulated(space):
-        for first in range(0, space.size, 4096):
-            yield min(first + 4096, space.size)
-        return
-    inner = prod(len(space.axis(name).values) for name in ARRAYS)
-    structures = prod(len(space.axis(name).values) for name in STRUCTURE)
-    outer = prod(len(axis.values) for axis in space.axes if axis.name in DISCRETE)
-    step = max(1, run.CHUNK // inner)
-    for index in range(outer):
-        for first in range(0, structures, step):
-            yield (index * structures + min(first + step, structures)) * inner
-
-
 def ranges(space: Space, sample: int | None) -> list[tuple[int, int]]:
-    """The pieces of a sweep, (start, stop) each, in order."""
+    """The pieces of a sweep, (start, stop) each, in order.
+
+    A piece ends where a chunk ends, and a piece ends wherever a Parquet part ends, so that parts
+    are the same as alone. Their size depends on the sweep, never on who works on it.
+    """
+    total = total_designs(space, sample)
     if sample is not None:
-        count = min(sample, space.size)
-        step = 8 * run.SAMPLE_CHUNK
-        return [(first, min(first + step, count)) for first in range(0, count, step)]
+        return [
+            (first, min(first + SAMPLE_RANGE, total)) for first in range(0, total, SAMPLE_RANGE)
+        ]
+    aim = min(max(total // PIECES, RANGE_DESIGNS), parquet.PART_DESIGNS)
     found: list[tuple[int, int]] = []
-    start = 0
+    start = part = 0
     for end in chunk_ends(space):
-        if end - start >= RANGE_DESIGNS:
+        if end - start >= aim or end - part >= parquet.PART_DESIGNS:
             found.append((start, end))
             start = end
-    if start < space.size:
-        found.append((start, space.size))
+        if end - part >= parquet.PART_DESIGNS:
+            part = end
+    if start < total:
+        found.append((start, total))
     return found
 
 
@@ -109,22 +105,16 @@ def sweep_range(
     chosen = read_objectives(objectives)
     limits = Limits(largest, smallest)
     wanted = wanted_quantities(chosen, limits, every=keep)
-    if sample is not None:
-        numbers = run.choose_sample(space, sample, seed)[start:stop]
-        chunks = run.sample_chunks(space, wanted, numbers)
-    else:
-        chunks = run.grid_chunks(space, wanted, start)
+    positions = checked_positions(total_designs(space, sample), seed)
     front, passed, checked, done = empty_front(len(chosen)), 0, 0, start
     designs: list[Any] = [np.empty(0, np.int64)]
     columns: dict[str, list[Any]] = {name: [np.empty(0, np.int64)] for name in wanted}
-    for chunk in chunks:
-        if done >= stop:
-            break
-        if done == start:
-            checked += run.check_chunk(space, chunk, wanted, [0, len(chunk.designs) // 2])
+    for chunk in chunks_of(space, wanted, sample=sample, seed=seed, start=start):
+        count = len(chunk.designs)
+        offsets = [spot - done for spot in positions if done <= spot < done + count]
+        checked += check_chunk(space, chunk, wanted, offsets)
         mask = keep_mask(chunk.columns, limits)
         front = extend_front(front, chunk, mask, chosen)
-        count = len(chunk.designs)
         done += count
         passed += count if mask is None else int(np.count_nonzero(mask))
         if keep:
@@ -132,6 +122,8 @@ def sweep_range(
             designs.append(chunk.designs[kept])
             for name in wanted:
                 columns[name].append(np.asarray(chunk.columns[name])[kept].astype(np.int64))
+        if done >= stop:
+            break
     return {
         "passed": passed,
         "checked": checked,
@@ -190,8 +182,8 @@ def join(
         raise GadprofError(f"{done:,} of {total:,} designs were costed; please report this")
     result = SweepResult(
         space, objectives, limits, done, passed, checked,
-        front_rows(space, front, objectives), time.perf_counter() - started, sampled=sample,
+        front_rows(space, front), time.perf_counter() - started, sampled=sample,
     )  # fmt: skip
     if store is not None:
-        store.finish(result)
+        store.finish(result, front)
     return result

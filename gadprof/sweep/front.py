@@ -7,6 +7,7 @@ the caller negates what is to be maximised.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,20 +36,48 @@ def empty_front(quantities: int) -> Front:
     return Front(np.empty((0, quantities), np.int64), np.empty(0, np.int64))
 
 
-def candidates(front: Front, columns: list[Ints]) -> NDArray[np.bool_]:
-    """Which designs of a chunk no chosen front point beats: a cheap first sieve."""
-    keep = np.ones(len(columns[0]), dtype=bool)
+def survivors(
+    front: Front, columns: list[Ints], chosen: NDArray[np.intp], *, equals: bool = False
+) -> NDArray[np.intp]:
+    """Which of the chosen designs of a chunk no killer of the front beats: a cheap first sieve.
+
+    ``columns`` (chunk,) are the quantities. A design that equals a front point is beaten too, since
+    that place is taken by a smaller number; with ``equals`` it stays.
+    """
     if front.size == 0:
-        return keep
-    chosen = np.unique(np.linspace(0, front.size - 1, KILLERS).astype(int))
-    for index in chosen:
+        return chosen
+    some = columns if len(chosen) == len(columns[0]) else [column[chosen] for column in columns]
+    killers = [] if equals and len(some) == 2 else _spread(front.size)
+    for index in killers:
         point = front.points[index]
-        beaten = columns[0] >= point[0]
-        for column, value in zip(columns[1:], point[1:], strict=True):
-            np.logical_and(beaten, column >= value, out=beaten)
-        # the point itself, met again, is beaten too; it is already on the front
-        np.logical_and(keep, ~beaten, out=keep)
-    return keep
+        alive = some[0] < point[0]
+        for column, value in zip(some[1:], point[1:], strict=True):
+            np.logical_or(alive, column < value, out=alive)
+        if equals:
+            alive |= np.all([c == value for c, value in zip(some, point, strict=True)], axis=0)
+        if 4 * np.count_nonzero(alive) < 3 * len(chosen):
+            chosen = chosen[alive]
+            some = [column[alive] for column in some]
+        if len(chosen) == 0:
+            return chosen
+    return chosen[_under_the_stairs(front, some, equals)] if len(some) == 2 else chosen
+
+
+def _under_the_stairs(front: Front, columns: list[Ints], equals: bool) -> NDArray[np.bool_]:
+    """Which designs no point of a front of two quantities beats: all of them, not some."""
+    first, second = front.points.T
+    place = np.searchsorted(first, columns[0], side="right") - 1
+    step = np.maximum(place, 0)
+    alive = (place < 0) | (columns[1] < second[step])
+    if equals:
+        alive |= (columns[0] == first[step]) & (columns[1] == second[step])
+    return alive
+
+
+def _spread(size: int) -> list[int]:
+    """Up to ``KILLERS`` places of a front, the middle first, then ever finer."""
+    places = [(2 * k + 1) * size // (2 << level) for level in range(10) for k in range(1 << level)]
+    return list(dict.fromkeys(places))[:KILLERS]
 
 
 def merge(front: Front, points: Ints, designs: Ints) -> Front:
@@ -59,7 +88,7 @@ def merge(front: Front, points: Ints, designs: Ints) -> Front:
     numbers = np.concatenate([front.designs, designs])
     order = np.lexsort((numbers, *everything.T[::-1]))
     everything, numbers = everything[order], numbers[order]
-    keep = _two(everything) if everything.shape[1] == 2 else _many(everything)
+    keep = _two(everything) if everything.shape[1] == 2 else _three(everything)
     return Front(everything[keep], numbers[keep])
 
 
@@ -72,20 +101,24 @@ def _two(points: Ints) -> NDArray[np.bool_]:
     return keep
 
 
-def _many(points: Ints) -> NDArray[np.bool_]:
-    """Sorted lexicographically: a point is beaten only by one before it."""
+def _three(points: Ints) -> NDArray[np.bool_]:
+    """Sorted lexicographically: a point is beaten only by one before it, in its last two.
+
+    Those that are beaten by none before them form stairs, y rising and z falling, that only the
+    step before a point's y need be asked.
+    """
     keep = np.zeros(len(points), dtype=bool)
-    block = 4096
-    for start in range(0, len(points), block):
-        own = points[start : start + block]
-        alive = np.ones(len(own), dtype=bool)
-        for point in points[:start][keep[:start]]:
-            alive &= ~np.all(own >= point, axis=1)
-        indices = np.flatnonzero(alive)
-        inside: list[int] = []
-        for index in indices:
-            if inside and np.any(np.all(own[index] >= own[inside], axis=1)):
-                continue
-            inside.append(int(index))
-        keep[start + np.array(inside, dtype=int)] = True
+    stairs_y: list[float] = []
+    stairs_z: list[float] = []
+    for index, (y, z) in enumerate(points[:, 1:].tolist()):
+        place = bisect_right(stairs_y, y)
+        if place and stairs_z[place - 1] <= z:
+            continue
+        keep[index] = True
+        first = place - 1 if place and stairs_y[place - 1] == y else place
+        last = first
+        while last < len(stairs_z) and stairs_z[last] >= z:
+            last += 1
+        stairs_y[first:last] = [y]
+        stairs_z[first:last] = [z]
     return keep

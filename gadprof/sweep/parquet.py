@@ -19,9 +19,12 @@ import numpy as np
 
 from gadprof.errors import MissingExtraError, SourceError
 from gadprof.output import check_writable, write_atomic
+from gadprof.sweep.chunks import Chunk, place_columns
 from gadprof.sweep.front import Front
-from gadprof.sweep.run import Chunk, Limits, Objective, SweepResult, place_columns
+from gadprof.sweep.run import Limits, Objective, SweepResult
 from gadprof.sweep.space import Axis, Space, format_axis_value
+from gadprof.sweep.tables import QUANTITIES
+from gadprof.version import __version__
 
 METADATA_KEY = b"gadprof.sweep"
 PART_DESIGNS = 1 << 22  # designs a part covers, whatever passes
@@ -49,7 +52,8 @@ def _pyarrow() -> Any:
 class PartStore:
     """The parts of one sweep beside its output file.
 
-    ``identity`` holds everything that the result depends on. Raises SourceError for the parts or
+    Its identity holds everything that the result depends on (``latency`` what is predicted, where
+    something is); a part covers ``part_designs`` designs. Raises SourceError for the parts or
     the file of another sweep, OutputError for a folder that cannot be written.
     """
 
@@ -62,19 +66,25 @@ class PartStore:
         *,
         sample: int | None,
         seed: int,
+        latency: Mapping[str, Any] | None = None,
+        part_designs: int | None = None,
     ) -> None:
         self._arrow = _pyarrow()
         self._output = check_writable(output)
         self._folder = self._output.with_name(self._output.name + ".parts")
         self._space = space
         self._identity = {
+            "gadprof": __version__,
             "space": space.describe(),
             "front": [item.text for item in objectives],
             "largest": dict(limits.largest),
             "smallest": dict(limits.smallest),
             "sample": sample,
             "seed": seed if sample is not None else None,
+            **({"latency": dict(latency)} if latency is not None else {}),
         }
+        self._timed = latency is not None
+        self._part_designs = part_designs or PART_DESIGNS
         self._quantities = len(objectives)
         self._pending: list[tuple[Any, dict[str, Any]]] = []
         self._pending_designs = 0
@@ -86,20 +96,29 @@ class PartStore:
             found = read_metadata(self._output)
             if found is None or found.get("identity") != self._identity:
                 raise SourceError(
-                    f"{str(self._output)!r} holds another sweep; name another file with -o, or "
-                    f"type: rm {self._output}"
+                    f"{str(self._output)!r} holds another sweep, or one by another version; name "
+                    f"another file with -o, or type: rm {self._output}"
                 )
         state = self._folder / "state.json"
         if state.exists() and _read_json(state).get("identity") != self._identity:
             raise SourceError(
-                f"{str(self._folder)!r} holds the parts of another sweep; name another file with "
-                f"-o, or type: rm -r {self._folder}"
+                f"{str(self._folder)!r} holds the parts of another sweep, or of one by another "
+                f"version; name another file with -o, or type: rm -r {self._folder}"
             )
 
-    @property
-    def complete(self) -> bool:
-        """Whether the output already holds this very sweep."""
-        return self._output.exists()
+    def finished(self) -> dict[str, Any] | None:
+        """What the output says of this very sweep when it is whole, None while it is not.
+
+        Gives ``designs``, ``passed``, ``checked`` and the ``front`` rows.
+        """
+        if not self._output.exists():
+            return None
+        shutil.rmtree(self._folder, ignore_errors=True)  # left where a kill came between the two
+        found = dict(read_metadata(self._output) or {})
+        return {
+            **{name: int(found[name]) for name in ("designs", "passed", "checked")},
+            "front": tuple(found["front"]),
+        }
 
     def resume(self) -> State | None:
         """Where an earlier run of this sweep stopped, or None for a fresh start."""
@@ -109,7 +128,7 @@ class PartStore:
             return None
         saved = _read_json(state)
         self._parts = int(saved["parts"])
-        points = np.array(saved["points"], dtype=np.int64)
+        points: Any = np.array(saved["points"], dtype=np.float64 if self._timed else np.int64)
         designs = np.array(saved["designs"], dtype=np.int64)
         front = Front(points.reshape(len(designs), self._quantities), designs)
         return State(int(saved["done"]), int(saved["passed"]), int(saved["checked"]), front)
@@ -120,12 +139,12 @@ class PartStore:
         """Take the designs of a chunk that pass; writes a part when enough were seen."""
         chosen = slice(None) if mask is None else np.flatnonzero(mask)
         columns = {
-            name: np.asarray(values)[chosen].astype(np.int64)
+            name: np.asarray(values)[chosen].astype(np.int64 if name in QUANTITIES else np.float64)
             for name, values in chunk.columns.items()
         }
         self._pending.append((chunk.designs[chosen], columns))
         self._pending_designs += len(chunk.designs)
-        if self._pending_designs >= PART_DESIGNS:
+        if self._pending_designs >= self._part_designs:
             self._write_part(done=done, passed=passed, checked=checked, front=front)
 
     def add_range(
@@ -134,7 +153,7 @@ class PartStore:
         """Take the designs that passed in a range of ``covered`` designs."""
         self._pending.append((chunk.designs, dict(chunk.columns)))
         self._pending_designs += covered
-        if self._pending_designs >= PART_DESIGNS:
+        if self._pending_designs >= self._part_designs:
             self._write_part(done=done, passed=passed, checked=checked, front=front)
 
     def _write_part(self, *, done: int, passed: int, checked: int, front: Front) -> None:
@@ -187,10 +206,16 @@ class PartStore:
         indices = arrow.array(position.astype(np.int32))
         return [(axis.name, arrow.DictionaryArray.from_arrays(indices, texts))]
 
-    def finish(self, result: SweepResult) -> None:
-        """Join the parts into the output file and remove them."""
-        if self._pending or self._parts == 0:
-            self._last_part(result)
+    def finish(self, result: SweepResult, front: Front) -> None:
+        """Join the parts into the output file and remove them; ``front`` is the whole sweep's."""
+        if not self._pending and self._parts == 0:
+            empty = np.empty(0, np.int64)
+            timed = {"predicted_latency_s": np.empty(0)} if self._timed else {}
+            self._pending.append((empty, {"params": empty, "macs": empty, **timed}))
+        if self._pending:
+            self._write_part(
+                done=result.designs, passed=result.passed, checked=result.checked, front=front
+            )
         arrow = self._arrow
         parts = [self._folder / f"part-{index:06d}.parquet" for index in range(self._parts)]
         metadata = {
@@ -199,6 +224,7 @@ class PartStore:
                     "identity": self._identity,
                     "designs": result.designs,
                     "passed": result.passed,
+                    "checked": result.checked,
                     "front": list(result.front),
                 },
                 sort_keys=True,
@@ -211,15 +237,6 @@ class PartStore:
                 writer.write_table(arrow.parquet.read_table(part).replace_schema_metadata(metadata))
         os.replace(temporary, self._output)
         shutil.rmtree(self._folder)
-
-    def _last_part(self, result: SweepResult) -> None:
-        if not self._pending:
-            empty = np.empty(0, np.int64)
-            self._pending.append((empty, {"params": empty, "macs": empty}))
-        front = Front(np.empty((0, self._quantities), np.int64), np.empty(0, np.int64))
-        self._write_part(
-            done=result.designs, passed=result.passed, checked=result.checked, front=front
-        )
 
 
 def read_metadata(path: Path) -> Mapping[str, Any] | None:

@@ -158,7 +158,7 @@ def _front(
         dtype=np.int64,
     )
     front = merge(empty_front(len(objectives)), points, np.array(good, dtype=np.int64))
-    return front_rows(space, front, objectives)
+    return front_rows(space, front)
 
 
 def hypervolume_share(

@@ -37,6 +37,8 @@ DISCRETE = ("input", "block", "down", "transition", "s", "se_bias", "shortcut", 
 STRUCTURE = ("joints", "bottlenecks", "modules", "blocks", "up")
 ARRAYS = ("width", "k", "d", "r")
 
+LARGEST_AXIS = 1_000_000
+
 
 class Places(Sequence[tuple[int, ...]]):
     """Every tuple with a value of each place, the last place fastest; holds the places alone."""
@@ -46,6 +48,12 @@ class Places(Sequence[tuple[int, ...]]):
 
     def __len__(self) -> int:
         return prod(len(place) for place in self.places)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Places) and self.places == other.places
+
+    def __hash__(self) -> int:
+        return hash(self.places)
 
     @overload
     def __getitem__(self, index: int) -> tuple[int, ...]: ...
@@ -212,10 +220,16 @@ def _range(knob: Knob, text: str) -> list[int]:
         return [int(start)]
     if step == "0":
         raise SpecError(f"--{knob.name} {text!r} has a step of 0; type {start}:{stop}:1")
-    made = list(range(int(start), int(stop) + 1, int(step or 1)))
+    made = range(int(start), int(stop) + 1, int(step or 1))
     if not made:
         raise SpecError(f"--{knob.name} {text!r} is an empty range; type {stop}:{start}")
-    return made
+    count = (made[-1] - made[0]) // made.step + 1  # len() refuses what 64 bits cannot hold
+    if count > LARGEST_AXIS:
+        raise SpecError(
+            f"--{knob.name} {text!r} has {count:,} values, and a knob takes at most "
+            f"{LARGEST_AXIS:,}; type a step, as in {start}:{stop}:{-(-count // LARGEST_AXIS)}"
+        )
+    return list(made)
 
 
 def _places(knob: Knob, text: str) -> Sequence[tuple[int, ...]]:

@@ -9,7 +9,6 @@ exactly are multiplied as int64, and what int64 cannot hold is refused.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -337,12 +336,3 @@ def peaks(
     for index in special:
         found[index] = cost({name: int(values[index]) for name, values in arrays.items()})
     return found
-
-
-def discrete_combinations(space: Space, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Every combination of some axes, in the space's order."""
-    axes = [axis for axis in space.axes if axis.name in names]
-    return [
-        dict(zip((axis.name for axis in axes), values, strict=True))
-        for values in itertools.product(*(axis.values for axis in axes))
-    ]
