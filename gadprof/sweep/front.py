@@ -71,7 +71,7 @@ def _under_the_stairs(front: Front, columns: list[Ints], equals: bool) -> NDArra
     alive = (place < 0) | (columns[1] < second[step])
     if equals:
         alive |= (columns[0] == first[step]) & (columns[1] == second[step])
-    return alive
+    return np.asarray(alive, dtype=bool)
 
 
 def _spread(size: int) -> list[int]:
