@@ -287,6 +287,7 @@ def audit_task(
     batch: int,
     backends: Sequence[str],
     timeout_s: float,
+    memory_limit_bytes: int | None = None,
 ) -> dict[str, Any]:
     """Audit one model; runs on a worker."""
     from gadprof.counting.audit import audit
@@ -297,6 +298,7 @@ def audit_task(
         batch=batch,
         backends=tuple(backends),
         timeout_s=timeout_s,
+        memory_limit_bytes=memory_limit_bytes,
     )
     plain = to_plain(made)
     assert isinstance(plain, dict)
@@ -304,29 +306,19 @@ def audit_task(
 
 
 def bench_task(
-    models: Sequence[str],
-    setting: Mapping[str, Any],
-    precision: float,
-    time_limit_s: float,
-    timeout_s: float,
+    models: Sequence[str], setting: Mapping[str, Any], options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Measure models against the first of them on one worker, which nothing else measures on."""
     from gadprof.measuring.bench import measure
     from gadprof.measuring.settings import Setting
+    from gadprof.rebuild import from_plain
 
-    values = {
-        **setting,
-        "input_shapes": tuple(tuple(shape) for shape in setting.get("input_shapes", ())),
-    }
-    chosen = Setting(**values)
+    chosen = from_plain(Setting, setting)
     with device_to_itself(chosen.device):
-        result = measure(
-            list(models), chosen,
-            precision=precision, time_limit_s=time_limit_s, timeout_s=timeout_s,
-        )  # fmt: skip
-    from gadprof.render.bench import bench_payload
-
-    return bench_payload(result)
+        result = measure(list(models), chosen, **options)
+    plain = to_plain(result)
+    assert isinstance(plain, dict)
+    return plain
 
 
 def compare_task(model: str, shapes: Sequence[Sequence[int]], batch: int) -> dict[str, Any]:
@@ -395,10 +387,16 @@ def cluster_rows(
     *,
     store: str | None = None,
     on_done: Callable[[int, int], None] | None = None,
+    keep: Callable[[list[Any]], None] | None = None,
 ) -> list[Any]:
-    """The results of independent tasks, in order; an error stands in its own place."""
+    """The results of independent tasks, in order; an error stands in its own place.
+
+    ``keep`` is given them before they are forgotten, to keep what they amount to.
+    """
     with connect(address) as client, open_journal(store) as journal:
         results = list(run_tasks(client, tasks, journal, on_done=on_done))
+        if keep is not None:
+            keep(results)
         journal.forget([task.key for task in tasks])
     return results
 
@@ -411,11 +409,13 @@ def cluster_audits(
     batch: int,
     backends: Sequence[str],
     timeout_s: float,
+    memory_limit_bytes: int | None = None,
     store: str | None = None,
+    on_done: Callable[[int, int], None] | None = None,
 ) -> list[Any]:
     """Audits of models, one task a model. Raises the first error of a task, and GadprofError."""
-    from gadprof.counting.audit import Audit, AuditRow
-    from gadprof.counting.ledger import Difference, Item
+    from gadprof.counting.audit import Audit
+    from gadprof.rebuild import from_plain
 
     tasks = [
         Task(
@@ -426,35 +426,17 @@ def cluster_audits(
                 "batch": batch,
                 "backends": list(backends),
                 "timeout_s": timeout_s,
+                "memory_limit_bytes": memory_limit_bytes,
             },
         )
         for model in models
     ]
 
-    def difference(plain: Mapping[str, Any]) -> Difference:
-        items = tuple(
-            Item(**{**item, "modules": tuple(item["modules"])}) for item in plain["operations"]
-        )
-        return Difference(plain["cause"], items, plain["amount"])
-
-    def row(plain: Mapping[str, Any]) -> AuditRow:
-        made = {
-            **plain,
-            "differences": tuple(difference(item) for item in plain["differences"]),
-            "uncovered": tuple((name, count) for name, count in plain["uncovered"]),
-        }
-        return AuditRow(**made)
-
     audits = []
-    for plain in cluster_rows(address, tasks, store=store):
+    for plain in cluster_rows(address, tasks, store=store, on_done=on_done):
         if isinstance(plain, GadprofError):
             raise plain
-        made = {
-            **plain,
-            "input_shapes": tuple(tuple(shape) for shape in plain["input_shapes"]),
-            "backends": tuple(row(item) for item in plain["backends"]),
-        }
-        audits.append(Audit(**made))
+        audits.append(from_plain(Audit, plain))
     return audits
 
 
@@ -463,55 +445,88 @@ def cluster_bench(
     models: Sequence[str],
     settings: Sequence[Any],
     *,
-    precision: float,
-    time_limit_s: float,
-    timeout_s: float,
+    options: Mapping[str, Any],
     store: str | None = None,
-) -> dict[str, Any]:
+    on_done: Callable[[int, int], None] | None = None,
+) -> Any:
     """Measurements on a cluster, one task a model and setting, each beside the first model.
 
-    The ratio of a task is between samples that one worker interleaved: no latency of one machine is
-    divided by another's. Gives ``rows`` as ``gadprof bench --format json`` has them, each with the
-    ``machine`` that measured it, and the ``null`` and ``warnings`` of its run. The first model's
-    row is that of the first task; a task that failed fills its row's ``error``.
+    ``options`` are ``measure``'s own. The ratio of a task is between samples that one worker
+    interleaved (no latency of one machine is divided by another's), so that the first model has a
+    row in every task; each group's ``conditions`` name
+    the ``machine``. Every row is kept in the store with the machine that measured it. Gives a
+    BenchResult; a task that failed is a row with its error.
     """
-    tasks = []
-    for setting in settings:
-        gpu = {"GPU": 1.0} if setting.device.startswith("cuda") else {}
-        others: list[str | None] = list(models[1:]) or [None]
-        for other in others:
-            tasks.append(
-                Task(
-                    "gadprof.cluster:bench_task",
-                    {
-                        "models": [models[0]] if other is None else [models[0], other],
-                        "setting": to_plain(setting),
-                        "precision": precision,
-                        "time_limit_s": time_limit_s,
-                        "timeout_s": timeout_s,
-                    },
-                    gpu,
+    from gadprof.measuring.result import BenchResult
+    from gadprof.rebuild import from_plain
+    from gadprof.recording import record_measured
+
+    others: list[tuple[str, ...]] = [(models[0], other) for other in models[1:]]
+    tasks = [
+        Task(
+            "gadprof.cluster:bench_task",
+            {"models": list(pair), "setting": to_plain(setting), "options": dict(options)},
+            {"GPU": 1.0} if setting.device.startswith("cuda") else {},
+        )
+        for setting in settings
+        for pair in others or [(models[0],)]
+    ]
+
+    def rebuilt(results: list[Any]) -> list[Any]:
+        return [
+            item if isinstance(item, GadprofError) else from_plain(BenchResult, item)
+            for item in results
+        ]
+
+    def keep(results: list[Any]) -> None:
+        for item in rebuilt(results):
+            if not isinstance(item, GadprofError):
+                record_measured(item, store)
+
+    results = cluster_rows(address, tasks, store=store, on_done=on_done, keep=keep)
+    return _joined(rebuilt(results), tasks, settings, options)
+
+
+def _joined(
+    results: Sequence[Any],
+    tasks: Sequence[Task],
+    settings: Sequence[Any],
+    options: Mapping[str, Any],
+) -> Any:
+    """One BenchResult of those of several tasks."""
+    import dataclasses
+
+    from gadprof.measuring.result import BenchResult, BenchRow
+    from gadprof.results import describe_machine
+
+    rows: list[BenchRow] = []
+    groups = []
+    each = len(tasks) // len(settings)
+    for index, (task, result) in enumerate(zip(tasks, results, strict=True)):
+        if isinstance(result, GadprofError):
+            model, setting = task.arguments["models"][-1], settings[index // each]
+            kind = "usage" if result.exit_code == 2 else "model"
+            rows.append(BenchRow(model, setting, error=str(result), error_kind=kind))
+            continue
+        for group in result.groups:
+            groups.append(
+                dataclasses.replace(
+                    group,
+                    rows=tuple(row + len(rows) for row in group.rows),
+                    conditions={**group.conditions, "machine": to_plain(result.machine)},
                 )
             )
-    rows: list[dict[str, Any]] = []
-    firsts: set[str] = set()
-    for task, result in zip(tasks, cluster_rows(address, tasks, store=store), strict=True):
-        if isinstance(result, GadprofError):
-            absent = {"latency_s": None, "ratio": None, "peak_bytes": None}
-            failed = {"model": task.arguments["models"][-1], **absent, "error": str(result)}
-            rows.append({**failed, "settings": task.arguments["setting"]})
-            continue
-        setting_key = json.dumps(task.arguments["setting"], sort_keys=True)
-        own = result["rows"] if setting_key not in firsts else result["rows"][1:]
-        firsts.add(setting_key)
-        group = result["groups"][0]
-        about = {
-            "machine": result["machine"],
-            "null": group["null"],
-            "warnings": [warning["text"] for warning in group["warnings"]],
-        }
-        rows.extend({**row, **about} for row in own)
-    return {"rows": rows, "precision": precision, "time_limit_s": time_limit_s}
+        rows.extend(result.rows)
+    whole = [item for item in results if not isinstance(item, GadprofError)]
+    return BenchResult(
+        tuple(rows),
+        tuple(groups),
+        options["precision"],
+        options["time_limit_s"],
+        any(item.interrupted for item in whole),
+        whole[0].machine if whole else describe_machine(),
+        {"cluster": True, **(whole[0].options if whole else {})},
+    )
 
 
 def cluster_compare(
@@ -524,6 +539,7 @@ def cluster_compare(
 ) -> list[Any]:
     """Rows of a comparison, one task a model; a task's own error fills its row."""
     from gadprof.compare import ComparedRow
+    from gadprof.rebuild import from_plain
 
     tasks = [
         Task(
@@ -537,6 +553,5 @@ def cluster_compare(
         if isinstance(plain, GadprofError):
             rows.append(ComparedRow(model, shapes, batch, error=str(plain)))
         else:
-            made = {**plain, "input": tuple(tuple(shape) for shape in plain["input"])}
-            rows.append(ComparedRow(**made))
+            rows.append(from_plain(ComparedRow, plain))
     return rows

@@ -145,8 +145,11 @@ def record_verified(
 class MeasurementRecorder:
     """Keeps a benchmark's samples turn by turn, and what they amount to at its end."""
 
-    def __init__(self, store: str | None = None) -> None:
+    def __init__(
+        self, store: str | None = None, *, machine: Mapping[str, Any] | None = None
+    ) -> None:
         self._explicit = store
+        self._machine = machine
         self._store: Store | None = None
         self._rows: dict[int, Recording] = {}
 
@@ -174,7 +177,9 @@ class MeasurementRecorder:
             return
         try:
             if row not in self._rows:
-                self._rows[row] = self._store.start("measurement", model, _settings(setting))
+                self._rows[row] = self._store.start(
+                    "measurement", model, _settings(setting), machine=self._machine
+                )
             self._rows[row].extend(samples)
         except StoreError as error:
             self._refuse(error)
@@ -216,6 +221,17 @@ class MeasurementRecorder:
             self._store.close()
             self._store = None
         print(f"gadprof: results not kept: {error}", file=sys.stderr)
+
+
+def record_measured(result: BenchResult, store: str | None = None) -> None:
+    """Keep every row of a run that another machine made, with that machine. Raises StoreError."""
+    from gadprof.results import to_plain
+
+    with MeasurementRecorder(store, machine=to_plain(result.machine)) as recorder:
+        for index, row in enumerate(result.rows):
+            if row.latency_s is not None:
+                recorder.turn(index, row.model, row.setting, row.latency_s.samples)
+        recorder.finish(result)
 
 
 def _settings(setting: Any) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -233,6 +234,85 @@ def test_a_scheduler_of_another_release_is_refused(cluster, monkeypatch):
         pass
 
 
+def test_measurements_of_a_cluster_are_rows_and_stay_in_the_store(cluster, tmp_path, run_cli):
+    store = tmp_path / "s.sqlite"
+    code, out, err = run_cli(
+        "bench", "torchvision:resnet18", "torchvision:squeezenet1_1", "torchvision:nothing",
+        "--input", "3x64x64", "--time-limit", "3s", "--no-memory", "--no-energy", "--no-null",
+        "--launches", "1", "--cluster", cluster.scheduler_address, "--store", str(store),
+        "--format", "json",
+    )  # fmt: skip
+    assert code != 0
+    assert "nothing" in err
+    payload = json.loads(out)
+    models = [row["model"] for row in payload["rows"]]
+    assert models[:2] == ["torchvision:resnet18", "torchvision:squeezenet1_1"]
+    ratio = payload["rows"][1]["ratio"]
+    assert ratio["ci95"][0] <= ratio["value"] <= ratio["ci95"][1]
+    assert payload["rows"][-1]["error"]
+    assert payload["groups"][0]["conditions"]["machine"]["cores"] >= 1
+    from gadprof.store import Store
+
+    with Store(store) as kept:
+        entries = kept.entries(kinds=("measurement",))
+    counted = {model: models.count(model) for model in models[:2]}
+    found = [entry.model for entry in entries]
+    assert {model: found.count(model) for model in models[:2]} == counted
+    assert "torchvision:nothing" not in found
+
+
+def test_an_audit_on_a_cluster_says_what_it_says_here(cluster, tmp_path, run_cli):
+    pytest.importorskip("fvcore")
+    words = ("audit", "gadnet32:width=8", "--backends", "fvcore", "--format", "json")
+    here = json.loads(run_cli(*words)[1])
+    far = json.loads(run_cli(*words, "--cluster", cluster.scheduler_address)[1])
+    for answer in (here, far):
+        answer["backends"][0].pop("seconds", None)
+    assert far["backends"] == here["backends"]
+
+
+def test_a_report_on_a_cluster_has_the_same_bytes(cluster, tmp_path, run_cli):
+    for name, more in (("here", ()), ("far", ("--cluster", cluster.scheduler_address))):
+        words = ("report", "gadnet32:width=8", "hrnet32:width=8", "-o", str(tmp_path / name))
+        assert run_cli(*words, *more)[0] == 0
+    here, far = ((tmp_path / name / "data").rglob("*.csv") for name in ("here", "far"))
+    assert [p.read_bytes() for p in sorted(here)] == [p.read_bytes() for p in sorted(far)]
+
+
+def test_a_task_that_needs_a_gpu_runs_where_there_is_one(tmp_path):
+    from gadprof.cluster import Task, connect, open_journal, run_tasks
+
+    tasks = [Task("cluster_tasks:where_and_when", {"number": n}, {"GPU": 1.0}) for n in range(4)]
+    with distributed.LocalCluster(
+        n_workers=0, dashboard_address=None, host="127.0.0.1", silence_logs=50
+    ) as scheduler:
+        workers = [
+            subprocess.Popen(
+                [sys.executable, "-m", "distributed.cli.dask_worker", scheduler.scheduler_address,
+                 "--nthreads", "2", "--no-dashboard", "--name", name, *more],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__),
+                     os.environ.get("PYTHONPATH", "")])},
+                cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )
+            for name, more in (("plain", []), ("gpu", ["--resources", "GPU=1"]))
+        ]  # fmt: skip
+        try:
+            with (
+                connect(scheduler.scheduler_address, timeout_s=30.0) as client,
+                open_journal(str(tmp_path / "s.sqlite")) as journal,
+            ):
+                client.wait_for_workers(2, timeout=60)
+                found = list(run_tasks(client, tasks, journal))
+        finally:
+            for worker in workers:
+                worker.terminate()
+            for worker in workers:
+                worker.wait(timeout=30)
+    assert {item["worker"] for item in found} == {"gpu"}
+    spans = sorted((item["began"], item["ended"]) for item in found)
+    assert all(first[1] <= second[0] for first, second in itertools.pairwise(spans))
+
+
 FAULTS = str(Path(__file__).parent / "fault_models.py")
 
 
@@ -242,18 +322,21 @@ def test_a_bench_divides_only_what_one_worker_interleaved_and_a_failure_fills_it
     models = [f"{FAULTS}:{name}" for name in ("Good", "Flood", "Raises")]
     limits = ["--time-limit", "1500ms", "--precision", "20%"]
     code, out, _ = run_cli(
-        "bench", *models, *limits, "--cluster", cluster.scheduler_address, "--store", "off"
-    )
+        "bench", *models, *limits, "--cluster", cluster.scheduler_address, "--store", "off",
+        "--format", "json",
+    )  # fmt: skip
     assert code == 1
-    rows = json.loads(out)["rows"]
-    assert [row["model"] for row in rows] == models
+    payload = json.loads(out)
+    rows = payload["rows"]
+    assert [row["model"] for row in rows] == [models[0], models[1], models[0], models[2]]
     for row in rows:
         assert {"model", "latency_s", "ratio", "peak_bytes", "error", "settings"} <= set(row)
-    first, second, broken = rows
+    first, second, _, broken = rows
     assert first["ratio"]["value"] == 1.0
     assert second["ratio"] is None or second["ratio"]["to"] == models[0]
     assert second["ratio"] is not None or second["ratio_absent"]
-    assert second["machine"]["cores"] >= 1
-    assert isinstance(second["warnings"], list)
     assert broken["latency_s"] is None
     assert "cannot run" in broken["error"]
+    for group in payload["groups"]:
+        assert group["conditions"]["machine"]["cores"] >= 1
+        assert isinstance(group["warnings"], list)

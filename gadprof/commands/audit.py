@@ -126,10 +126,12 @@ def audit(
     shapes = parse_shapes(input_texts)
     if cluster is not None:
         from gadprof.cluster import cluster_audits
+        from gadprof.commands.options import tell_pieces
 
         audits = cluster_audits(
-            cluster, models, shapes=shapes, batch=batch, backends=names, timeout_s=timeout
-        )
+            cluster, models, shapes=shapes, batch=batch, backends=names, timeout_s=timeout,
+            memory_limit_bytes=limit_bytes, store=store, on_done=tell_pieces(),
+        )  # fmt: skip
     else:
         audits = [
             audit_model(

@@ -45,7 +45,7 @@ from gadprof.commands.quantities import parse_duration, parse_share, parse_size
 @click.option("--null/--no-null", default=True, help="Measure the first model against itself too.")
 @click.option("--memory/--no-memory", default=True, help="Record peak memory.")
 @click.option("--energy/--no-energy", default=True, help="Read energy counters.")
-@click.option("--cluster", metavar="ADDRESS", help="One task a model on a Dask scheduler (JSON).")
+@click.option("--cluster", metavar="ADDRESS", help="One task a model on a Dask scheduler.")
 @format_option("table", "json", "csv", "md", "latex")
 @output_option
 @store_option
@@ -76,7 +76,7 @@ def bench(
     Ratios are to the first model. Exits 1 when a row failed, 130 after Ctrl-C (what was measured
     until then is printed all the same).
     """
-    from gadprof.output import check_writable, emit
+    from gadprof.output import check_writable
     from gadprof.sources import parse_shapes
 
     settings = read_settings(input_shapes=parse_shapes(input_texts), **setting)
@@ -88,38 +88,40 @@ def bench(
     }
     if output is not None:
         check_writable(output)
+    limits.update(null=null, memory=memory, energy=energy, seed=setting["seed"], launches=launches)
     if cluster is not None:
         from gadprof.cluster import cluster_bench
-        from gadprof.results import to_json
+        from gadprof.commands.options import tell_pieces
 
-        limits.pop("memory_limit_bytes")
-        found = cluster_bench(cluster, models, settings, store=store, **limits)  # type: ignore[arg-type]
-        emit(to_json(found), output)
-        return 1 if any(row.get("error") for row in found["rows"]) else 0
+        result = cluster_bench(
+            cluster, models, settings, options=limits, store=store, on_done=tell_pieces()
+        )
+        return _show(result, output_format, output)
 
     from gadprof.measuring.bench import measure
     from gadprof.recording import MeasurementRecorder
-    from gadprof.render.bench import render_bench
     from gadprof.render.live import live_view
 
     with MeasurementRecorder(store) as recorder, live_view() as view:
         result = measure(
             models,
             settings,
-            null=null,
-            memory=memory,
-            energy=energy,
-            seed=setting["seed"],
-            launches=launches,
             progress=view,
             on_turn=recorder.turn,
             **limits,  # type: ignore[arg-type]
         )
         recorder.finish(result)
+    return _show(result, output_format, output)
+
+
+def _show(result: Any, output_format: str, output: str | None) -> int:
+    from gadprof.output import emit
+    from gadprof.render.bench import render_bench
+
     emit(render_bench(result, output_format), output)
     if output_format != "table" or output is not None:
         _tell_failures(result)
-    return result.exit_code
+    return int(result.exit_code)
 
 
 def _tell_failures(result: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -113,3 +115,22 @@ def complete_models(context: click.Context, argument: click.Parameter, typed: st
 
     names = (*known_presets(), "timm:", "torchvision:", "transformers:")
     return [name for name in names if name.startswith(typed)]
+
+
+def tell_pieces() -> Callable[[int, int], None]:
+    """A function that says on a terminal how many of a cluster's tasks are done, and what is left.
+
+    The rate is that of this run: tasks that an earlier one finished take no time.
+    """
+    started = time.monotonic()
+    ran = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal ran
+        ran += 1
+        if sys.stderr.isatty():
+            rate = ran / max(time.monotonic() - started, 1e-9)
+            text = f"\r{done}/{total} tasks, {rate:.2g}/s, {(total - done) / rate:.0f} s left   "
+            click.echo(text, nl=done == total, err=True)
+
+    return tell

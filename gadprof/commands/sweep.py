@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gadprof.commands.options import format_option
+from gadprof.commands.options import format_option, tell_pieces
 
 SHOWN = 25
 
@@ -112,7 +112,7 @@ def sweep(
 
         result = cluster_sweep(
             cluster, space, objectives, limits,
-            sample=sample, seed=seed, output=output, store=store, on_done=tell_pieces,
+            sample=sample, seed=seed, output=output, store=store, on_done=tell_pieces(),
         )  # fmt: skip
     else:
         parts = None
@@ -144,12 +144,6 @@ def sweep(
         emit(render_table("table", headers, cells, notes=_notes(result, len(rows), show)))
     else:
         emit(render_table(output_format, headers, cells))
-
-
-def tell_pieces(done: int, total: int) -> None:
-    """Say on a terminal how many of a cluster's tasks are done."""
-    if sys.stderr.isatty():
-        click.echo(f"\r{done}/{total} tasks", nl=done == total, err=True)
 
 
 def knob_options(arguments: list[str]) -> dict[str, str]:
