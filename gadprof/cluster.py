@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -56,6 +57,10 @@ def connect(address: str, *, timeout_s: float = CONNECT_S) -> Iterator[Any]:
         import distributed
     except ImportError as error:
         raise MissingExtraError("distributed", "cluster", "--cluster") from error
+    if not re.search(r":\d+/?$|^inproc://.", address):  # a client would hang on to it for 30 s
+        raise SourceError(
+            f"{address!r} is no scheduler's address; type for example tcp://host:8786"
+        )
     try:
         client = distributed.Client(address, timeout=timeout_s, set_as_default=False)
     except Exception as error:

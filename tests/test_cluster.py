@@ -166,6 +166,14 @@ def test_a_scheduler_that_is_down_is_one_clear_line(run_cli):
         module.CONNECT_S = module_timeout
 
 
+@pytest.mark.parametrize("address", ["nonsense", "tcp://host", "host:"])
+def test_an_address_that_is_none_is_refused_at_once(address):
+    from gadprof.cluster import connect
+
+    with pytest.raises(SourceError, match="type for example tcp://"), connect(address):
+        pass
+
+
 def test_a_worker_of_another_version_is_refused(cluster, monkeypatch):
     from gadprof import cluster as module
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from gadprof.errors import SourceError, SpecError, UnknownNameError
+from gadprof.spec import families
 from gadprof.sweep import chunks, sampling
 from gadprof.sweep.chunks import check_chunk, chosen_chunks, grid_chunks
 from gadprof.sweep.front import empty_front, merge
@@ -189,6 +190,36 @@ def test_the_pieces_for_a_cluster_end_where_the_parts_of_a_file_do(width, blocks
     assert [start for start, _ in pieces] == [0, *(stop for _, stop in pieces[:-1])]
     assert pieces[-1][1] == space.size
     assert set(part_ends) <= {stop for _, stop in pieces}
+
+
+@pytest.mark.parametrize("family", sorted(families()))
+def test_every_family_can_be_swept(family):
+    space = make_space(family, {"joints": "16,17"} if has_knob(family, "joints") else {})
+    result = run_sweep(space, read_objectives("macs,params:max"))
+    assert result.designs == space.size
+    assert result.checked > 0
+
+
+def has_knob(family, name):
+    return any(knob.name == name for knob in families()[family].knobs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--seed", "-1"), "--seed"),
+        (("--plot", "front.bmp2"), "no svg, pdf or png"),
+        (("--front", "macs,latency"), "gadprof sweep"),
+        (("--max", "params=1M", "--min", "params=2M"), "no design has params"),
+        (("--widht", "3"), "did you mean 'width'"),
+        (("--max", "params=1", "--trials", "4"), "meets the limits"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(arguments, words, run_cli):
+    pytest.importorskip("optuna", reason="needs gadprof[sweep]")
+    code, _, err = run_cli("search", "gadnet", "--width", "16:64:8", *arguments)
+    assert code == 2
+    assert words in err
 
 
 def test_places_are_never_written_out():

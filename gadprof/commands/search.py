@@ -20,7 +20,7 @@ from gadprof.commands.options import format_option, output_option
 @click.option("--front", "front_text", default="macs,params:max", show_default=True)
 @click.option("--trials", type=click.IntRange(min=2), default=2000, show_default=True)
 @click.option("--population", type=click.IntRange(min=2), default=64, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--plot", metavar="FILE", help="Plot the front (svg, pdf or png).")
 @format_option("table", "json", "csv", "md")
 @output_option
@@ -41,17 +41,20 @@ def search(
 ) -> None:
     """Search a space for its Pareto front with NSGA-II; knobs are options, as in 'sweep'."""
     from gadprof.commands.sweep import front_table, knob_options, read_limits
-    from gadprof.output import check_writable, emit
+    from gadprof.output import check_writable, emit, plot_suffix
     from gadprof.render.tables import render_table
     from gadprof.results import describe_machine, to_json
     from gadprof.sweep.run import Limits, read_objectives
     from gadprof.sweep.search import run_search
     from gadprof.sweep.space import make_space
 
-    for path in (output, plot):
-        if path is not None:
-            check_writable(path)
+    if output is not None:
+        check_writable(output)
+    if plot is not None:
+        plot_suffix(plot)
     space = make_space(family, knob_options(ctx.args), inputs)
+    if "latency" in front_text or any("latency" in text for text in (*largest, *smallest)):
+        raise click.UsageError("search knows costs alone; predict latency with 'gadprof sweep'")
     objectives = read_objectives(front_text)
     limits = Limits(read_limits(largest, "--max"), read_limits(smallest, "--min"))
 

@@ -19,7 +19,7 @@ from gadprof.errors import CheckFailedError
 from gadprof.spec import families
 from gadprof.sweep import tables
 from gadprof.sweep.front import Ints
-from gadprof.sweep.space import ARRAYS, DISCRETE, STRUCTURE, Places, Space
+from gadprof.sweep.space import ARRAYS, DISCRETE, SKELETON_PLANNER, STRUCTURE, Places, Space
 
 CHUNK = 1 << 18
 SAMPLE_CHUNK = 1 << 16
@@ -60,7 +60,7 @@ def radix(space: Space) -> Radix:
 
 def is_tabulated(space: Space) -> bool:
     """Whether a family is costed by tables; others are costed one design at a time."""
-    return families()[space.family].planner == tables.SKELETON_PLANNER
+    return families()[space.family].planner == SKELETON_PLANNER
 
 
 def plain_columns(space: Space, designs: Sequence[int], wanted: Sequence[str]) -> dict[str, Ints]:

@@ -39,6 +39,8 @@ ARRAYS = ("width", "k", "d", "r")
 
 LARGEST_AXIS = 1_000_000
 
+SKELETON_PLANNER = "gadprof.architectures.hrnet:plan"  # whose designs are costed by tables
+
 
 class Places(Sequence[tuple[int, ...]]):
     """Every tuple with a value of each place, the last place fastest; holds the places alone."""
@@ -265,7 +267,7 @@ def _check(space: Space) -> None:
 
 def _check_blocks(space: Space, base: Mapping[str, Any]) -> None:
     """Refuse a width that any block of the space cannot have, and a block of whole modules."""
-    if "block" not in base:
+    if families()[space.family].planner != SKELETON_PLANNER:
         return
     for block in space.axis("block").values:
         if block in MODULE_BLOCKS:

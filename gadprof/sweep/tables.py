@@ -36,8 +36,6 @@ PART_NAMES = (
     "exchange2", "up2", "exchange3", "up3", "exchange4", "up4",
 )  # fmt: skip
 
-SKELETON_PLANNER = "gadprof.architectures.hrnet:plan"
-
 
 @dataclass(frozen=True)
 class Level:
