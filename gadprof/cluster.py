@@ -377,7 +377,7 @@ def cluster_sweep(
     }
     tasks = [
         Task("gadprof.cluster:sweep_task", {**shared, "start": start, "stop": stop})
-        for start, stop in ranges(space, sample)
+        for start, stop in ranges(space, sample, keep=output is not None)
     ]
     with connect(address) as client, open_journal(store) as journal:
         pieces = run_tasks(client, tasks, journal, on_done=on_done)

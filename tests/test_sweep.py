@@ -186,7 +186,7 @@ def test_the_pieces_for_a_cluster_end_where_the_parts_of_a_file_do(width, blocks
         if end - part >= parquet.PART_DESIGNS:
             part_ends.append(end)
             part = end
-    pieces = distributed.ranges(space, None)
+    pieces = distributed.ranges(space, None, keep=True)
     assert [start for start, _ in pieces] == [0, *(stop for _, stop in pieces[:-1])]
     assert pieces[-1][1] == space.size
     assert set(part_ends) <= {stop for _, stop in pieces}

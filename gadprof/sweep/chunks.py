@@ -231,10 +231,14 @@ def _chosen_columns(space: Space, wanted: Sequence[str], designs: Ints) -> dict[
         some = np.flatnonzero(outers == outer)
         discrete = discrete_at(space, outer)
         arrays = _array_columns(space, places[some])
-        level = tables.tabulate(space, discrete, arrays, linear)
+        if parts.inner <= min(CHUNK, 8 * len(some)):  # look up rather than fold each anew
+            whole = _level(space, outer, tuple(linear), 0, parts.inner).parts
+            found = {name: table[:, places[some]] for name, table in whole.items()}
+        else:
+            found = dict(tables.tabulate(space, discrete, arrays, linear).parts)
         times = tables.occurrences(_structure_columns(axes, structures[some]))
         for name in linear:
-            made[name][some] = tables.combine_pairs(times, level.parts[name])
+            made[name][some] = tables.combine_pairs(times, found[name])
         if "peak_activation_bytes" in wanted:
             made["peak_activation_bytes"][some] = _chosen_peaks(
                 space, discrete, arrays, axes, structures[some]

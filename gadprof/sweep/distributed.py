@@ -33,8 +33,8 @@ from gadprof.sweep.run import (
 )
 from gadprof.sweep.space import Axis, Places, Space
 
-PIECES = 64  # that a sweep is shared out in, unless they become too small or larger than a part
-RANGE_DESIGNS = 1 << 20
+PIECES = 64  # that a sweep is shared out in, unless they become too small or too large
+RANGE_DESIGNS, LARGEST_RANGE = 1 << 20, 1 << 22
 SAMPLE_RANGE = 2 * SAMPLE_CHUNK
 
 
@@ -62,25 +62,26 @@ def space_from(family: str, axes: Mapping[str, Any]) -> Space:
     return Space(family, tuple(Axis(name, values(name, found)) for name, found in axes.items()))
 
 
-def ranges(space: Space, sample: int | None) -> list[tuple[int, int]]:
+def ranges(space: Space, sample: int | None, *, keep: bool) -> list[tuple[int, int]]:
     """The pieces of a sweep, (start, stop) each, in order.
 
-    A piece ends where a chunk ends, and a piece ends wherever a Parquet part ends, so that parts
-    are the same as alone. Their size depends on the sweep, never on who works on it.
+    A piece ends where a chunk ends, and with ``keep`` wherever a Parquet part ends too, so that
+    parts are the same as alone. Their size depends on the sweep, never on who works on it.
     """
     total = total_designs(space, sample)
     if sample is not None:
         return [
             (first, min(first + SAMPLE_RANGE, total)) for first in range(0, total, SAMPLE_RANGE)
         ]
-    aim = min(max(total // PIECES, RANGE_DESIGNS), parquet.PART_DESIGNS)
+    part_designs = parquet.PART_DESIGNS if keep else total
+    aim = min(max(total // PIECES, RANGE_DESIGNS), LARGEST_RANGE, part_designs)
     found: list[tuple[int, int]] = []
     start = part = 0
     for end in chunk_ends(space):
-        if end - start >= aim or end - part >= parquet.PART_DESIGNS:
+        if end - start >= aim or end - part >= part_designs:
             found.append((start, end))
             start = end
-        if end - part >= parquet.PART_DESIGNS:
+        if end - part >= part_designs:
             part = end
     if start < total:
         found.append((start, total))

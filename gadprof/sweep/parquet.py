@@ -27,7 +27,7 @@ from gadprof.sweep.tables import QUANTITIES
 from gadprof.version import __version__
 
 METADATA_KEY = b"gadprof.sweep"
-PART_DESIGNS = 1 << 22  # designs a part covers, whatever passes
+PART_DESIGNS = 1 << 21  # designs a part covers, whatever passes
 
 
 @dataclass(frozen=True)
