@@ -36,16 +36,21 @@ from gadprof.prediction.fitting import Measured, fit_coefficients, folds_of, pre
 from gadprof.prediction.measurements import family_of
 from gadprof.prediction.model import Coefficients, operation_seconds
 
-# file name part -> device, layout, format, kind, compiled
+# file name part -> device, layout, format, kind, compiled, torch 2.5 or newer
 TABLES = {
-    "amp-nchw-pt240-cu124-rtx3090": ("rtx3090", "nchw", "amp", "gpu", False),
-    "amp-nhwc-pt240-cu124-rtx3090": ("rtx3090", "nhwc", "amp", "gpu", False),
-    "amp-nchw-pt291-cu128-4090": ("rtx4090", "nchw", "amp", "gpu", False),
-    "amp-nchw-pt291-cu130-5090": ("rtx5090", "nchw", "amp", "gpu", False),
-    "fp32-nchw-pt240-cpu-i9_10940x-dynamo": ("i9-10940x", "nchw", "fp32", "cpu", True),
+    "amp-nchw-pt240-cu124-rtx3090": ("rtx3090", "nchw", "amp", "gpu", False, False),
+    "amp-nhwc-pt240-cu124-rtx3090": ("rtx3090", "nhwc", "amp", "gpu", False, False),
+    "amp-nchw-pt291-cu128-4090": ("rtx4090", "nchw", "amp", "gpu", False, True),
+    "amp-nchw-pt291-cu130-5090": ("rtx5090", "nchw", "amp", "gpu", False, True),
+    "fp32-nchw-pt240-cpu-i9_10940x-dynamo": ("i9-10940x", "nchw", "fp32", "cpu", True, False),
 }
-# under autocast, compiled, channels last
-MODES = ((True, False, False), (True, False, True), (False, True, False))
+# under autocast, compiled, channels last, torch 2.5 or newer
+MODES = (
+    (True, False, False, False),
+    (True, False, True, False),
+    (True, False, False, True),
+    (False, True, False, False),
+)
 FOLDS = 10
 SAME_PARAMS = 0.011e6  # the tables round to 0.01 million
 
@@ -83,10 +88,14 @@ def traced(model: str, size: int, fused: bool, cache: Path) -> Any:
         found = (
             trace.params,
             {
-                (amp, compiled, last): features_of(
-                    trace.forward, amp=amp, compiled=compiled, channels_last=last
+                (amp, compiled, last, wide): features_of(
+                    trace.forward,
+                    amp=amp,
+                    compiled=compiled,
+                    channels_last=last,
+                    wide_attention=wide,
                 )
-                for amp, compiled, last in MODES
+                for amp, compiled, last, wide in MODES
             },
         )
     except Exception as error:
@@ -97,7 +106,7 @@ def traced(model: str, size: int, fused: bool, cache: Path) -> Any:
 
 
 def read_rows(
-    path: Path, mode: tuple[bool, bool, bool], cache: Path
+    path: Path, mode: tuple[bool, bool, bool, bool], cache: Path
 ) -> tuple[list[Measured], list[int]]:
     """Every row of a table that could be traced, and its pictures' side."""
     rows, sizes = [], []
@@ -122,8 +131,8 @@ def read_rows(
 
 def fit_table(path: Path, part: str, cache: Path) -> Fitted:
     """The fit of one table, with its errors on families that were left out."""
-    device, layout, dtype, kind, compiled = TABLES[part]
-    rows, sizes = read_rows(path, (dtype == "amp", compiled, layout == "nhwc"), cache)
+    device, layout, dtype, kind, compiled, wide = TABLES[part]
+    rows, sizes = read_rows(path, (dtype == "amp", compiled, layout == "nhwc", wide), cache)
     families = [row.family for row in rows]
     folds = folds_of(families, FOLDS)
     gaps = np.zeros(len(rows))
@@ -143,6 +152,7 @@ def fit_table(path: Path, part: str, cache: Path) -> Fitted:
         dtype=dtype,
         kind=kind,
         compiled=compiled,
+        wide_attention=wide,
         members=(fit_coefficients(rows, kind),),
         seen=tuple(
             len({row.family for row in rows if (row.features.classes == index).any()})

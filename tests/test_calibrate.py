@@ -184,9 +184,9 @@ def test_a_calibrated_device_predicts_from_the_shell(tmp_path, rows, run_cli):
     [
         ("x", "no coefficients file"),
         ("{}", "no coefficients file"),
-        ('{"schema_version": 1, "fits": {}}', "schema version 1, not 2"),
-        ('{"schema_version": 2, "fits": {}}', "holds no fit"),
-        ('{"schema_version": 2, "fits": {"a": {"classes": []}}}', "is damaged at 'a'"),
+        ('{"schema_version": 1, "fits": {}}', "schema version 1, not 3"),
+        ('{"schema_version": 3, "fits": {}}', "holds no fit"),
+        ('{"schema_version": 3, "fits": {"a": {"classes": []}}}', "is damaged at 'a'"),
     ],
 )
 def test_a_file_that_holds_no_coefficients_is_refused_in_one_line(tmp_path, text, message, run_cli):

@@ -145,17 +145,21 @@ def test_an_expanded_tensor_is_read_as_what_lies_behind_it():
     assert features.columns[features.classes == copy, 1] == 4 * (8 + 8 * 16 * 16)
 
 
-def test_a_normalisation_of_permuted_pixels_is_told_from_a_plain_one():
+def names_of(module, shape, **options):
+    options = {"amp": True} | options
+    features = features_of(gadprof.count(module.eval(), shape).forward, **options)
+    return [CLASSES[index] for index in features.classes]
+
+
+def test_a_normalisation_of_permuted_pixels_copies_them_first():
     class Norm(torch.nn.Module):
         def forward(self, x):
             return torch.nn.functional.layer_norm(x.permute(0, 2, 3, 1), (8,))
 
-    trace = gadprof.count(Norm(), (1, 8, 16, 16))
     first, last = (
-        CLASSES[int(features_of(trace.forward, amp=False, channels_last=last).classes[0])]
-        for last in (False, True)
+        names_of(Norm(), (1, 8, 16, 16), amp=False, channels_last=last) for last in (False, True)
     )
-    assert (first, last) == ("layer_norm_strided", "layer_norm")
+    assert (first, last) == (["copy_strided", "layer_norm"], ["layer_norm"])
 
 
 def test_attention_of_five_dimensions_has_no_fused_kernel():
@@ -163,11 +167,74 @@ def test_attention_of_five_dimensions_has_no_fused_kernel():
         def forward(self, x):
             return torch.nn.functional.scaled_dot_product_attention(x, x, x)
 
-    names = []
-    for shape in ((1, 2, 16, 8), (1, 2, 3, 16, 8)):
-        features = features_of(gadprof.count(Windows(), shape).forward, amp=True)
-        names.append({CLASSES[i] for i in features.classes} - {"cast"})
-    assert names == [{"attention"}, {"attention_math"}]
+    names = [
+        set(names_of(Windows(), shape)) - {"cast"} for shape in ((1, 2, 16, 8), (1, 2, 3, 16, 8))
+    ]
+    assert names == [{"attention"}, {"mul", "matmul", "softmax"}]
+
+
+def test_unfused_attention_computes_in_single_precision_where_torch_is_newer():
+    class Shared(torch.nn.Module):
+        def forward(self, x):  # one head of keys for all heads of queries
+            one = x[:, :1]
+            return torch.nn.functional.scaled_dot_product_attention(x, one, one)
+
+    module, shape = Shared(), (1, 4, 16, 8)
+    assert "matmul_single" not in names_of(module, shape)
+    assert "matmul_single" in names_of(module, shape, wide_attention=True)
+    trace = gadprof.count(module, shape)
+    features = features_of(trace.forward, amp=True, wide_attention=True)
+    assert (features.columns[:, 0] * features.counts).sum() == trace.macs
+
+
+def test_the_heads_of_a_fused_attention_are_joined_without_a_copy():
+    class Heads(torch.nn.Module):
+        def __init__(self, fused):
+            super().__init__()
+            self.fused = fused
+
+        def forward(self, x):
+            x = x.view(1, 16, 2, 8).transpose(1, 2)
+            if self.fused:
+                x = torch.nn.functional.scaled_dot_product_attention(x, x, x)
+            else:
+                x = (x @ x.transpose(-2, -1)).softmax(-1) @ x
+            return x.transpose(1, 2).reshape(1, 16, 16)
+
+    assert "copy" not in names_of(Heads(True), (1, 16, 16))
+    assert "copy_strided" in names_of(Heads(False), (1, 16, 16))
+
+
+def test_a_bias_is_added_apart_except_by_the_kernel_of_wide_depthwise_windows():
+    def convolution(kernel):
+        return torch.nn.Conv2d(32, 32, kernel, groups=32)
+
+    shape = (1, 32, 16, 16)
+    assert {"conv_depthwise", "bias"} <= set(names_of(convolution(3), shape))
+    wide = names_of(convolution(7), shape)
+    assert "conv_depthwise_native" in wide
+    assert "bias" not in wide
+    last = names_of(convolution(7), shape, channels_last=True)
+    assert {"conv_depthwise", "bias"} <= set(last)
+
+
+def test_groups_that_are_no_power_of_two_wide_stand_apart_with_channels_last():
+    shape = (1, 48, 16, 16)
+    for groups, name in ((2, "conv_grouped_uneven"), (3, "conv_grouped")):
+        module = torch.nn.Conv2d(48, 48, 3, groups=groups, bias=False)
+        assert name in names_of(module, shape, channels_last=True)
+        assert "conv_grouped" in names_of(module, shape)
+
+
+def test_a_group_norm_of_channels_last_pixels_sets_them_apart_and_a_convolution_joins_them_again():
+    module = torch.nn.Sequential(
+        torch.nn.GroupNorm(2, 8), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 3, bias=False)
+    )
+    shape = (1, 8, 16, 16)
+    assert "copy_strided" not in names_of(module, shape)
+    features = features_of(gadprof.count(module, shape).forward, amp=True, channels_last=True)
+    copies = features.counts[features.classes == CLASSES.index("copy_strided")].sum()
+    assert copies == 2
 
 
 def test_a_kind_of_operation_that_was_never_measured_is_refused():

@@ -49,6 +49,7 @@ def predict_trace(model: str, trace: Any, fit: Fit, batch: int) -> Prediction:
         amp=fit.dtype == "amp",
         compiled=fit.compiled,
         channels_last=fit.layout == "nhwc",
+        wide_attention=fit.wide_attention,
     )
     refused = _refusal(features, fit, batch)
     if refused is not None:

@@ -34,13 +34,17 @@ MOST_FOLDS = 10
 
 @dataclass(frozen=True)
 class Device:
-    """What is calibrated: its name, layout, number format, gpu or cpu, compiled or not."""
+    """What is calibrated: its name, layout, number format, gpu or cpu, compiled or not.
+
+    ``wide_attention`` is false where it was measured with a torch before 2.5.
+    """
 
     name: str
     layout: str = "nchw"
     dtype: str = "fp32"
     kind: str = "cpu"
     compiled: bool = False
+    wide_attention: bool = True
 
 
 def measured_rows(
@@ -62,6 +66,7 @@ def measured_rows(
                     amp=device.dtype == "amp",
                     compiled=device.compiled,
                     channels_last=device.layout == "nhwc",
+                    wide_attention=device.wide_attention,
                 )
             except GadprofError as error:
                 known[key] = None
@@ -119,6 +124,7 @@ def calibrate(
         dtype=device.dtype,
         kind=device.kind,
         compiled=device.compiled,
+        wide_attention=device.wide_attention,
         members=(fit(rows),),
         seen=seen,
         least_batch=min(batches),

@@ -21,7 +21,7 @@ from gadprof.prediction.features import CLASSES
 from gadprof.prediction.model import TERMS, Coefficients
 
 COEFFICIENTS = "latency_coefficients.json"
-FITS_SCHEMA_VERSION = 2
+FITS_SCHEMA_VERSION = 3
 ARRAYS: Mapping[str, tuple[int, ...]] = {
     "base": (3,),
     "offset": (len(CLASSES), 2),
@@ -35,7 +35,9 @@ class Fit:
     """One device's coefficients, what they were fitted to, and their error on what was left out.
 
     The predicted time is the mean over ``members``. ``dtype`` is amp or a plain format;
-    ``compiled`` whether a compiler joined the operations; ``kind`` is gpu or cpu. ``seen`` counts
+    ``compiled`` whether a compiler joined the operations; ``wide_attention`` whether attention
+    without a fused kernel was computed in single precision (torch 2.5 on); ``kind`` is gpu or cpu.
+    ``seen`` counts
     the families in which each class of operation occurred; ``least_batch`` and ``most_batch``
     bound the measured batch sizes. ``method`` says how the coefficients came about; ``cv`` holds
     the errors on what was left out, relative: ``mean_absolute_error``, ``median_absolute_error``,
@@ -49,6 +51,7 @@ class Fit:
     dtype: str
     kind: str
     compiled: bool
+    wide_attention: bool
     members: tuple[Coefficients, ...]
     seen: tuple[int, ...]
     least_batch: int
@@ -119,6 +122,7 @@ def plain_fit(fit: Fit) -> dict[str, Any]:
         "dtype": fit.dtype,
         "kind": fit.kind,
         "compiled": fit.compiled,
+        "wide_attention": fit.wide_attention,
         "classes": list(CLASSES),
         "members": [
             {name: np.round(getattr(member, name), 4).tolist() for name in ARRAYS}

@@ -36,10 +36,10 @@ class Coefficients:
     shared: Floats
 
 
-TERMS = 22
+TERMS = 26
 
 
-def shape_terms(columns: Floats, work: Floats, moved: Floats, rows: Floats) -> Floats:
+def shape_terms(columns: Floats, work: Floats, moved: Floats, rows: Floats, batch: int) -> Floats:
     """The linear form's inputs, (n, TERMS), from feature columns and the work at a batch size."""
 
     def log2(values: Floats) -> Floats:
@@ -51,6 +51,7 @@ def shape_terms(columns: Floats, work: Floats, moved: Floats, rows: Floats) -> F
     n, k, inner = column("n"), column("k"), column("inner")
     log_n, log_k, log_moved = log2(n), log2(k), log2(moved)
     wide, deep = np.maximum(n, 1.0), np.maximum(k, 1.0)
+    tall, log_channels = np.maximum(column("m"), 1.0), log2(column("channels"))
     return np.stack(
         [
             np.minimum(log_n, 10) / 5 - 1,
@@ -67,7 +68,7 @@ def shape_terms(columns: Floats, work: Floats, moved: Floats, rows: Floats) -> F
             np.log2(np.ceil(wide / 64) * 64 / wide) / 3,
             np.log2(np.ceil(deep / 32) * 32 / deep) / 3,
             np.clip(np.log2(np.maximum(work, 1) / np.maximum(moved, 1)) / 5 - 1, -2, 2),
-            np.minimum(log2(column("channels")), 12) / 5 - 1,
+            np.minimum(log_channels, 12) / 5 - 1,
             column("strided"),
             column("sliced"),
             # beyond a cache: 4 MiB, 64 MiB
@@ -77,6 +78,12 @@ def shape_terms(columns: Floats, work: Floats, moved: Floats, rows: Floats) -> F
             np.maximum(log_k - 8, 0) / 4,
             inner % 2,
             np.maximum(n, k) % 2,
+            # what is lost where a tile of 64 rows or a power of two is not full; many channels
+            np.where(column("m") > 0, np.log2(np.ceil(tall / 64) * 64 / tall) / 3, 0.0),
+            np.ceil(np.log2(wide)) - np.log2(wide),
+            np.clip(log_channels - 6.5, 0, 1),
+            # beyond what 32 bits can number
+            (column("largest") * batch > 2**31) * 1.0,
         ],
         axis=1,
     )
@@ -98,7 +105,7 @@ def amounts(features: ModelFeatures, batch: int) -> Amounts:
     moved = columns[:, AT["bytes"]] * batch + columns[:, AT["fixed_bytes"]]
     rows = columns[:, AT["rows"]] * np.where(columns[:, AT["work"]] > 0, batch, 1)
     return Amounts(
-        shape_terms(columns, work, moved, rows),
+        shape_terms(columns, work, moved, rows, batch),
         np.where(work > 0, np.log(np.maximum(work, 1)), NO_WORK),
         np.log(np.maximum(moved, 1)),
     )
