@@ -15,6 +15,8 @@ from gadprof.errors import StoreError
 from gadprof.store import NewEntry, Recording, Store, chosen_path, record
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gadprof.compare import ComparedRow
     from gadprof.counting.audit import Audit
     from gadprof.counting.reconcile import Reconciliation
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from gadprof.formula import Formula
     from gadprof.measuring.result import BenchResult
     from gadprof.pose.accuracy import Accuracy
+    from gadprof.pose.redundancy import Redundancy
 
 _FIGURES = ("params", "macs", "flops", "activations", "peak_activation_bytes", "weight_bytes")
 
@@ -114,6 +117,58 @@ def record_accuracies(accuracies: Sequence[Accuracy], *, store: str | None = Non
         entries.append(NewEntry("accuracy", item.model, figures, about))
     if entries:
         record(entries, store=store)
+
+
+def record_training(
+    model: str,
+    settings: Mapping[str, Any],
+    losses: Sequence[float],
+    *,
+    data: str,
+    seconds: float,
+    weights: Path,
+    store: str | None = None,
+) -> None:
+    """Keep a finished run as ``training``: its settings, and each epoch's mean loss.
+
+    ``losses`` are those of the epochs that this process ran, in order. Raises StoreError.
+    """
+    import hashlib
+
+    if chosen_path(store) is None:
+        return
+    about = {key: value for key, value in settings.items() if key != "model"}
+    about["input"] = [[3, about["height"], about["width"]]]
+    result = {
+        "loss": losses[-1] if losses else None,
+        "losses": list(losses),
+        "train_s": seconds,
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+    }
+    record([NewEntry("training", model, result, {**about, "data": data})], store=store)
+
+
+def record_redundancy(
+    figures: Sequence[Redundancy],
+    size: tuple[int, int],
+    about: Mapping[str, Any],
+    *,
+    store: str | None = None,
+) -> None:
+    """Keep each model's figures, place by place, as ``redundancy``. Raises StoreError."""
+    from gadprof.results import to_plain
+
+    settings = {**about, "input": [[3, *size]], "batch": 1}
+    by_model: dict[str, dict[str, Any]] = {}
+    for item in figures:
+        plain = to_plain(item)
+        places = by_model.setdefault(plain.pop("model"), {})
+        places[plain.pop("place")] = plain
+    entries = [
+        NewEntry("redundancy", model, {"places": places}, settings)
+        for model, places in by_model.items()
+    ]
+    record(entries, store=store)
 
 
 def block_name(point: Formula, block: str | None = None) -> str:

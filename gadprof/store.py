@@ -66,8 +66,9 @@ _SCHEMA = (
 class NewEntry:
     """What a command hands over: a kind, the model's string, the settings and the result.
 
-    ``kind`` is ``cost`` (analytic), ``count`` (traced), ``measurement`` or ``accuracy``; ``result``
-    is any plain JSON object with base units, for example ``{"params": …, "macs": …}``.
+    ``kind`` is ``cost`` (analytic), ``count`` (traced), ``measurement``, ``accuracy``, ``training``
+    or ``redundancy``; ``result`` is any plain JSON object with base units, for example
+    ``{"params": …, "macs": …}``.
     """
 
     kind: str

@@ -28,7 +28,9 @@ QUANTITIES = (
 @click.command(name="history")
 @click.argument("model", required=False, shell_complete=complete_models)
 @click.option(
-    "--kind", type=click.Choice(("cost", "count", "measurement", "accuracy")), help="Only these."
+    "--kind",
+    type=click.Choice(("cost", "count", "measurement", "accuracy", "training", "redundancy")),
+    help="Only these.",
 )
 @click.option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Newest entries."

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gadprof.commands.options import format_option, output_option
+from gadprof.commands.options import format_option, output_option, store_option
 
 HEADERS = (
     "model",
@@ -35,6 +35,7 @@ HEADERS = (
               help="Maps a grid shows.")  # fmt: skip
 @format_option("table", "json", "csv", "md")
 @output_option
+@store_option
 def redundancy(models: tuple[str, ...], **options: Any) -> None:
     """Measure how redundant feature maps are.
 
@@ -49,6 +50,7 @@ def redundancy(models: tuple[str, ...], **options: Any) -> None:
     from gadprof.output import check_writable, emit, write_atomic
     from gadprof.pose.redundancy import DEFAULT_PLACES, NEAR_DUPLICATE
     from gadprof.pose.side_by_side import FIGURE_FORMATS, VARIANTS, look
+    from gadprof.recording import record_redundancy
     from gadprof.render.tables import render_table
     from gadprof.results import describe_machine, to_json
 
@@ -75,6 +77,13 @@ def redundancy(models: tuple[str, ...], **options: Any) -> None:
         size=input_size(options["input_text"]),
         seed=options["seed"],
     )
+    machine = describe_machine()
+    about = {
+        "image": Path(options["image"]).name,
+        "seed": None if weights else options["seed"],
+        "near_duplicate_correlation": NEAR_DUPLICATE,
+    }
+    record_redundancy(seen.figures, seen.size, about, store=options["store"])
     if figure is not None:
         kind = Path(figure).suffix.lower().lstrip(".")
         write_atomic(figure, seen.figure(kind, limit=options["limit"]))
@@ -87,7 +96,7 @@ def redundancy(models: tuple[str, ...], **options: Any) -> None:
             "seed": options["seed"],
             "near_duplicate_correlation": NEAR_DUPLICATE,
             "redundancy": seen.figures,
-            "machine": describe_machine(),
+            "machine": machine,
         }
         emit(to_json(payload), options["output"])
         return
