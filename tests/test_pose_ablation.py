@@ -7,6 +7,7 @@ import json
 import pytest
 
 from gadprof.pose.ablation import mean_and_interval, variant_names
+from gadprof.store import Store
 
 
 def test_the_four_variants_are_counted_exactly(run_cli, tmp_path):
@@ -40,15 +41,39 @@ def test_with_data_every_variant_is_trained_and_scored(run_cli, tmp_path):
 
     data = make_stick_figures(tmp_path / "figures", train=6, val=3)
     (tmp_path / "out").mkdir()
-    code, _, err = run_cli(
+    store = tmp_path / "results.sqlite"
+    arguments = (
         "ablate", "--overrides", "width=2,modules=1-1-1,blocks=1-1-1-1", "--input", "64x64",
         "--data", str(data), "--epochs", "1", "--batch", "6", "--seeds", "0,1",
-        "--runs", str(tmp_path / "runs"), "-o", str(tmp_path / "out"),
+        "--runs", str(tmp_path / "runs"), "-o", str(tmp_path / "out"), "--store", str(store),
     )  # fmt: skip
+    code, _, err = run_cli(*arguments)
     payload = json.loads((tmp_path / "out" / "ablation.json").read_text())
     assert code == 0, err
     assert [len(item["runs"]) for item in payload["variants"]] == [2, 2, 2, 2]
     assert "One budget for all" in (tmp_path / "out" / "ablation.md").read_text()
+    with Store(store) as opened:
+        kept = opened.entries(kinds=("accuracy",))
+    assert len(kept) == 8
+    assert kept[-1].settings["note"].endswith("seed 1")
+
+    # finished runs are not trained again
+    code, _, err = run_cli(*arguments)
+    assert code == 0, err
+    second = json.loads((tmp_path / "out" / "ablation.json").read_text())
+    for before, after in zip(payload["variants"], second["variants"], strict=True):
+        for run, rerun in zip(before["runs"], after["runs"], strict=True):
+            assert rerun["weights_sha256"] == run["weights_sha256"]
+            assert rerun["scores"] == run["scores"]
+            assert rerun["train_s"] is None
+            assert run["train_s"] > 0
+
+
+@pytest.mark.parametrize("seeds", ["a", "-3", "1,1", ""])
+def test_seeds_that_are_no_seeds_are_refused(run_cli, seeds: str):
+    code, _, err = run_cli("ablate", "--seeds", seeds)
+    assert code == 2
+    assert "type for example 0,1,2" in err
 
 
 def test_an_override_that_no_variant_has_is_refused(run_cli):

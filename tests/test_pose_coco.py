@@ -16,6 +16,7 @@ cv2 = pytest.importorskip("cv2")
 
 from gadprof.errors import DataError
 from gadprof.pose import coco, pictures
+from gadprof.pose.detections import load_detections
 from gadprof.pose.synthetic import make_split
 
 Change = Callable[[dict[str, Any]], Any]
@@ -88,6 +89,18 @@ REFUSALS: dict[str, tuple[Change, str]] = {
     ),
     "no person": (lambda c: c.update(annotations=[]), "holds no person"),
     "not COCO": (lambda c: c.pop("images"), "not in COCO's format"),
+    "no picture number": (
+        lambda c: c["annotations"][1].pop("image_id"),
+        "entry 1 of annotations lacks image_id",
+    ),
+    "no number": (lambda c: c["annotations"][0].update(id=None), "annotations lacks id"),
+    "no width": (lambda c: c["images"][2].pop("width"), "entry 2 of images lacks width"),
+    "no file name": (lambda c: c["images"][0].pop("file_name"), "images lacks file_name"),
+    "numbers for annotations": (lambda c: c.update(annotations=[1]), "lacks id, image_id"),
+    "box of nothing": (
+        lambda c: c["annotations"][0].update(bbox=None),
+        "box None is not x, y, width",
+    ),
 }
 
 
@@ -145,7 +158,7 @@ def entry(**changes: Any) -> dict[str, Any]:
 def test_detections_keep_their_boxes_and_scores(folder: Path, tmp_path: Path) -> None:
     path = detections(tmp_path, [entry(), entry(score=0.1), entry(category_id=3)])
     split = coco.find_split(folder, "val2017")
-    people = coco.load_detections(path, split, threshold=0.5)
+    people = load_detections(path, split, threshold=0.5)
     assert [(p.box, p.score) for p in people] == [((5.0, 5.0, 50.0, 90.0), 0.8)]
 
 
@@ -157,13 +170,24 @@ def test_detections_keep_their_boxes_and_scores(folder: Path, tmp_path: Path) ->
         ([entry(), entry(bbox=[5, 5, 0, 3])], "detection 1 .* has no area"),
         ([entry(bbox=[-50, 5, 20, 3])], "outside the picture"),
         ([entry(image_id=77)], "names picture 77"),
+        ([entry(image_id="one")], "image_id 'one' is no number"),
+        ([entry(score=None)], "score None is no number"),
         ([entry(score=0.0)], "holds no person with a score"),
     ],
 )
 def test_a_bad_detection_is_refused(entries, words, folder: Path, tmp_path: Path) -> None:
     split = coco.find_split(folder, "val2017")
     with pytest.raises(DataError, match=words):
-        coco.load_detections(detections(tmp_path, entries), split, threshold=0.1)
+        load_detections(detections(tmp_path, entries), split, threshold=0.1)
+
+
+def test_a_detection_s_missing_picture_is_refused_at_once(folder: Path, tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["images"][0]["file_name"] = "absent.jpg"
+
+    path = detections(tmp_path, [entry()])
+    with pytest.raises(DataError, match=r"absent\.jpg' of detection 0 .* is missing"):
+        load_detections(path, changed(folder, tmp_path, change))
 
 
 def jpeg(thumbnail: bytes = b"") -> bytes:
@@ -215,7 +239,7 @@ def test_the_real_pictures_are_read_and_left_untouched(data_folder: Path) -> Non
     people = coco.load_people(split)
     assert len(people) == 12  # of 14 annotated persons two have no labelled keypoint
     assert len({person.image_id for person in people}) == 4
-    found = coco.load_detections(folder / "person_detections.json", split)
+    found = load_detections(folder / "person_detections.json", split)
     assert len(found) == 118
     for person in people:
         height, width = pictures.read_picture(person.path).shape[:2]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gadprof.commands.options import parse_integers, store_option
+from gadprof.commands.options import store_option
 
 
 @click.command(name="ablate")
@@ -53,13 +53,22 @@ def ablate(
     from pathlib import Path
 
     from gadprof.output import check_writable, emit, write_atomic
-    from gadprof.pose.ablation import ablation_page, variant_names
+    from gadprof.pose.ablation import ablation_page, accuracies, variant_names
+    from gadprof.pose.extra import require
+    from gadprof.recording import record_accuracies
     from gadprof.results import describe_machine, to_json
     from gadprof.sources import parse_shapes
 
     shape = parse_shapes((input_text,))[0]
     if output is not None:
         check_writable(Path(output) / "ablation.md")
+    numbers = _seeds(seeds)
+    if data is not None:
+        require("gadprof ablate", "lightning", "cv2", "pycocotools", "scipy")
+        from gadprof.pose.coco import find_split, spare
+
+        for split in (train_split, test_split):
+            spare(find_split(data, split), runs)
     names = variant_names(overrides)
     variants = _counted(names, shape, measure, time_limit, store)
     budget: dict[str, Any] = {}
@@ -70,7 +79,6 @@ def ablate(
         changes |= {"height": shape[1], "width": shape[2]}
         if epochs is not None and schedule != "cosine":
             changes["milestones"] = (max(1, epochs * 170 // 260),)
-        numbers = tuple(n - 1 for n in parse_integers(_shifted(seeds), "--seeds"))
         variants = _trained(variants, data, train_split, test_split, changes, numbers, Path(runs))
         told = {key: value for key, value in changes.items() if value is not None}
         counts = {split: _persons(data, split) for split in (train_split, test_split)}
@@ -78,6 +86,8 @@ def ablate(
             f"{Path(data).name} ({counts[train_split]} persons, scored on {counts[test_split]})"
         )
         budget = {**told, "seeds": ", ".join(map(str, numbers))}
+        test = find_split(data, test_split)
+        record_accuracies(accuracies(variants, test, shape, told), store=store)
     machine = describe_machine()
     page = ablation_page(variants, budget, machine)
     if output is None:
@@ -96,12 +106,15 @@ def _persons(data: str, split: str) -> int:
     return len(load_people(find_split(data, split)))
 
 
-def _shifted(seeds: str) -> str:
-    """Seeds may be 0, which a list of positive integers may not."""
-    try:
-        return ",".join(str(int(part) + 1) for part in seeds.split(","))
-    except ValueError as error:
-        raise click.BadParameter(f"{seeds!r} is not 0,1,2", param_hint="--seeds") from error
+def _seeds(text: str) -> tuple[int, ...]:
+    """``0,1,2`` as different integers from 0 on. Raises click.BadParameter."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
+        raise click.BadParameter(
+            f"{text!r} is not a list of different seeds; type for example 0,1,2",
+            param_hint="--seeds",
+        )
+    return tuple(map(int, parts))
 
 
 def _counted(
@@ -153,9 +166,7 @@ def _trained(
 
     from gadprof.pose.ablation import train_and_score
     from gadprof.pose.coco import find_split
-    from gadprof.pose.extra import require
 
-    require("gadprof ablate", "lightning", "cv2", "pycocotools")
     train, test = find_split(data, train_split), find_split(data, test_split)
     folder.mkdir(parents=True, exist_ok=True)
     made = []

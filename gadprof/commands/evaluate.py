@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -25,8 +26,10 @@ from gadprof.commands.pose_options import (
 @click.option("--input", "input_text", metavar="HxW", help="Crop size.  [the weights' own]")
 @decoding_options
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
-@click.option("--workers", default=0, show_default=True, help="Loader processes.")
-@click.option("--oks-nms", default=0.9, show_default=True, help="OKS above which a twin goes.")
+@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Loader processes.")  # fmt: skip
+@click.option("--oks-nms", type=click.FloatRange(0, 1), default=0.9, show_default=True,
+              help="OKS above which a twin goes.")  # fmt: skip
 @click.option("--results", metavar="FILE", help="Write predictions in COCO's results format.")
 @click.option("--accuracy", metavar="FILE", help="Add the figures to a file for compare.")
 @format_option("table", "json")
@@ -44,7 +47,8 @@ def evaluate(model: str, **options: Any) -> None:
     require("gadprof evaluate", "cv2", "pycocotools")
     from gadprof.output import check_writable, emit, write_atomic
     from gadprof.pose import accuracy as accuracies
-    from gadprof.pose.coco import find_split, load_detections, load_people
+    from gadprof.pose.coco import find_split, load_people, spare
+    from gadprof.pose.detections import load_detections
     from gadprof.pose.evaluate import Suppression
     from gadprof.pose.evaluate import evaluate as run_evaluation
     from gadprof.pose.inference import settings_for
@@ -63,6 +67,7 @@ def evaluate(model: str, **options: Any) -> None:
         annotations=options["annotations"],
         images=options["images"],
     )
+    spare(split, options["results"], options["accuracy"], options["output"])
     weights = read_weights(options["weights"])
     device = check_device(options["torch_device"])
     notes: list[str] = []
@@ -93,7 +98,8 @@ def evaluate(model: str, **options: Any) -> None:
         click.echo(note, err=True)
 
     def progress(done: int, total: int) -> None:
-        click.echo(f"\r{done}/{total} persons", err=True, nl=done == total)
+        if sys.stderr.isatty():
+            click.echo(f"\r{done}/{total} persons", err=True, nl=done == total)
 
     scores, results = run_evaluation(
         module.to(device),

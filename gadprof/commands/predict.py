@@ -62,11 +62,14 @@ def _keypoints(models: tuple[str, ...], options: dict[str, Any]) -> None:
         raise click.UsageError(
             "keypoints need trained weights: give --weights FILE, which 'gadprof train' writes"
         )
+    from pathlib import Path
+
     from gadprof.commands.pose_options import check_device, input_size, network_source
     from gadprof.pose.extra import require
 
     source = network_source(models[0])
     require("gadprof predict --image", "cv2")
+    from gadprof.errors import OutputError
     from gadprof.output import check_writable, emit, write_atomic
     from gadprof.pose.inference import settings_for
     from gadprof.pose.predict import predict as find_keypoints
@@ -77,6 +80,10 @@ def _keypoints(models: tuple[str, ...], options: dict[str, Any]) -> None:
     for path in (options["draw"], options["output"]):
         if path is not None:
             check_writable(path)
+            if Path(path).resolve() in {
+                Path(options[name]).resolve() for name in ("image", "boxes") if options[name]
+            }:
+                raise OutputError(f"'{path}' is what is read here; name another file to write")
     texts = options["input_texts"]
     weights = read_weights(options["weights"])
     device = check_device(options["torch_device"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from gadprof.commands.options import store_option
 from gadprof.commands.pose_options import data_options, input_size, network_source
 
 
@@ -32,14 +33,22 @@ from gadprof.commands.pose_options import data_options, input_size, network_sour
 @click.option("--seed", type=int, help="Seed of weights, order and augmentation.  [0]")
 @click.option("--accelerator", default="auto", show_default=True, help="auto, cpu or gpu.")
 @click.option("--devices", default="auto", show_default=True, help="Devices a node.")
-@click.option("--nodes", default=1, show_default=True, help="Machines.")
+@click.option("--nodes", type=click.IntRange(min=1), default=1, show_default=True, help="Machines.")
 @click.option(
     "--precision", default="32-true", show_default=True, help="E.g. 16-mixed, bf16-mixed."
 )
-@click.option("--workers", default=0, show_default=True, help="Loader processes a device.")
-@click.option("--save-every", default=1, show_default=True, help="Epochs between checkpoints.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Loader processes a device.",
+)
+@click.option("--save-every", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Epochs between checkpoints.")  # fmt: skip
 @click.option("--logger", default="csv", show_default=True, help="csv, tensorboard or none.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
+@store_option
 def train(model: str, **options: Any) -> None:
     """Train MODEL on COCO keypoints.
 
@@ -51,13 +60,16 @@ def train(model: str, **options: Any) -> None:
 
     source = network_source(model)
     require("gadprof train", "lightning", "cv2", "pycocotools")
+    import os
     import re
     from pathlib import Path
 
-    from gadprof.pose.coco import find_split, load_people
-    from gadprof.pose.settings import make_settings, rate_text
+    from gadprof.errors import TrainingDivergedError
+    from gadprof.pose.coco import find_split, load_people, spare
+    from gadprof.pose.settings import make_settings, rate_text, settings_dict
     from gadprof.pose.training import WEIGHTS, RunSettings, make_folder
     from gadprof.pose.training import train as run_training
+    from gadprof.recording import record_training
     from gadprof.sources import build_module
 
     names = ("epochs", "batch", "lr", "weight_decay", "sigma", "unbiased", "augment", "ema", "clip")
@@ -75,7 +87,9 @@ def train(model: str, **options: Any) -> None:
     )
     notes: list[str] = []
     people = load_people(split, skip_bad=options["skip_bad"], notes=notes)
-    out = make_folder(Path(options["out"] or f"runs/{re.sub(r'[^A-Za-z0-9.=-]+', '_', model)}"))
+    folder = Path(options["out"] or f"runs/{re.sub(r'[^A-Za-z0-9.=-]+', '_', model)}")
+    spare(split, folder)
+    out = make_folder(folder)
     run = RunSettings(
         out=out,
         accelerator=options["accelerator"],
@@ -87,20 +101,41 @@ def train(model: str, **options: Any) -> None:
         logger=options["logger"],
         resume=options["resume"],
     )
-    for note in notes:
+    # with several processes the others of a run repeat this command; the first one speaks
+    first = all(int(os.environ.get(name, "0")) == 0 for name in ("LOCAL_RANK", "NODE_RANK"))
+    for note in notes if first else ():
         click.echo(note, err=True)
-    click.echo(
-        f"{source.name}: {len(people)} persons of {split.annotations.name}, "
-        f"{settings.height}x{settings.width}, {settings.epochs} epochs, batch {settings.batch}, "
-        f"{settings.optimiser} {rate_text(settings)}, seed {settings.seed}",
-        err=True,
-    )
+    if first:
+        click.echo(
+            f"{source.name}: {len(people)} persons of {split.annotations.name}, "
+            f"{settings.height}x{settings.width}, {settings.epochs} epochs, batch "
+            f"{settings.batch}, {settings.optimiser} {rate_text(settings)}, seed {settings.seed}",
+            err=True,
+        )
     start = time.monotonic()
+    losses: list[float] = []
 
     def tell(epoch: int, loss: float, rate: float) -> None:
         elapsed = time.monotonic() - start
         line = f"epoch {epoch + 1}/{settings.epochs}  loss {loss:.3e}  lr {rate:g}  {elapsed:.0f} s"
         click.echo(line, err=True)
+        losses.append(loss)
 
-    run_training(lambda: build_module(source), people, settings, run, tell=tell)
+    try:
+        run_training(lambda: build_module(source), people, settings, run, tell=tell)
+    except TrainingDivergedError as error:
+        if first:
+            raise
+        raise SystemExit(error.exit_code) from error  # all processes agree; the first one tells
+    if not first:
+        return
+    record_training(
+        source.name,
+        settings_dict(settings),
+        losses,
+        data=f"{split.annotations.name}, {len(people)} persons",
+        seconds=time.monotonic() - start,
+        weights=out / WEIGHTS,
+        store=options["store"],
+    )
     click.echo(str(out / WEIGHTS))

@@ -18,11 +18,15 @@ VARIANTS = ("hrnet32", "ghost-hrnet32", "ghost-se-hrnet32", "gadnet32")
 
 @dataclass(frozen=True)
 class Trained:
-    """One variant after one seed: its COCO scores and how long training took."""
+    """One variant after one seed: its COCO scores, and how long training took (s).
+
+    The time is None where an earlier command had trained part of it or all.
+    """
 
     seed: int
     scores: Any
-    train_s: float
+    train_s: float | None
+    weights_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,29 +76,70 @@ def train_and_score(
     *,
     tell: Callable[[str], None],
 ) -> Trained:
-    """Train one variant with the paper's preset under ``changes``, and score it. Raises DataError
-    and what training raises."""
+    """Train one variant with the paper's preset under ``changes``, and score it.
+
+    What ``folder`` holds of the same run is gone on with. Raises DataError and what training
+    raises.
+    """
+    import hashlib
     import time
 
+    from gadprof.pose.checkpoints import LAST
     from gadprof.pose.coco import load_people
     from gadprof.pose.evaluate import evaluate
     from gadprof.pose.inference import InferenceSettings
     from gadprof.pose.settings import make_settings
-    from gadprof.pose.training import RunSettings, make_folder, sample_settings, train
+    from gadprof.pose.training import WEIGHTS, RunSettings, make_folder, sample_settings, train
     from gadprof.sources import build_module, resolve
 
     settings = make_settings(model, "paper", changes)
     started = time.monotonic()
-    run = RunSettings(
-        make_folder(folder), accelerator="auto", logger="none", save_every=settings.epochs
-    )
+    begun = (folder / LAST).exists()
+    run = RunSettings(make_folder(folder), logger="none", resume=begun)
     source = resolve(model)
     module = train(lambda: build_module(source), load_people(train_split), settings, run)
     seconds = time.monotonic() - started
     inference = InferenceSettings(sample_settings(settings), "dark", flip=False)
     scores, _ = evaluate(module.final, test_split, load_people(test_split), inference)
     tell(f"{model} seed {settings.seed}: AP {scores.ap:.3f} after {seconds:.0f} s")
-    return Trained(settings.seed, scores, seconds)
+    digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    return Trained(settings.seed, scores, None if begun else seconds, digest)
+
+
+def accuracies(
+    variants: Sequence[Variant], split: Any, shape: tuple[int, ...], budget: Mapping[str, Any]
+) -> list[Any]:
+    """Every run's accuracy on a split, with the budget as its note. Raises DataError."""
+    from gadprof.pose.accuracy import Accuracy
+    from gadprof.pose.coco import load_people
+    from gadprof.results import describe_machine
+
+    people = load_people(split)
+    told = ", ".join(f"{key} {value}" for key, value in budget.items() if key != "seeds")
+    machine = describe_machine()
+    return [
+        Accuracy(
+            model=item.model,
+            data=split.annotations.name,
+            pictures=len({person.image_id for person in people}),
+            persons=len(people),
+            input=(shape[1], shape[2]),
+            boxes="annotated",
+            decoding="dark",
+            flip_test=False,
+            ap=run.scores.ap,
+            ap50=run.scores.ap50,
+            ap75=run.scores.ap75,
+            apm=run.scores.apm,
+            apl=run.scores.apl,
+            ar=run.scores.ar,
+            weights_sha256=run.weights_sha256,
+            note=f"ablation: {told}, seed {run.seed}",
+            machine=f"{machine.cpu}, {machine.cores} cores",
+        )
+        for item in variants
+        for run in item.runs
+    ]
 
 
 def ablation_page(variants: Sequence[Variant], budget: Mapping[str, Any], machine: Any) -> str:

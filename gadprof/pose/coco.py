@@ -1,4 +1,4 @@
-"""COCO keypoint annotations and detections, read and checked; the files are never written to.
+"""COCO keypoint annotations, read and checked; the files are never written to.
 
 Promises every person that can be trained on or evaluated, with a box on its picture; refuses,
 in one line that names the annotation, files without keypoints, boxes of no area or outside the
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gadprof.errors import DataError
+from gadprof.errors import DataError, OutputError
 from gadprof.pose import keypoints
 
 Box = tuple[float, float, float, float]
+
+PICTURE_KEYS = ("id", "file_name", "width", "height")
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,23 @@ def find_split(
     return Split(split, annotation_path, image_folder)
 
 
+def spare(split: Split, *targets: str | Path | None) -> None:
+    """Refuse to write a file or run into a split's pictures or over its annotations.
+
+    Raises OutputError.
+    """
+    pictures, annotations = split.images.resolve(), split.annotations.resolve()
+    for target in targets:
+        if target is None:
+            continue
+        place = Path(target).resolve()
+        if place in (annotations, annotations.parent) or pictures in (place, *place.parents):
+            raise OutputError(
+                f"'{target}' lies in the data of '{split.annotations}', which is never written to; "
+                "choose another place"
+            )
+
+
 def read_json(path: str | Path, what: str) -> Any:
     """A JSON file's content; raises DataError that names the file and the line at fault."""
     try:
@@ -100,7 +119,21 @@ def load_annotations(split: Split) -> dict[str, Any]:
             f"annotation file '{split.annotations}' is not in COCO's format: it needs images, "
             "annotations and categories"
         )
+    for key, needed in (("images", PICTURE_KEYS), ("annotations", ("id", "image_id"))):
+        for number, entry in enumerate(content[key]):
+            lacks = [name for name in needed if _missing(entry, name)]
+            if lacks:
+                raise DataError(
+                    f"annotation file '{split.annotations}' is not in COCO's format: entry "
+                    f"{number} of {key} lacks {', '.join(lacks)}"
+                )
     return content
+
+
+def _missing(entry: Any, name: str) -> bool:
+    """Whether an annotation file's entry lacks a value, or has one that is no such thing."""
+    value = entry.get(name) if isinstance(entry, dict) else None
+    return not isinstance(value, str if name == "file_name" else (int, float))
 
 
 def load_people(
@@ -116,7 +149,7 @@ def load_people(
     """
     content = load_annotations(split)
     images = {int(image["id"]): image for image in content["images"]}
-    present = _listing(split.images)
+    present = listing(split.images)
     people: list[Person] = []
     for annotation in content["annotations"]:
         identity = annotation.get("id", "?")
@@ -141,11 +174,7 @@ def load_people(
             where = f"annotation {identity} in '{split.annotations.name}'"
             size = int(image["width"]), int(image["height"])
             box = clip_box(check_box(annotation.get("bbox", ()), *size, where), *size)
-            if image["file_name"] not in present:
-                raise DataError(
-                    f"picture '{split.images / image['file_name']}' of annotation {identity} is "
-                    "missing; download it, or name its folder with --images"
-                )
+            check_present(image["file_name"], present, split, f"annotation {identity}")
         except DataError as error:
             if not skip_bad:
                 raise DataError(f"{error} (--skip-bad leaves such persons out)") from error
@@ -162,73 +191,7 @@ def load_people(
     return tuple(people)
 
 
-def load_detections(
-    path: str | Path,
-    split: Split,
-    *,
-    threshold: float = 0.0,
-    skip_bad: bool = False,
-    notes: list[str] | None = None,
-) -> tuple[Person, ...]:
-    """Detected persons from a COCO results file, as the literature evaluates with.
-
-    Entries of other categories and scores below ``threshold`` are left out. Raises DataError.
-    """
-    content = load_annotations(split)
-    images = {int(image["id"]): image for image in content["images"]}
-    people: list[Person] = []
-    for number, entry in enumerate(detection_entries(path)):
-        where = f"detection {number} in '{path}'"
-        if entry.get("category_id", 1) != 1 or float(entry.get("score", 1.0)) < threshold:
-            continue
-        try:
-            image = images.get(int(entry["image_id"])) if "image_id" in entry else None
-            if image is None:
-                raise DataError(
-                    f"{where} names picture {entry.get('image_id')}, which "
-                    f"'{split.annotations.name}' does not list"
-                )
-            box = check_box(entry.get("bbox", ()), int(image["width"]), int(image["height"]), where)
-        except DataError as error:
-            if not skip_bad:
-                raise DataError(f"{error} (--skip-bad leaves such boxes out)") from error
-            if notes is not None:
-                notes.append(f"left out: {error}")
-            continue
-        people.append(
-            Person(
-                int(image["id"]),
-                number,
-                split.images / image["file_name"],
-                box,
-                np.zeros((keypoints.COUNT, 3), dtype=np.float32),
-                float(entry.get("score", 1.0)),
-            )
-        )
-    if not people:
-        raise DataError(f"'{path}' holds no person with a score of at least {threshold}")
-    return tuple(people)
-
-
-def detection_entries(path: str | Path) -> list[Mapping[str, Any]]:
-    """A results file's entries: a JSON list of objects, or of plain boxes. Raises DataError."""
-    content = read_json(path, "detection file")
-    if not isinstance(content, list):
-        raise DataError(
-            f"detection file '{path}' is not a list; it holds objects with image_id, bbox "
-            "(x, y, width, height) and score"
-        )
-    entries: list[Mapping[str, Any]] = []
-    for number, entry in enumerate(content):
-        if isinstance(entry, list):
-            entry = {"bbox": entry}
-        if not isinstance(entry, dict) or "bbox" not in entry:
-            raise DataError(f"detection {number} in '{path}' has no bbox (x, y, width, height)")
-        entries.append(entry)
-    return entries
-
-
-def check_box(values: Sequence[float], width: int, height: int, where: str) -> Box:
+def check_box(values: Any, width: int, height: int, where: str) -> Box:
     """A box (x, y, width, height in pixels) that overlaps its picture, as it was given.
 
     Raises DataError for a box that is not four finite numbers, of no area, or outside the picture.
@@ -236,7 +199,7 @@ def check_box(values: Sequence[float], width: int, height: int, where: str) -> B
     try:
         x, y, w, h = (float(value) for value in values)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{where}: box {list(values)} is not x, y, width, height") from error
+        raise DataError(f"{where}: box {values!r} is not x, y, width, height") from error
     shown = f"box [{x:g}, {y:g}, {w:g}, {h:g}]"
     if not all(map(math.isfinite, (x, y, w, h))):
         raise DataError(f"{where}: {shown} is not finite")
@@ -276,6 +239,16 @@ def _joints(values: Any, identity: Any) -> NDArray[np.float32]:
     return joints
 
 
-def _listing(folder: Path) -> set[str]:
+def check_present(name: str, present: set[str], split: Split, where: str) -> None:
+    """Refuse a picture that is not in its folder. Raises DataError."""
+    if name not in present:
+        raise DataError(
+            f"picture '{split.images / name}' of {where} is missing; download it, or name its "
+            "folder with --images"
+        )
+
+
+def listing(folder: Path) -> set[str]:
+    """The names of the files in a folder."""
     with os.scandir(folder) as entries:
         return {entry.name for entry in entries}

@@ -11,6 +11,7 @@ PACKAGES: dict[str, str] = {
     "cv2": "opencv-python-headless",
     "pycocotools": "pycocotools",
     "lightning": "lightning",
+    "scipy": "scipy",
 }
 
 

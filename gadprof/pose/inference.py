@@ -18,7 +18,7 @@ from torch import nn
 from gadprof.errors import DataError, InputShapeError
 from gadprof.pose import crops, keypoints, targets
 from gadprof.pose.coco import Person
-from gadprof.pose.dataset import SampleSettings, evaluation_loader
+from gadprof.pose.dataset import SampleSettings, evaluation_loader, faults_of_workers_told
 from gadprof.pose.decode import Decoding, decode
 from gadprof.pose.weights import Weights
 
@@ -93,7 +93,7 @@ def predict_people(
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), faults_of_workers_told():
             for images, numbers in loader:
                 maps = heatmaps(module, images.to(settings.device), settings)
                 points, scores = decode(maps, settings.decoding, sigma=settings.sigma)

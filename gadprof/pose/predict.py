@@ -16,6 +16,7 @@ from torch import nn
 
 from gadprof.errors import DataError
 from gadprof.pose import coco, draw, keypoints
+from gadprof.pose.detections import detection_entries
 from gadprof.pose.evaluate import Suppression, coco_results
 from gadprof.pose.inference import InferenceSettings, predict_people
 from gadprof.pose.pictures import read_picture
@@ -52,7 +53,7 @@ def read_boxes(
     height, width = picture.shape[:2]
     number = image_id_of(image)
     boxes: list[tuple[coco.Box, float]] = []
-    for index, entry in enumerate(coco.detection_entries(path)):
+    for index, entry in enumerate(detection_entries(path)):
         if entry.get("category_id", 1) != 1 or entry.get("image_id", number) != number:
             continue
         score = float(entry.get("score", 1.0))

@@ -124,6 +124,8 @@ def check_settings(settings: TrainSettings) -> None:
         raise SpecError(f"sigma {settings.sigma} is not positive; leave it out for HRNet's")
     if not 0 <= settings.ema < 1:
         raise SpecError(f"ema {settings.ema} is not a decay from 0 to below 1; try 0.999")
+    if not 0 <= settings.seed < 2**32:
+        raise SpecError(f"seed {settings.seed} does not lie from 0 to 4294967295; try 0")
     if settings.weight_decay < 0 or settings.clip < 0:
         raise SpecError("weight decay and clip are not negative")
     if not 0 <= settings.foreground < float("inf"):

@@ -22,7 +22,13 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from gadprof.errors import DataError, OutputError, SourceError, TrainingDivergedError
+from gadprof.errors import (
+    DataError,
+    ModelFailedError,
+    OutputError,
+    SourceError,
+    TrainingDivergedError,
+)
 from gadprof.output import write_atomic
 from gadprof.pose import augment
 from gadprof.pose.checkpoints import (
@@ -34,7 +40,7 @@ from gadprof.pose.checkpoints import (
     read_checkpoint,
 )
 from gadprof.pose.coco import Person
-from gadprof.pose.dataset import SampleSettings, training_loader
+from gadprof.pose.dataset import SampleSettings, faults_of_workers_told, training_loader
 from gadprof.pose.settings import TrainSettings, differences, rate_factor, settings_dict
 from gadprof.pose.weights import weights_bytes
 
@@ -145,7 +151,9 @@ class PoseModule(LightningModule):  # type: ignore[misc]
         loss = torch.stack(
             [joint_mse(heatmaps, targets, weights, foreground) for heatmaps in every]
         ).sum()
-        if not bool(torch.isfinite(loss)):
+        finite = bool(torch.isfinite(loss))
+        # one process that stopped alone would leave the others waiting for its gradients
+        if not self.trainer.strategy.reduce_boolean_decision(finite, all=True):
             raise TrainingDivergedError(
                 diverged("the loss", self.trainer.current_epoch, self._run.out / LAST)
             )
@@ -165,8 +173,7 @@ class PoseModule(LightningModule):  # type: ignore[misc]
             self.net.parameters(),
             lr=settings.lr,
             weight_decay=settings.weight_decay,
-            # one pass over all weights; on CUDA it would rule out clipping with mixed precision
-            fused=True if self.device.type == "cpu" else None,
+            fused=_one_pass(self.device.type, self._run.precision, settings.clip),
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser, lambda epoch: rate_factor(settings, epoch)
@@ -205,11 +212,20 @@ def train(
         trainer = make_trainer(settings, run, [*callbacks, *watchers])
         # a small set needs no workers, and its epochs are shorter than the logging interval
         warnings.filterwarnings("ignore", module="lightning")
-        trainer.fit(module, ckpt_path=str(last) if run.resume else None)
+        with faults_of_workers_told(), lost_processes_told(trainer):
+            trainer.fit(module, ckpt_path=str(last) if run.resume else None)
     if trainer.is_global_zero:
         content = weights_bytes(settings.model, module.final, settings_dict(settings))
         write_atomic(run.out / WEIGHTS, content)
     return module
+
+
+def _one_pass(device: str, precision: str, clip: float) -> bool | None:
+    """Whether the optimiser moves all weights in one pass; None leaves the choice to torch.
+
+    It then scales mixed gradients itself, so that Lightning could not clip them.
+    """
+    return True if device == "cpu" and not (clip and "mixed" in precision) else None
 
 
 @contextlib.contextmanager
@@ -221,6 +237,24 @@ def algorithms_kept() -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warn_only)
+
+
+@contextlib.contextmanager
+def lost_processes_told(trainer: Trainer) -> Iterator[None]:
+    """Say in one line that a process of several failed, or lost another that had its own line.
+
+    Raises ModelFailedError.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if trainer.world_size < 2:
+            raise
+        reason = str(error).splitlines()[0].split(". ")[0]
+        raise ModelFailedError(
+            f"process {trainer.global_rank} of {trainer.world_size} stopped: {reason}; where "
+            "another process told a reason, that one came first"
+        ) from error
 
 
 def make_folder(path: Path) -> Path:
@@ -240,13 +274,13 @@ def check_resume(last: Path, settings: TrainSettings) -> None:
     if stored.get("model") != settings.model:
         raise DataError(
             f"checkpoint '{last}' is of {stored.get('model')!r}, not of {settings.model!r}; "
-            "choose another --out, or name the model that it was trained as"
+            "choose another folder, or name the model that it was trained as"
         )
     changed = differences(settings, stored)
     if changed:
         raise DataError(
             f"checkpoint '{last}' was made with other settings ({'; '.join(changed)}); give the "
-            "same, or choose another --out"
+            "same, or choose another folder"
         )
 
 
@@ -275,7 +309,7 @@ def make_trainer(
             default_root_dir=str(run.out),
             log_every_n_steps=1,
         )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise SourceError(
             f"cannot train with accelerator {run.accelerator!r}, devices {run.devices!r}, "
