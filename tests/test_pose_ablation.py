@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
-from gadprof.pose.ablation import mean_and_interval, variant_names
+from gadprof.pose.ablation import Trained, Variant, mean_and_interval, variant_names
+from gadprof.render.ablation import ablation_page
 from gadprof.store import Store
 
 
@@ -31,6 +33,26 @@ def test_one_seed_has_no_interval_and_two_equal_ones_have_none_wide():
     mean, half = mean_and_interval([0.4, 0.6])
     assert mean == pytest.approx(0.5)
     assert half == pytest.approx(12.706 * 0.1, rel=1e-3)
+
+
+def variant(model: str, *scores: float) -> Variant:
+    runs = tuple(Trained(n, SimpleNamespace(ap=ap), 1.0) for n, ap in enumerate(scores))
+    return Variant(f"{model}:width=8", 10, 20, 0.0, 0.0, runs=runs)
+
+
+def test_the_page_says_which_accuracies_the_seeds_tell_apart():
+    pytest.importorskip("scipy", reason="needs gadprof[bench]")
+    machine = SimpleNamespace(cpu="a processor", cores=2, system="a system")
+    near = [variant("hrnet32", 0.5, 0.7), variant("gadnet32", 0.6, 0.7)]
+    page = ablation_page(near, {"epochs": 4, "data": "sticks (9 persons)"}, machine)
+    assert page.startswith("# Ablation on sticks (9 persons): the four variants")
+    assert "Each with `width=8`." in page
+    assert "| hrnet32 | 10 | +0.0 % | 20 | +0.0 % | 0.600 | 1.271 | 0.500, 0.700 |" in page
+    assert "All intervals of AP overlap" in page
+    far = [variant("hrnet32", 0.5, 0.501), variant("gadnet32", 0.9, 0.901)]
+    assert "do not overlap: gadnet32 above hrnet32." in ablation_page(far, {}, machine)
+    alone = [variant("hrnet32", 0.5), variant("gadnet32", 0.6)]
+    assert "may be chance" in ablation_page(alone, {}, machine)
 
 
 @pytest.mark.slow

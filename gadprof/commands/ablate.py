@@ -27,7 +27,8 @@ from gadprof.commands.options import store_option
 @click.option("--augment/--no-augment", default=None, help="Random changes.  [default: on]")
 @click.option("--seeds", default="0", show_default=True, metavar="N,…", help="Seeds.")
 @click.option("--runs", default="runs/ablation", show_default=True, help="Folder of the runs.")
-@click.option("-o", "--output", metavar="FOLDER", help="Write ablation.md and ablation.json.")
+@click.option("-o", "--output", metavar="FOLDER", help="Write NAME.md and NAME.json.")
+@click.option("--name", default="ablation", show_default=True, help="The files' name, for -o.")
 @store_option
 def ablate(
     overrides: str,
@@ -47,21 +48,23 @@ def ablate(
     seeds: str,
     runs: str,
     output: str | None,
+    name: str,
     store: str | None,
 ) -> None:
     """Count HRNet, Ghost, Ghost+SE and GADNet; with --data also train and evaluate each."""
     from pathlib import Path
 
     from gadprof.output import check_writable, emit, write_atomic
-    from gadprof.pose.ablation import ablation_page, accuracies, variant_names
+    from gadprof.pose.ablation import accuracies, variant_names
     from gadprof.pose.extra import require
     from gadprof.recording import record_accuracies
+    from gadprof.render.ablation import ablation_page
     from gadprof.results import describe_machine, to_json
     from gadprof.sources import parse_shapes
 
     shape = parse_shapes((input_text,))[0]
     if output is not None:
-        check_writable(Path(output) / "ablation.md")
+        check_writable(Path(output) / f"{name}.md")
     numbers = _seeds(seeds)
     if data is not None:
         require("gadprof ablate", "lightning", "cv2", "pycocotools", "scipy")
@@ -81,10 +84,7 @@ def ablate(
             changes["milestones"] = (max(1, epochs * 170 // 260),)
         variants = _trained(variants, data, train_split, test_split, changes, numbers, Path(runs))
         told = {key: value for key, value in changes.items() if value is not None}
-        counts = {split: _persons(data, split) for split in (train_split, test_split)}
-        told["data"] = (
-            f"{Path(data).name} ({counts[train_split]} persons, scored on {counts[test_split]})"
-        )
+        told["data"] = f"{Path(data).name} ({_persons(data, train_split, test_split)})"
         budget = {**told, "seeds": ", ".join(map(str, numbers))}
         test = find_split(data, test_split)
         record_accuracies(accuracies(variants, test, shape, told), store=store)
@@ -94,16 +94,20 @@ def ablate(
         emit(page)
         return
     payload = {"variants": variants, "budget": budget, "input": shape, "machine": machine}
-    write_atomic(Path(output) / "ablation.json", to_json(payload))
-    write_atomic(Path(output) / "ablation.md", page)
-    click.echo(f"wrote {Path(output) / 'ablation.md'}")
+    write_atomic(Path(output) / f"{name}.json", to_json(payload))
+    write_atomic(Path(output) / f"{name}.md", page)
+    click.echo(f"wrote {Path(output) / f'{name}.md'}")
 
 
-def _persons(data: str, split: str) -> int:
-    """How many persons a split holds. Raises DataError."""
+def _persons(data: str, *names: str) -> str:
+    """How many persons the training and the test split hold, in words. Raises DataError."""
     from gadprof.pose.coco import find_split, load_people
 
-    return len(load_people(find_split(data, split)))
+    train, test = (find_split(data, name) for name in names)
+    count = len(load_people(train))
+    if (train.annotations, train.images) == (test.annotations, test.images):
+        return f"{count} persons, trained and scored on the same"
+    return f"{count} persons, scored on {len(load_people(test))} others"
 
 
 def _seeds(text: str) -> tuple[int, ...]:
