@@ -312,6 +312,24 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
     assert same(weights_of(tmp_path), weights_of(tmp_path / "whole"))
 
 
+def test_a_full_disk_while_a_log_is_written_is_one_line_too(
+    people, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lightning.pytorch.loggers import CSVLogger
+
+    saves = CSVLogger.save
+
+    def full(self: Any) -> None:
+        if (tmp_path / LAST).exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        saves(self)
+
+    monkeypatch.setattr(CSVLogger, "save", full)
+    with pytest.raises(OutputError, match=r"No space left on device; .*last\.ckpt' is whole"):
+        train(toy, people, settings(), run_settings(tmp_path, logger="csv"))
+    assert read_checkpoint(tmp_path / LAST)["epoch"] == 0
+
+
 def test_resuming_another_model_or_other_settings_is_refused(people, tmp_path: Path) -> None:
     train(toy, people, settings(epochs=1), run_settings(tmp_path))
     resume = run_settings(tmp_path, resume=True)

@@ -101,7 +101,8 @@ def train_and_score(
     seconds = time.monotonic() - started
     inference = InferenceSettings(sample_settings(settings), "dark", flip=False)
     scores, _ = evaluate(module.final, test_split, load_people(test_split), inference)
-    tell(f"{model} seed {settings.seed}: AP {scores.ap:.3f} after {seconds:.0f} s")
+    took = "of an earlier command's run" if begun else f"after {seconds:.0f} s"
+    tell(f"{model} seed {settings.seed}: AP {scores.ap:.3f} {took}")
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     return Trained(settings.seed, scores, None if begun else seconds, digest)
 

@@ -6,7 +6,6 @@ epoch, so that workers keep no state and a resumed run sees what an uninterrupte
 
 from __future__ import annotations
 
-import contextlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -213,19 +212,6 @@ def evaluation_loader(
         num_workers=workers,
         worker_init_fn=_one_thread,
     )
-
-
-@contextlib.contextmanager
-def faults_of_workers_told() -> Iterator[None]:
-    """Raise what a loader's worker found wrong with the data in its own line.
-
-    torch hands it over inside the text of the worker's traceback.
-    """
-    try:
-        yield
-    except DataError as error:
-        told = str(error).rstrip().rpartition(f"{DataError.__module__}.{DataError.__name__}: ")[2]
-        raise DataError(told) from error
 
 
 def _one_thread(_: int) -> None:

@@ -18,8 +18,9 @@ from torch import nn
 from gadprof.errors import DataError, InputShapeError
 from gadprof.pose import crops, keypoints, targets
 from gadprof.pose.coco import Person
-from gadprof.pose.dataset import SampleSettings, evaluation_loader, faults_of_workers_told
+from gadprof.pose.dataset import SampleSettings, evaluation_loader
 from gadprof.pose.decode import Decoding, decode
+from gadprof.pose.faults import faults_of_workers_told
 from gadprof.pose.weights import Weights
 
 DEFAULT_SAMPLES = SampleSettings()

@@ -24,7 +24,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gadprof.errors import (
     DataError,
-    ModelFailedError,
     OutputError,
     SourceError,
     TrainingDivergedError,
@@ -40,7 +39,8 @@ from gadprof.pose.checkpoints import (
     read_checkpoint,
 )
 from gadprof.pose.coco import Person
-from gadprof.pose.dataset import SampleSettings, faults_of_workers_told, training_loader
+from gadprof.pose.dataset import SampleSettings, training_loader
+from gadprof.pose.faults import faults_of_workers_told, full_disk_told, lost_processes_told
 from gadprof.pose.settings import TrainSettings, differences, rate_factor, settings_dict
 from gadprof.pose.weights import weights_bytes
 
@@ -212,7 +212,7 @@ def train(
         trainer = make_trainer(settings, run, [*callbacks, *watchers])
         # a small set needs no workers, and its epochs are shorter than the logging interval
         warnings.filterwarnings("ignore", module="lightning")
-        with faults_of_workers_told(), lost_processes_told(trainer):
+        with faults_of_workers_told(), lost_processes_told(trainer), full_disk_told(last):
             trainer.fit(module, ckpt_path=str(last) if run.resume else None)
     if trainer.is_global_zero:
         content = weights_bytes(settings.model, module.final, settings_dict(settings))
@@ -237,24 +237,6 @@ def algorithms_kept() -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warn_only)
-
-
-@contextlib.contextmanager
-def lost_processes_told(trainer: Trainer) -> Iterator[None]:
-    """Say in one line that a process of several failed, or lost another that had its own line.
-
-    Raises ModelFailedError.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if trainer.world_size < 2:
-            raise
-        reason = str(error).splitlines()[0].split(". ")[0]
-        raise ModelFailedError(
-            f"process {trainer.global_rank} of {trainer.world_size} stopped: {reason}; where "
-            "another process told a reason, that one came first"
-        ) from error
 
 
 def make_folder(path: Path) -> Path:

@@ -30,7 +30,7 @@ def ablation_page(variants: Sequence[Variant], budget: Mapping[str, Any], machin
         row += _latency_cells(item) if measured else []
         row += _accuracy_cells(item) if trained else []
         rows.append(row)
-    data = f" on {budget['data']}" if budget.get("data") else ""
+    data = f" on {budget['data'].partition(' (')[0]}" if budget.get("data") else ""
     lines = [
         f"# Ablation{data}: the four variants of the paper's table 5",
         "",
@@ -42,7 +42,7 @@ def ablation_page(variants: Sequence[Variant], budget: Mapping[str, Any], machin
         "",
     ]
     if trained:
-        told = ", ".join(f"{key} {value}" for key, value in budget.items() if key != "data")
+        told = ", ".join(f"{key} {value}" for key, value in budget.items())
         lines += [
             apart(variants, len(shared)),
             "",
