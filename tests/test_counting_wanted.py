@@ -43,6 +43,8 @@ class Broken(nn.Module):
         (nn.Sequential(nn.Linear(16, 4)), (1, 15), r"first linear layer \(0\) takes 16 features"),
         (nn.Embedding(9, 4), (1, 15), r"looks up integers"),
         (Sized(), (1, 3, 31, 31), r"it seems to want 3x32x32"),
+        (nn.LSTM(9, 4), (1, 3, 8, 9), r"takes sequences of 9 features: try --input 8x9:float32"),
+        (nn.Conv2d(3, 4, 3).half(), (1, 3, 8, 9), r"are float16: try --input 3x8x9:float16"),
         (nn.Bilinear(3, 3, 2), (1, 3), r"its forward takes input1, input2"),
     ],
 )

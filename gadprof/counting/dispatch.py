@@ -75,6 +75,12 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if facts is None:
             facts = self._facts[func] = _describe(func)
         name, overload, apart = facts
+        for kind in types:
+            if hasattr(kind, "__tensor_flatten__"):  # it says itself which plain tensors it is of
+                return NotImplemented
+        if name == "cond":  # the branch taken is what runs; on meta nothing says which
+            with self:
+                return (args[1] if bool(args[0]) else args[2])(*args[3])
         if apart and name not in _WHOLE_GRADIENTS:
             with self:
                 result = func.decompose(*args, **kwargs)

@@ -169,9 +169,9 @@ def trace_of(request: dict[str, Any]) -> Trace:
     try:
         loaded = load(model, **given, device="meta")
     except GadprofError as error:
-        if "meta" not in str(error):
+        if not isinstance(error.__cause__, Exception):
             raise
-        loaded = load(model, **given)
+        loaded = load(model, **given)  # code of the user's that needs values, or says why it fails
     return count(loaded.module, loaded.args, loaded.kwargs, train=request["train"], name=model)
 
 
@@ -192,8 +192,8 @@ def _answer(request: dict[str, Any]) -> Any:
     except SystemExit as error:
         return ModelFailedError(f"{model}: called sys.exit({error.code!r})")
     except BaseException as error:
-        words = " ".join(str(error).split())
-        return ModelFailedError(f"{model}: raised {type(error).__name__}: {words}")
+        words = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")
+        return ModelFailedError(f"{model}: raised {words}")
 
 
 def _plain(error: GadprofError) -> GadprofError:

@@ -43,7 +43,10 @@ class Inventory:
 
 
 def take_inventory(root: nn.Module) -> Inventory:
-    """Walk a model once, in registration order. Raises ModelFailedError for lazy parameters."""
+    """Walk a model once, in registration order.
+
+    Raises ModelFailedError for lazy parameters and for TorchScript.
+    """
     frames: dict[int, Frame] = {}
     modules: list[nn.Module] = []
     parameters: list[tuple[str, torch.Tensor]] = []
@@ -54,6 +57,11 @@ def take_inventory(root: nn.Module) -> Inventory:
 
     def walk(module: nn.Module, path: str) -> None:
         identity = id(module)
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ModelFailedError(
+                f"{f'{path!r} is' if path else 'this is'} a TorchScript module, which torch runs "
+                "out of sight; count the module that it was made from, or export it to ONNX"
+            )
         if identity in frames:
             aliases.setdefault(identity, []).append(path)
             return
@@ -70,7 +78,7 @@ def take_inventory(root: nn.Module) -> Inventory:
                 parameter, nn.UninitializedParameter
             ):
                 raise ModelFailedError(
-                    f"parameter {prefix}{name!r} is lazy and has no shape yet; "
+                    f"parameter '{prefix}{name}' is lazy and has no shape yet; "
                     "run the model once before counting it"
                 )
             parameters.append((prefix + name, parameter))

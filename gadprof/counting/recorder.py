@@ -109,7 +109,11 @@ class Recorder:
 
     def serial(self, tensor: Any) -> int:
         """The number of a tensor's storage; a storage not seen before starts to live."""
-        storage = tensor.untyped_storage()
+        try:
+            storage = tensor.untyped_storage()
+        except NotImplementedError:  # a sparse tensor has several storages and none of its own
+            self._next += 1
+            return self._next - 1
         address = storage._cdata
         number = self.serials.get(address)
         if number is not None:
@@ -173,6 +177,9 @@ class Recorder:
             work = Work("unknown")
         else:
             work = rule(args, kwargs, outs)
+            if _computes(work) and any(getattr(tensor, "is_sparse", False) for tensor in ins):
+                self.uncovered[name] = self.uncovered.get(name, 0) + 1
+                work = Work("unknown")  # how many elements there are is not in the shapes
         self.emit(
             make_template(CANONICAL.get(name, name), overload, work, ins, outs),
             tuple([self.serial(tensor) for tensor in ins]),
@@ -293,6 +300,10 @@ def _tensor_records(
             record = known[key] = TensorRecord(spec[0], spec[1], number)
         made.append(record)
     return tuple(made)
+
+
+def _computes(work: Work) -> bool:
+    return bool(work.macs + work.adds + work.multiplies + work.comparisons + work.transcendentals)
 
 
 def _key_of(value: Any) -> Any:

@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gadprof.counting import rules_elementwise, rules_movement, rules_products, rules_reductions
+from gadprof.counting import (
+    rules_elementwise,
+    rules_losses,
+    rules_movement,
+    rules_products,
+    rules_reductions,
+    rules_weights,
+)
 from gadprof.counting.work import Rule, Work
 from gadprof.errors import GadprofError
 
@@ -20,6 +27,8 @@ BUILT_IN: dict[str, Rule] = {
     **rules_elementwise.RULES,
     **rules_reductions.RULES,
     **rules_products.RULES,
+    **rules_losses.RULES,
+    **rules_weights.RULES,
 }
 
 # rules that the running program has added, by operation name; empty when gadprof is imported

@@ -108,14 +108,10 @@ TABLE: dict[str, tuple[int, int, int, int]] = {
     "_prelu_kernel_backward": (0, 2, 1, 0),
     "native_dropout_backward": (0, 2, 0, 0),
     "_masked_scale": (0, 2, 0, 0),
-    # losses without their reduction
-    "mse_loss": (1, 1, 0, 0),
+    # gradients of losses
     "mse_loss_backward": (1, 2, 0, 0),
-    "smooth_l1_loss": (2, 2, 1, 0),
     "smooth_l1_loss_backward": (1, 2, 2, 0),
-    "huber_loss": (2, 2, 1, 0),
     "huber_loss_backward": (1, 2, 2, 0),
-    "binary_cross_entropy": (2, 2, 0, 2),
     "binary_cross_entropy_backward": (3, 2, 0, 0),
 }
 

@@ -80,7 +80,7 @@ QUESTIONS = (
     "is_strides_like_format", "is_non_overlapping_and_dense", "_functional_assert_async",
     "_assert_scalar", "output_nr", "is_leaf", "_nested_tensor_strides", "layout", "has_names",
     "_cudnn_init_dropout_state", "_is_any_true", "_is_all_true", "allclose", "sym_is_contiguous",
-    "record_stream",
+    "record_stream", "_linalg_check_errors",
 )  # fmt: skip
 
 

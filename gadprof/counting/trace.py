@@ -35,7 +35,10 @@ from gadprof.counting.wanted import wanted_input
 from gadprof.errors import GadprofError, ModelFailedError
 
 Device = Literal["meta", "cpu"]
-Speed = Literal["stand-ins", "quick", "plain"]
+Speed = Literal["stand-ins", "quick", "plain", "no-grad"]
+
+# what torch says where a model takes gradients of its own, which inference mode cannot make
+_OWN_GRADIENTS = ("does not require grad", "nference tensor")
 
 
 def count(
@@ -146,7 +149,13 @@ def _run(
         except Exception:  # whatever it was, the dispatcher says it with certainty
             _reset(inventory)
     speed: Speed = "quick" if fast else "plain"
-    trace = _observe(label, module, inventory, args, kwargs, train, device, speed, note)
+    try:
+        trace = _observe(label, module, inventory, args, kwargs, train, device, speed, note)
+    except RuntimeError as error:
+        if train or not any(words in str(error) for words in _OWN_GRADIENTS):
+            raise
+        _reset(inventory)
+        trace = _observe(label, module, inventory, args, kwargs, train, device, "no-grad", note)
     if train and device == "meta" and has_parts(op.name for op in trace.operations):
         # what was counted stays; what a CPU allocates is seen in a run with its fused kernel
         _ = trace.modules  # made from what the next run writes anew
@@ -168,7 +177,10 @@ def _observe(
     speed: Speed,
     note: str,
 ) -> Trace:
-    """One run, seen by stand-ins, by the dispatcher with own shape rules, or by it alone."""
+    """One run, seen by stand-ins, by the dispatcher with own shape rules, or by it alone.
+
+    "no-grad" is the last, where gradients that the model takes itself can be made.
+    """
     recorder = Recorder(inventory.frames[id(module)])
     quick = speed == "quick" and device == "meta" and not train
     recorder.gradients = train
@@ -182,7 +194,7 @@ def _observe(
             inputs, named = _moved(args, real_input), _moved(kwargs, real_input)
         numbers = _register(recorder, inventory, twins)
         given = tensors_in(inputs) + tensors_in(named)
-        context = _gradients() if train else torch.inference_mode()
+        context = _gradients() if train else _no_gradients(inference=speed != "no-grad")
         if speed == "stand-ins":
             with context:
                 output = by_stand_in.forward(module, inventory, recorder, numbers, inputs, named)
@@ -207,6 +219,12 @@ def _gradients() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _no_gradients(*, inference: bool) -> Iterator[None]:
+    with torch.inference_mode() if inference else torch.no_grad():
+        yield
+
+
 def _register(recorder: Recorder, inventory: Inventory, twins: Mapping[int, Any]) -> dict[int, int]:
     """Number the storages of parameters and buffers; returns each tensor's by its identity."""
     number = 0
@@ -219,6 +237,8 @@ def _register(recorder: Recorder, inventory: Inventory, twins: Mapping[int, Any]
     for _, buffer in inventory.buffers:
         number -= 1
         tensor = twins.get(id(buffer), buffer)
+        if tensor.layout is not torch.strided:
+            continue
         address = addresses[id(tensor)] = tensor.untyped_storage()._cdata
         recorder.own(address, number, None)
     if number == -len(recorder.serials):
@@ -375,9 +395,8 @@ def _failure(
     label: str, module: nn.Module, args: tuple[Any, ...], kwargs: Any, error: Exception
 ) -> ModelFailedError:
     clause = wanted_input(module, args, kwargs, error)
-    return ModelFailedError(
-        f"{label} raised {type(error).__name__}: {_first_line(error)}{clause and f'; {clause}'}"
-    )
+    told = f"{type(error).__name__}: {_first_line(error)}".rstrip(": ")
+    return ModelFailedError(f"{label} raised {told}{clause and f'; {clause}'}")
 
 
 __all__ = ["RuleError", "count"]

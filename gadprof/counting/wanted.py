@@ -19,7 +19,8 @@ def wanted_input(
     module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], error: BaseException
 ) -> str:
     """A clause such as ``it seems to want 3x224x224``, or ""."""
-    if isinstance(error, TypeError) and "argument" in str(error):
+    called = getattr(type(module).forward, "__qualname__", "forward")
+    if isinstance(error, TypeError) and f"{called}() " in str(error):
         names = [
             name
             for name, item in inspect.signature(module.forward).parameters.items()
@@ -30,6 +31,12 @@ def wanted_input(
     if not given:
         return ""
     shape = tuple(given[0].shape[1:])
+    weight = next((item for item in module.parameters() if item.is_floating_point()), None)
+    if weight is not None and "type" in str(error):
+        kinds = [str(item.dtype).removeprefix("torch.") for item in (weight, given[0])]
+        if given[0].is_floating_point() and kinds[0] != kinds[1]:
+            sizes = "x".join(map(str, shape))
+            return f"its weights are {kinds[0]}: try --input {sizes}:{kinds[0]}"
     declared = _declared(module)
     if declared and declared != shape:
         return f"it seems to want {'x'.join(map(str, declared))}"
@@ -67,6 +74,16 @@ def _first_layer(module: nn.Module, given: torch.Tensor, shape: tuple[int, ...])
             return (
                 f"its first convolution{name} takes {layer.in_channels} channels: "
                 f"try {layer.in_channels}x{sizes}"
+            )
+        if isinstance(layer, (nn.RNNBase, nn.MultiheadAttention)):
+            kind = "attention" if isinstance(layer, nn.MultiheadAttention) else "recurrent layer"
+            size = layer.embed_dim if kind == "attention" else layer.input_size
+            if len(shape) == 2 and shape[-1] == size:
+                return ""
+            length = shape[-2] if len(shape) > 1 else 16
+            return (
+                f"its first {kind}{name} takes sequences of {size} features: "
+                f"try --input {length}x{size}:float32"
             )
         if isinstance(layer, nn.Linear):
             if shape and shape[-1] == layer.in_features:
