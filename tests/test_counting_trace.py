@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import gadprof
 from gadprof.counting.records import Trace
 from gadprof.counting.trace import count
 from gadprof.errors import ModelFailedError
@@ -263,3 +267,43 @@ def test_deterministic_algorithms_change_no_count_and_stay_as_they_were():
         torch.use_deterministic_algorithms(False)
     assert strict.elementwise() == plain.elementwise()
     assert list(strict.elementwise()) == ["upsample"]
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_garbage_collector_is_on_again_after_a_count_if_it_was(on: bool) -> None:
+    seen = []
+
+    class Raising(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(gc.isenabled())
+            raise ValueError("no further")
+
+    was = gc.isenabled()
+    (gc.enable if on else gc.disable)()
+    try:
+        gadprof.count(gadprof.build("gadnet32:width=8"), (1, 3, 32, 32)).total("macs")
+        assert gc.isenabled() is on
+        with pytest.raises(ModelFailedError):
+            gadprof.count(Raising(), (1, 3, 8, 8))
+        assert gc.isenabled() is on
+        assert set(seen) == {on}  # foreign code runs with it as it was
+    finally:
+        (gc.enable if was else gc.disable)()
+
+
+FIRST = """
+import gc, torch, gadprof
+gc.disable() if {off} else None
+with torch.device("meta"):
+    module = gadprof.build("ghost-hrnet32:width=8").eval()
+x = torch.empty(1, 3, 64, 64, device="meta")
+first, second = gadprof.count(module, x), gadprof.count(module, x)
+print(first.live_bytes == second.live_bytes, first.operations == second.operations)
+"""
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_the_first_count_of_a_process_is_as_any_other(off: bool) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", FIRST.format(off=off)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 
 import pytest
 from random_specs import OTHER_BLOCKS, random_block_spec, random_input, random_spec
@@ -13,6 +14,7 @@ from gadprof.cli import run
 from gadprof.counting.from_plan import count_plan
 from gadprof.counting.records import Trace
 from gadprof.counting.rules import forget
+from gadprof.counting.summary import lines
 from gadprof.counting.trace import count
 from gadprof.sources import Source, load
 from gadprof.spec import ModelSpec, parse_spec
@@ -49,8 +51,22 @@ def test_the_plan_of_a_network_gives_the_trace_of_its_module(text: str) -> None:
 
 @pytest.mark.parametrize("seed", range(25))
 def test_the_plan_of_a_random_design_gives_the_trace_of_its_module(seed: int) -> None:
-    spec, shape = random_spec(seed), random_input(seed)
-    assert_same(count_plan(spec, shape, name="x"), traced(spec, shape, 1))
+    spec, shape, batch = random_spec(seed), random_input(seed), 1 + seed % 3
+    planned, expected = count_plan(spec, shape, batch=batch, name="x"), traced(spec, shape, batch)
+    assert_same(planned, expected)
+    assert planned is not None
+    for division in ("op", "module", "type", "stage"):
+        assert lines(planned, division) == lines(expected, division)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_input_gives_the_trace_or_is_left_to_the_module(seed: int) -> None:
+    draw = random.Random(seed)
+    spec = random_spec(seed)
+    shape = (3, draw.randint(1, 130), draw.randint(1, 130))
+    planned = count_plan(spec, shape, name="x")
+    if planned is not None:
+        assert_same(planned, traced(spec, shape, 1))
 
 
 @pytest.mark.parametrize("block", OTHER_BLOCKS)

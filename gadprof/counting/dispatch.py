@@ -7,6 +7,8 @@ parameters and buffers are replaced by stand-ins without memory when they meet a
 
 from __future__ import annotations
 
+import gc
+import sys
 from typing import Any
 
 import torch
@@ -66,6 +68,7 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.recorder = recorder
         self.quick = quick
         self._facts: dict[Any, tuple[str, str, bool]] = {}
+        self._imported = len(sys.modules)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -123,6 +126,11 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if on_meta and name in _WHOLE_GRADIENTS:
             return torch.empty_like(args[1])
         result = func(*args, **kwargs)
+        if len(sys.modules) != self._imported:
+            # importing torch._dynamo leaves a frame in a cycle, and with it every local variable
+            # of its callers, the model's maps among them
+            gc.collect()
+            self._imported = len(sys.modules)
         if on_meta and self.recorder.gradients and name in _CONVOLUTIONS:
             return _laid_out_as_on_a_cpu(name, args, result)
         return result

@@ -15,7 +15,7 @@ from typing import Any
 
 from gadprof import plan as p
 from gadprof.cost import pair
-from gadprof.counting.lifetimes import Level, Storage, contiguous_strides
+from gadprof.counting.lifetimes import Level, Storage, collector_paused, contiguous_strides
 from gadprof.counting.recorder import Frame, Recorder, Template, make_template
 from gadprof.counting.records import ModuleRecord, Trace
 from gadprof.counting.rules import is_added, rule_for
@@ -201,12 +201,13 @@ def count_plan(
     if len(shape) != 3 or batch < 1 or min(shape) < 1:
         return None
     try:
-        root = part_of(plan_of(spec))
-        inventory = _inventory(root)
-        run = Run(root)
-        params, buffers = _number(inventory, run.recorder)
-        x = run.new((batch, *shape))
-        output = run.call(root, x)
+        with collector_paused():
+            root = part_of(plan_of(spec))
+            inventory = _inventory(root)
+            run = Run(root)
+            params, buffers = _number(inventory, run.recorder)
+            x = run.new((batch, *shape))
+            output = run.call(root, x)
     except NoPlanError:
         return None
     recorder, level = run.recorder, run.level

@@ -54,10 +54,11 @@ def take_inventory(root: nn.Module) -> Inventory:
     owned: dict[int, int] = {}
     aliases: dict[int, list[str]] = {}
     seen: set[int] = set()
+    scripted, plain, lazy = torch.jit.ScriptModule, nn.Parameter, nn.UninitializedParameter
 
     def walk(module: nn.Module, path: str) -> None:
         identity = id(module)
-        if isinstance(module, torch.jit.ScriptModule):
+        if isinstance(module, scripted):
             raise ModelFailedError(
                 f"{f'{path!r} is' if path else 'this is'} a TorchScript module, which torch runs "
                 "out of sight; count the module that it was made from, or export it to ONNX"
@@ -74,9 +75,7 @@ def take_inventory(root: nn.Module) -> Inventory:
             if parameter is None or id(parameter) in seen:
                 continue
             seen.add(id(parameter))
-            if type(parameter) is not nn.Parameter and isinstance(
-                parameter, nn.UninitializedParameter
-            ):
+            if type(parameter) is not plain and isinstance(parameter, lazy):
                 raise ModelFailedError(
                     f"parameter '{prefix}{name}' is lazy and has no shape yet; "
                     "run the model once before counting it"

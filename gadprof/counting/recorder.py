@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
+from gadprof.counting.lifetimes import collector_paused
 from gadprof.counting.records import DTYPE_BYTES, MATMUL_KINDS, Operation, Phase, TensorRecord
 from gadprof.counting.rules import rule_for
 from gadprof.counting.work import Work
@@ -239,6 +240,10 @@ class Recorder:
 
     def operations(self) -> tuple[Operation, ...]:
         """Every event as an immutable record."""
+        with collector_paused():
+            return self._operations()
+
+    def _operations(self) -> tuple[Operation, ...]:
         made: list[Operation] = []
         names = self.param_names
         tensors: dict[Any, TensorRecord] = {}

@@ -19,6 +19,7 @@ from torch import nn
 from gadprof.counting import by_stand_in
 from gadprof.counting.dispatch import META, RecordingMode, tensors_in
 from gadprof.counting.fused_attention import fused_attention, has_parts
+from gadprof.counting.lifetimes import collector_paused
 from gadprof.counting.modules import (
     Inventory,
     followed,
@@ -65,7 +66,8 @@ def count(
         raise GadprofError(f"{type(module).__name__} is not a torch.nn.Module; pass a module")
     inputs = tuple(args)
     named = dict(kwargs or {})
-    inventory = take_inventory(module)
+    with collector_paused():
+        inventory = take_inventory(module)
     label = name or type(module).__name__
     if device == "cpu":
         return _run_on_cpu(label, module, inventory, inputs, named, train, "asked for")
@@ -143,9 +145,10 @@ def _run(
 ) -> Trace:
     if fast and device == "meta" and not train:
         try:
-            return _observe(
-                label, module, inventory, args, kwargs, train, device, "stand-ins", note
-            )
+            with collector_paused():  # known code alone runs, and keeps no cycle of maps
+                return _observe(
+                    label, module, inventory, args, kwargs, train, device, "stand-ins", note
+                )
         except Exception:  # whatever it was, the dispatcher says it with certainty
             _reset(inventory)
     speed: Speed = "quick" if fast else "plain"
