@@ -152,3 +152,15 @@ def test_a_builder_that_reads_its_weights_builds_on_the_cpu(tmp_path: Any) -> No
     (tmp_path / "net.py").write_text(BUILDER)
     trace = count_guarded(f"{tmp_path}/net.py:needs_values", shapes=((3, 8, 8),))
     assert trace.macs == 3 * 4 * 8 * 8
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_flexible_attention_is_listed_and_left_as_it_was() -> None:
+    flex = pytest.importorskip("torch.nn.attention.flex_attention")
+    flag = "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG"
+    if not hasattr(flex, flag):
+        pytest.skip("this torch compiles flexible attention always")
+    trace = counted(lambda self, x: flex.flex_attention(x, x, self.layer(x)))
+    assert trace.macs == 4 * 16 * 16 * 16
+    assert trace.uncovered == {"flex_attention": 1}
+    assert getattr(flex, flag) is False

@@ -8,7 +8,9 @@ the place of every call that a CPU would fuse.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -58,3 +60,23 @@ def _fused(
         query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale
     )[0]
     return output.squeeze(0) if flat else output
+
+
+@contextlib.contextmanager
+def flex_attention_as_it_is() -> Iterator[None]:
+    """While active, torch runs its flexible attention without compiling it first.
+
+    A compiled one cannot be observed and raises. It has no rule, since what its score and mask
+    functions do is the model's own.
+    """
+    flex = sys.modules.get("torch.nn.attention.flex_attention")
+    name = "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG"
+    if flex is None or not hasattr(flex, name):
+        yield
+        return
+    before = getattr(flex, name)
+    setattr(flex, name, True)
+    try:
+        yield
+    finally:
+        setattr(flex, name, before)

@@ -18,7 +18,11 @@ from torch import nn
 
 from gadprof.counting import by_stand_in
 from gadprof.counting.dispatch import META, RecordingMode, tensors_in
-from gadprof.counting.fused_attention import fused_attention, has_parts
+from gadprof.counting.fused_attention import (
+    flex_attention_as_it_is,
+    fused_attention,
+    has_parts,
+)
 from gadprof.counting.lifetimes import collector_paused
 from gadprof.counting.modules import (
     Inventory,
@@ -206,7 +210,8 @@ def _observe(
                 recorder.serial(tensor)
             mode = RecordingMode(recorder, quick=quick)
             launches = launches_recorded(recorder)
-            with context, launches, followed(inventory, recorder), mode:
+            flex = flex_attention_as_it_is()
+            with context, launches, flex, followed(inventory, recorder), mode:
                 output = module(*inputs, **named)
                 if train:
                     _backward(recorder, inventory.frames[id(module)], output)
