@@ -103,6 +103,17 @@ def test_of_two_branches_the_one_taken_counts() -> None:
     assert trace.note.startswith("ran on the CPU")
 
 
+def test_a_real_run_makes_its_large_tensors_really() -> None:
+    def grid(self: Calls, x: torch.Tensor) -> torch.Tensor:
+        places = torch.ones(100_000).cumsum(0)
+        kept = places[places > 99_984]  # 16 of them, which only values tell
+        return self.layer(kept)
+
+    trace = counted(grid)
+    assert trace.note.startswith("ran on the CPU")
+    assert trace.macs == 16 * 16
+
+
 def test_a_model_that_takes_gradients_of_its_own_is_counted() -> None:
     def forces(self: Calls, x: torch.Tensor) -> torch.Tensor:
         with torch.enable_grad():
@@ -145,12 +156,19 @@ def needs_values():
     if layer.weight.sum() > 1e9:
         raise ValueError("too large")
     return layer
+class KeepsAside(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.anchors = nn.Conv2d(3, 4, 1), [torch.ones(4)]
+    def forward(self, x):
+        return self.layer(x) * self.anchors[0][self.anchors[0] > 0][:, None, None]
 """
 
 
-def test_a_builder_that_reads_its_weights_builds_on_the_cpu(tmp_path: Any) -> None:
+@pytest.mark.parametrize("name", ["needs_values", "KeepsAside"])
+def test_a_model_that_needs_values_is_built_on_the_cpu(tmp_path: Any, name: str) -> None:
     (tmp_path / "net.py").write_text(BUILDER)
-    trace = count_guarded(f"{tmp_path}/net.py:needs_values", shapes=((3, 8, 8),))
+    trace = count_guarded(f"{tmp_path}/net.py:{name}", shapes=((3, 8, 8),))
     assert trace.macs == 3 * 4 * 8 * 8
 
 

@@ -59,14 +59,18 @@ def _collect(value: Any, found: list[torch.Tensor]) -> None:
 
 
 class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records each operation that the dispatcher sees while it is active."""
+    """Records each operation that the dispatcher sees while it is active.
+
+    ``real`` says that the model runs for its values, so that nothing of it is made on meta.
+    """
 
     supports_higher_order_operators = True
 
-    def __init__(self, recorder: Recorder, *, quick: bool = False) -> None:
+    def __init__(self, recorder: Recorder, *, quick: bool = False, real: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.recorder = recorder
         self.quick = quick
+        self.real = real
         self._facts: dict[Any, tuple[str, str, bool]] = {}
         self._imported = len(sys.modules)
 
@@ -103,7 +107,7 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 break
         if on_meta:
             args, kwargs, ins = self._stand_ins(name, args, kwargs, ins)
-        elif name in _FACTORIES and not ins:
+        elif name in _FACTORIES and not ins and not self.real:
             kwargs = _large_on_meta(name, args, kwargs)
         if self.recorder.gradients:
             self.recorder.place(_last_node(), _running_node())

@@ -166,13 +166,18 @@ def trace_of(request: dict[str, Any]) -> Trace:
 
     model = request["model"]
     given = {name: request[name] for name in ("shapes", "batch", "inputs")}
+    train = request["train"]
     try:
         loaded = load(model, **given, device="meta")
+        return count(loaded.module, loaded.args, loaded.kwargs, train=train, name=model)
     except GadprofError as error:
-        if not isinstance(error.__cause__, Exception):
+        # code of the user's that needs values, of weights or of tensors that it keeps aside
+        if not isinstance(error.__cause__, Exception) or (
+            isinstance(error, ModelFailedError) and "meta" not in str(error).lower()
+        ):
             raise
-        loaded = load(model, **given)  # code of the user's that needs values, or says why it fails
-    return count(loaded.module, loaded.args, loaded.kwargs, train=request["train"], name=model)
+    loaded = load(model, **given)
+    return count(loaded.module, loaded.args, loaded.kwargs, train=train, name=model)
 
 
 def _answer(request: dict[str, Any]) -> Any:

@@ -208,7 +208,7 @@ def _observe(
         else:
             for tensor in given:
                 recorder.serial(tensor)
-            mode = RecordingMode(recorder, quick=quick)
+            mode = RecordingMode(recorder, quick=quick, real=device == "cpu")
             launches = launches_recorded(recorder)
             flex = flex_attention_as_it_is()
             with context, launches, flex, followed(inventory, recorder), mode:
