@@ -381,3 +381,110 @@ def test_a_sheet_of_another_machine_gives_bounds_and_no_shares_of_them() -> None
     assert "% of its arithmetic bound" not in words
     assert "this machine" not in words
     assert "roofline of NVIDIA GeForce RTX 3080" in words
+
+
+def bench_of(monkeypatch: pytest.MonkeyPatch, **latencies: float | None) -> None:
+    """Has ``explain`` find these latencies (s; None: the model crashed) and profiles of LIGHT."""
+    from gadprof.measuring import bench, explain
+    from gadprof.measuring.isolation import WorkerFailedError
+    from gadprof.measuring.result import BenchResult, BenchRow, Latency
+    from gadprof.results import Machine
+
+    def row(name: str, time: float | None) -> BenchRow:
+        if time is None:
+            tail = ("\x1b[31mits last words",)
+            return BenchRow(name, Setting(), error="killed", error_kind="crash", stderr_tail=tail)
+        ends = (0.9 * time, 1.1 * time)
+        figures = Latency(time, time, time, time, time, 0.0, ends, 1, (time,), (1,))
+        return BenchRow(name, Setting(), latency_s=figures)
+
+    rows = tuple(row(name, time) for name, time in latencies.items())
+    nowhere = Machine("", 1, None, "", "", {})
+    result = BenchResult(rows, (), 0.02, 1.0, False, nowhere)
+
+    def observe(model: str, *_: Any) -> Any:
+        if model.startswith("uncountable"):
+            raise WorkerFailedError("model", "measured, but could not be counted: why not")
+        profile = {
+            "seconds": [["s", word, seconds] for word, seconds, _, _ in LIGHT],
+            "operations": [],
+            "kernels": 10.0,
+            "profiled_s": 0.4,
+        }
+        return profile, []
+
+    monkeypatch.setattr(bench, "measure", lambda *_, **__: result)
+    monkeypatch.setattr(explain, "_observe", observe)
+    monkeypatch.setattr(explain, "measured_peaks", lambda *_, **__: PEAKS)
+
+
+def test_a_failing_model_costs_its_own_part_of_an_explanation_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from gadprof.measuring.explain import explain
+    from gadprof.render.explain import render_explanation
+
+    bench_of(monkeypatch, bad=None, a=0.1, b=0.2, uncountable=0.3)
+    found = explain(["bad", "a", "b", "uncountable"], Setting())
+    assert [model.model for model in found.explained] == ["a", "b"]
+    assert found.exit_code == 1
+    (sentence, *_) = found.words
+    assert sentence.startswith("b has")
+    assert "the MACs of a and takes 2.00 x its time" in sentence
+    models = json.loads(render_explanation(found, "json"))["models"]
+    assert [model["error"] is None for model in models] == [False, True, True, False]
+    assert models[0]["latency_s"] is None
+    assert models[3]["latency_s"] == 0.3
+    text = render_explanation(found, "table")
+    assert "bad: FAILED, killed\n| <U+001B>[31mits last words" in text
+    assert "uncountable: FAILED, measured, but could not be counted" in text
+    assert "b by operation class" in text
+    assert "bad by operation class" not in text
+    assert "\x1b" not in text + render_explanation(found, "md")
+    assert "bad: FAILED" in found._repr_html_()
+
+
+@pytest.mark.parametrize(("time", "told"), [(0.115, False), (0.2, True)])
+def test_without_its_ratio_a_difference_is_told_where_the_intervals_do_not_meet(
+    time: float, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gadprof.measuring.explain import explain
+
+    bench_of(monkeypatch, bad=None, a=0.1, b=time)
+    words = " ".join(explain(["bad", "a", "b"], Setting()).words)
+    assert ("within what this run can tell" in words) is not told
+
+
+def test_where_every_model_fails_the_failures_are_shown_without_a_roofline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from gadprof.measuring.explain import explain
+    from gadprof.render.explain import render_explanation
+
+    bench_of(monkeypatch, bad=None, worse=None)
+    found = explain(["bad", "worse"], Setting())
+    assert found.exit_code == 1
+    assert found.peaks is None
+    assert found.words == ()
+    text = render_explanation(found, "table")
+    assert "worse: FAILED, killed" in text
+    assert "Roofline" not in text
+
+
+def test_explain_with_a_crashing_model_explains_the_other_and_exits_1(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from pathlib import Path
+
+    from gadprof.cli import run
+
+    faults = str(Path(__file__).with_name("fault_models.py"))
+    models = [f"{faults}:Good", f"{faults}:Crash"]
+    options = ["--roofline", "h100", "--time-limit", "1s", "--format", "json", "--store", "off"]
+    assert run(["explain", *models, *options]) == 1
+    captured = capsys.readouterr()
+    good, crashed = json.loads(captured.out)["models"]
+    assert good["error"] is None
+    assert good["by_class"]
+    assert "SIGABRT" in crashed["error"]
+    assert "SIGABRT" in captured.err

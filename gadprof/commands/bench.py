@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -120,13 +121,14 @@ def _show(result: Any, output_format: str, output: str | None) -> int:
 
     emit(render_bench(result, output_format), output)
     if output_format != "table" or output is not None:
-        _tell_failures(result)
+        tell_failures(result.rows, interrupted=result.interrupted)
     return int(result.exit_code)
 
 
-def _tell_failures(result: Any) -> None:
-    for row in result.rows:
+def tell_failures(rows: Sequence[Any], *, interrupted: bool) -> None:
+    """Say on standard error which ``rows`` (with ``model`` and ``error``) failed, and of what."""
+    for row in rows:
         if row.error:
             click.echo(f"gadprof: {row.model}: {row.error}", err=True)
-    if result.interrupted:
+    if interrupted:
         click.echo("gadprof: interrupted; the rows hold what was measured until then", err=True)

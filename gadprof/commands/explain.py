@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gadprof.commands.bench import tell_failures
 from gadprof.commands.measure_options import read_settings, setting_options
 from gadprof.commands.options import format_option, input_option, output_option, store_option
 from gadprof.commands.quantities import parse_duration, parse_share
@@ -54,6 +55,9 @@ def explain(
     \b
     gadprof explain hrnet32 gadnet32
     gadprof explain hrnet32 gadnet32 --roofline rtx3080-12g
+
+    A model that fails is named with its reason, the others are explained. Exits 1 when one failed
+    (2 for bad use), 130 after Ctrl-C.
     """
     from gadprof.errors import SettingError
     from gadprof.output import check_writable, emit
@@ -91,10 +95,12 @@ def explain(
             **limits,
         )
     emit(render_explanation(explanation, output_format), output)
-    for path in paths:
-        if path is not None:
+    if output_format != "table" or output is not None:
+        tell_failures(explanation.failed, interrupted=explanation.interrupted)
+    for path, model in zip(paths, explanation.models, strict=True):
+        if path is not None and model.error is None:
             click.echo(f"trace written to {path} (open it in ui.perfetto.dev)", err=True)
-    return 130 if explanation.interrupted else 0
+    return explanation.exit_code
 
 
 def trace_paths(trace: str | None, count: int) -> list[str | None]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gadprof.render.cells import bytes_text, scaled, seconds_text
+from gadprof.render.escape import markdown, plain
 from gadprof.render.tables import render_table, to_console
 from gadprof.results import to_json, to_plain
 
 if TYPE_CHECKING:
-    from gadprof.measuring.explain import Explained, Explanation, Part
+    from gadprof.measuring.explain import Explained, Explanation, Part, Unexplained
+    from gadprof.measuring.roofline import Peaks
+    from gadprof.measuring.settings import Setting
 
 SMALLEST_SHARE = 0.002
 
@@ -17,8 +20,8 @@ SMALLEST_SHARE = 0.002
 def render_explanation(explanation: Explanation, output_format: str) -> str:
     """The explanation as table, json or md."""
     if output_format == "json":
-        plain: dict[str, Any] = to_plain(explanation)
-        return to_json(plain)
+        payload: dict[str, Any] = to_plain(explanation)
+        return to_json(payload)
     sections: list[str] = []
     for title, headers, rows in tables(explanation):
         if output_format == "md":
@@ -27,12 +30,12 @@ def render_explanation(explanation: Explanation, output_format: str) -> str:
             sections.append(to_console(headers, rows, title=title))
     closing = [*explanation.words, *notes(explanation)]
     if output_format == "md":
-        sections.append("\n\n".join(closing))
+        sections.append("\n\n".join(markdown(text, 2_000) for text in closing))
     else:
         import textwrap
 
-        why = textwrap.fill(" ".join(explanation.words), 100)
-        rest = "\n".join(textwrap.fill(note, 100) for note in notes(explanation))
+        why = textwrap.fill(plain(" ".join(explanation.words), 20_000), 100)
+        rest = "\n".join(textwrap.fill(plain(note, 2_000), 100) for note in notes(explanation))
         sections.append(f"{why}\n\n{rest}" if why else rest)
     return "\n".join(section.rstrip("\n") + "\n" for section in sections)
 
@@ -40,6 +43,19 @@ def render_explanation(explanation: Explanation, output_format: str) -> str:
 def notes(explanation: Explanation) -> list[str]:
     """What the figures rest on."""
     peaks = explanation.peaks
+    found: list[str] = []
+    for failed in explanation.failed:
+        found.append(f"{failed.model}: FAILED, {failed.error}")
+        found.extend(f"| {line}" for line in failed.stderr_tail[-3:])
+    if peaks is not None and explanation.explained:
+        found.extend(_basis(peaks, explanation.setting))
+    found.extend(f"warning: {text}" for text in explanation.warnings)
+    if explanation.interrupted:
+        found.append("interrupted: latencies are from what was measured until then")
+    return found
+
+
+def _basis(peaks: Peaks, setting: Setting) -> list[str]:
     kind = "measured here" if peaks.measured else "DATA SHEET, a bound and not a prediction"
     found = [
         f"Roofline of {peaks.name} ({kind}): {peaks.flops_per_s / 1e9:.4g} GFLOP/s, "
@@ -47,13 +63,10 @@ def notes(explanation: Explanation) -> list[str]:
         "Times are the profiler's, scaled so that they add up to the unprofiled median; MACs, "
         "FLOPs and bytes are counted. A bound above the time means traffic that stayed in a cache.",
     ]
-    if not peaks.measured and not explanation.setting.device.startswith("cuda"):
+    if not peaks.measured and not setting.device.startswith("cuda"):
         found.append(
             "Times and bounds are of two machines, so that no share of the bound is given."
         )
-    found.extend(f"warning: {text}" for text in explanation.warnings)
-    if explanation.interrupted:
-        found.append("interrupted: latencies are from what was measured until then")
     return found
 
 
@@ -64,26 +77,29 @@ def tables(explanation: Explanation) -> list[tuple[str, list[str], list[list[Any
         (
             f"{setting} · {explanation.machine.cpu}",
             ["model", "median", "MACs", "FLOPs", "traffic", "FLOP/byte", "kernels", "bound"],
-            [
-                [
-                    model.model,
-                    seconds_text(model.latency_s),
-                    scaled(model.macs),
-                    scaled(model.flops),
-                    bytes_text(model.traffic_bytes),
-                    f"{model.intensity:.1f}" if model.intensity else None,
-                    f"{model.kernels:.0f}",
-                    seconds_text(model.bound_s),
-                ]
-                for model in explanation.models
-            ],
+            [_total(model) for model in explanation.models],
         )
     ]
-    for model in explanation.models:
+    for model in explanation.explained:
         found.append((f"{model.model} by operation class", *_parts(model.by_class, "class", model)))
-    for model in explanation.models:
+    for model in explanation.explained:
         found.append((f"{model.model} by stage", *_parts(model.by_stage, "stage", model)))
     return found
+
+
+def _total(model: Explained | Unexplained) -> list[Any]:
+    if model.error is not None:
+        return [model.model, "failed" if model.latency_s is None else seconds_text(model.latency_s)]
+    return [
+        model.model,
+        seconds_text(model.latency_s),
+        scaled(model.macs),
+        scaled(model.flops),
+        bytes_text(model.traffic_bytes),
+        f"{model.intensity:.1f}" if model.intensity else None,
+        f"{model.kernels:.0f}",
+        seconds_text(model.bound_s),
+    ]
 
 
 def _parts(

@@ -144,7 +144,7 @@ _PART = ("name", "seconds", "share", "operations", "macs", "flops", "traffic_byt
 def _explanation(explanation: Any) -> Table:
     rows = [
         [model.model, *(getattr(part, key) for key in _PART)]
-        for model in explanation.models
+        for model in explanation.explained
         for part in model.by_class
     ]
     return ["model", *_PART], rows
@@ -152,7 +152,8 @@ def _explanation(explanation: Any) -> Table:
 
 def _explanation_html(explanation: Any) -> str:
     headers, rows = _explanation(explanation)
-    return to_html(headers, rows, caption=" ".join(explanation.words))
+    failed = [f"{model.model}: FAILED, {model.error}." for model in explanation.failed]
+    return to_html(headers, rows, caption=" ".join([*explanation.words, *failed]))
 
 
 _TERM = ("name", "params_symbols", "params", "macs_symbols", "macs", "operations",
