@@ -211,6 +211,69 @@ def test_a_table_of_many_columns_fits_and_loses_no_digit(width: int) -> None:
         assert all(f"{value:,}" in text for value in row[1:])
 
 
+BENCH_HEADERS = ["model", "runtime", "median", "±", "spread", "ratio", "its 95 %", "verdict"]
+BENCH_ROWS = [
+    [
+        f"hrnet32:width={8 * row}",
+        "torchscript",
+        "27.88 ms",
+        "6.5 %",
+        "9.5 %",
+        f"{1.2 * row:.3f}",
+        f"{1.1 * row:.3f}–{1.3 * row:.3f}",
+        "slower: takes 2.42 x the time of hrnet32:width=8 (−61.1 %) and 11.09 MiB more",
+    ]
+    for row in range(1, 9)
+]
+
+
+@pytest.mark.parametrize("width", [80, 90, 100, 110, 120, 160])
+def test_no_word_interval_or_number_with_its_unit_is_ever_folded(width: int) -> None:
+    text = to_console(BENCH_HEADERS, BENCH_ROWS, width=width)
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+    for row in BENCH_ROWS:
+        assert all(cell in text for cell in row[:-1])
+    whole = ["slower:", "hrnet32:width=8", "(−61.1 %)", "11.09 MiB"]
+    assert [text.count(word) >= len(BENCH_ROWS) for word in whole] == [True] * 4
+    assert all(name in text for name in BENCH_HEADERS)
+
+
+@pytest.mark.parametrize("width", range(80, 100))
+def test_no_column_vanishes_where_a_table_is_a_little_too_wide(width: int) -> None:
+    headers = ["block", "c_in", "c_out", "GP", "GG", "P", "G", "Rs", "Rs limit"]
+    rows = [
+        ["dense", 64, 64, 67_584, 207_618_048, 36_864, 113_246_208 + row, 0.5455, 0.5455]
+        for row in range(8)
+    ]
+    text = to_console(headers, rows, width=width)
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+    assert text.count("dense") >= 8
+    assert all(name in text for name in headers)
+
+
+def test_only_the_widest_words_are_folded() -> None:
+    rows = [["a name of some words", "a sentence of so many words that it does not fit"]] * 9
+    text = to_console(["model", "what"], rows, width=50)
+    assert text.count("a name of some words") == 9
+    assert text.count("\n" + " " * 23) == 9
+
+
+def test_a_long_word_is_broken_only_where_it_must_be() -> None:
+    path = "a/long/path/of/a/model/" * 4
+    assert path in to_console(["model", "n"], [[path, 1]] * 9, width=120)
+    text = to_console(["model", "n"], [[path, 1]] * 9, width=80)
+    assert max(cell_len(line) for line in text.splitlines()) <= 80
+    assert "".join(line.split()[0] for line in text.splitlines()[2:4]) == path
+
+
+def test_on_a_very_narrow_terminal_numbers_still_lose_no_digit() -> None:
+    headers = ["a model", "quantity", "another"]
+    rows = [["some words in a row", 10**15 + row, 10**16 + row] for row in range(9)]
+    for width in (20, 30, 40):
+        text = to_console(headers, rows, width=width)
+        assert all(f"{value:,}" in text for row in rows for value in row[1:])
+
+
 def test_a_wide_table_of_two_models_is_turned() -> None:
     headers = ["model", *(f"a long quantity {index}" for index in range(8))]
     text = to_console(headers, [["a", *range(8)], ["b", *range(8)]], width=80)

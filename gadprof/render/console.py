@@ -8,6 +8,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.render.cells import cell_text, numeric_columns, padded
+from gadprof.render.columns import (
+    fitted_widths,
+    folded,
+    narrowest_widths,
+    natural_widths,
+    total,
+)
 from gadprof.render.escape import plain
 
 if TYPE_CHECKING:
@@ -36,9 +43,10 @@ def to_console(
 ) -> str:
     """A table as text of at most ``width`` columns, with a title above and notes below.
 
-    Where the natural table is wider, it is turned (rows become columns) if that fits; else words
-    are folded; else the columns are dealt out over several tables that repeat the first. No digit
-    is ever cut, and names never act as markup.
+    Where the natural table is wider, it is turned (rows become columns) if that fits; else long
+    columns of words are folded, at spaces first; else the columns are dealt out over several
+    tables that repeat the first. No digit is ever cut, no short word or interval broken, and names
+    never act as markup.
     """
     import io
 
@@ -50,22 +58,27 @@ def to_console(
     cells = [[plain(cell_text(cell), 400) for cell in row] for row in filled]
     names = [plain(name) for name in headers]
     right = numeric_columns(filled, len(headers))
+    parts = [
+        (part, fitted_widths(part[0], part[2], part[1], width))
+        for part in _layout(names, cells, right, width)
+    ]
     stream = io.StringIO()
     console = Console(
         file=stream,
-        width=width,
+        # numbers that do not fit stand out rather than lose a digit
+        width=max(width, *(total(widths) for _, widths in parts)),
         force_terminal=color,
         color_system="standard" if color else None,
         legacy_windows=False,
     )
     if title:
-        console.print(Text(plain(title, 400), style="bold"))
-    for part, (columns, alignment, lines) in enumerate(_layout(names, cells, right, width)):
-        if part:
+        console.print(Text(plain(title, 400), style="bold"), width=width)
+    for number, ((columns, alignment, lines), widths) in enumerate(parts):
+        if number:
             console.print()
-        console.print(_rich_table(columns, alignment, lines))
+        console.print(_rich_table(columns, alignment, lines, widths))
     for note in notes:
-        console.print(Text(plain(note, 2_000), style="dim"))
+        console.print(Text(plain(note, 2_000), style="dim"), width=width)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
@@ -76,18 +89,19 @@ def _layout(
     names: list[str], cells: list[list[str]], right: Sequence[bool], width: int
 ) -> list[_Part]:
     whole: _Part = (names, list(right), cells)
-    if not cells or _natural_width(names, cells) <= width:
+    if not cells or total(natural_widths(names, cells)) <= width:
         return [whole]
     turned_names = [names[0], *(row[0] for row in cells)]
     turned = [[name, *(row[index + 1] for row in cells)] for index, name in enumerate(names[1:])]
-    if _natural_width(turned_names, turned) <= width:
+    if total(natural_widths(turned_names, turned)) <= width:
         return [(turned_names, [False, *[True] * len(cells)], turned)]
-    if _folded_width(names, cells, right) <= width:
+    narrowest = narrowest_widths(names, cells, right)
+    if total(narrowest) <= width:
         return [whole]
     parts: list[_Part] = []
     taken: list[int] = []
     for index in range(1, len(names)):
-        if taken and _picked_width(names, cells, right, [0, *taken, index]) > width:
+        if taken and total([narrowest[i] for i in (0, *taken, index)]) > width:
             parts.append(_pick(names, cells, right, [0, *taken]))
             taken = []
         taken.append(index)
@@ -104,48 +118,23 @@ def _pick(
     )
 
 
-def _picked_width(
-    names: list[str], cells: list[list[str]], right: Sequence[bool], columns: list[int]
-) -> int:
-    picked_names, picked_right, picked = _pick(names, cells, right, columns)
-    return _folded_width(picked_names, picked, picked_right)
-
-
-def _column_widths(names: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
-    from rich.cells import cell_len
-
-    return [
-        max([cell_len(name), *(cell_len(row[index]) for row in cells)])
-        for index, name in enumerate(names)
-    ]
-
-
-def _natural_width(names: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
-    return sum(_column_widths(names, cells)) + 2 * len(names)
-
-
-def _folded_width(
-    names: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool]
-) -> int:
-    """The width where columns of words may be folded to 16 columns and numbers stay whole."""
-    widths = _column_widths(names, cells)
-    return sum(
-        width if numeric else min(width, 16) for width, numeric in zip(widths, right, strict=True)
-    ) + 2 * len(names)
-
-
-def _rich_table(names: list[str], right: list[bool], cells: list[list[str]]) -> Table:
+def _rich_table(
+    names: list[str], right: list[bool], cells: list[list[str]], widths: list[int]
+) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for name, numeric in zip(names, right, strict=True):
+    for name, numeric, width in zip(names, right, widths, strict=True):
         table.add_column(
-            Text(name), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric
+            Text(folded(name, width)),
+            justify="right" if numeric else "left",
+            width=width,
+            no_wrap=True,
         )
     for row in cells:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(folded(cell, width)) for cell, width in zip(row, widths, strict=True)))
     return table
 
 
