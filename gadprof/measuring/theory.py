@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from gadprof.measuring.bench import Entry, GroupRun, Limits, conclude, require_extra
+from gadprof.measuring.bench import require_extra
+from gadprof.measuring.conclusions import conclude
+from gadprof.measuring.entry import Entry, Limits
+from gadprof.measuring.group_run import GroupRun
 from gadprof.measuring.isolation import Runner, Worker, WorkerFailedError, quietest_cpus
 from gadprof.measuring.progress import Silent
 from gadprof.measuring.settings import Setting, check_device, check_setting
