@@ -109,10 +109,19 @@ def _chosen(config: Config, models: Sequence[str]) -> tuple[Budget, ...]:
 def _baseline(
     config: Config, budgets: Sequence[Budget], named: str | None, store: str | None
 ) -> Baseline | None:
-    text = named or config.baseline
+    text = named or _beside(config)
     if text is None or not any(budget.max_growth for budget in budgets):
         return None
     return find_baseline(text, store=store or config.store, file_at_ref=config.baseline_file)
+
+
+def _beside(config: Config) -> str | None:
+    """The configuration's baseline; a file that lies beside it is found from any folder."""
+    text = config.baseline
+    if text is None or config.path is None:
+        return text
+    path = config.path.parent / text.removeprefix("file:")
+    return f"file:{path}" if path.is_file() else text
 
 
 def _before(

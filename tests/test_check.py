@@ -127,6 +127,24 @@ def test_growth_is_judged_against_a_saved_baseline(folder: Path) -> None:
     assert cli.run(["check", "--baseline", "base.json"]) == 1
 
 
+@pytest.mark.parametrize("named", ["file:before.json", "before.json"])
+@pytest.mark.parametrize("arguments", [[], ["--config", "../gadprof.toml"]])
+def test_the_configurations_baseline_file_is_found_from_a_folder_below(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, named: str, arguments: list[str]
+) -> None:
+    rule = '[budgets.gadnet32]\nmax_growth = { params = "0%" }\n'
+    configure(folder, f'baseline = "{named}"\n{rule}')
+    row = {"model": "gadnet32", "input": [3, 256, 192], "batch": 1}
+    kept = {"rows": [{**row, "params": 11_087_121}]}
+    (folder / "before.json").write_text(json.dumps(kept))
+    (folder / "below").mkdir()
+    monkeypatch.chdir(folder / "below")
+    assert cli.run(["check", "--store", "off", *arguments]) == 0
+    kept = {"rows": [{**row, "params": 11_087_120}]}
+    (folder / "before.json").write_text(json.dumps(kept))
+    assert cli.run(["check", "--store", "off", *arguments]) == 1
+
+
 def test_a_baseline_of_another_input_is_not_compared(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
