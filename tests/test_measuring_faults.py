@@ -140,7 +140,11 @@ main(["bench", "{MODELS}:Good", "{MODELS}:Good", "--no-null", "--time-limit", "1
       "--precision", "0.001%", "--format", "json", "-o", {str(output)!r}, "--store", "off"])
 """
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stderr=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-c", script],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        # a shell's background job ignores Ctrl-C, and so would all that it starts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     try:
