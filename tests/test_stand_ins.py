@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gadprof.counting import by_stand_in
+from gadprof.counting import by_stand_in, locked_layers
 from gadprof.counting.records import Trace
 from gadprof.counting.standin import RefusedError
 from gadprof.counting.trace import count
@@ -197,6 +197,55 @@ def test_a_cache_that_a_module_fills_is_empty_again(outcomes: list[str]) -> None
     assert module.cache == {}
     assert module.seen == [1]
     assert outcomes == [""]
+
+
+def _sets_a_number(conv: Any) -> None:
+    conv.stride = (2, 2)
+
+
+def _deletes_a_name(conv: Any) -> None:
+    del conv.padding_mode
+
+
+def _registers_a_buffer(conv: Any) -> None:
+    conv.register_buffer("seen", None)
+
+
+def _drops_the_bias(conv: Any) -> None:
+    conv.register_parameter("bias", None)
+
+
+def _trains(conv: Any) -> None:
+    conv.train()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_sets_a_number, _deletes_a_name, _registers_a_buffer, _drops_the_bias, _trains],
+)
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_a_layer_that_the_model_changes_while_it_runs_is_as_before(
+    change: Any, device: str, outcomes: list[str]
+) -> None:
+    def sly(module: Any, x: Any) -> Any:
+        y = module.conv(x)
+        change(module.conv)
+        return y
+
+    with torch.device(device):
+        module = Calls(sly).train()
+    state = dict(module.conv.__dict__)
+    inner = {name: dict(state[name]) for name in ("_parameters", "_buffers", "_modules")}
+    doors = [getattr(nn.Module, name) for name in locked_layers.DOORS]
+    assert count(module, (torch.empty(SIZE, device=device),)).macs > 0
+    assert "while it runs" in outcomes[0]
+    assert module.conv.__dict__.keys() == state.keys()
+    assert all(module.conv.__dict__[name] is value for name, value in state.items())
+    for name, values in inner.items():
+        assert module.conv.__dict__[name].keys() == values.keys()
+        assert all(module.conv.__dict__[name][key] is value for key, value in values.items())
+    assert all(module.training for module in module.modules())
+    assert doors == [getattr(nn.Module, name) for name in locked_layers.DOORS]
 
 
 def test_a_trace_survives_pickling_before_its_records_are_read() -> None:

@@ -1,7 +1,8 @@
 """A forward pass of known code on stand-ins: the trace in a fraction of the dispatcher's time.
 
 ``forward`` runs a model's own ``forward`` methods and promises the very events that the dispatcher
-would have recorded, or raises RefusedError. Only code of torch.nn, gadprof, timm and torchvision
+would have recorded, or raises RefusedError; layers of the types in ``HANDLERS`` are as before
+afterwards. Only code of torch.nn, gadprof, timm and torchvision
 is run so; hooks, patched methods, active modes and whatever a stand-in cannot answer are refused.
 An operation that reaches the dispatcher behind the stand-ins' back is seen there and refused too.
 """
@@ -19,6 +20,7 @@ from torch.nn.modules import module as module_file
 
 from gadprof.counting.layers import HANDLERS, Layers
 from gadprof.counting.lifetimes import Level
+from gadprof.counting.locked_layers import locked
 from gadprof.counting.modules import Inventory
 from gadprof.counting.recorder import Recorder
 from gadprof.counting.replay import Tripwire
@@ -95,7 +97,7 @@ def forward(
 
     nn.Module.__call__ = call  # type: ignore[method-assign]
     try:
-        with mode:
+        with locked(frames, HANDLERS, engine.refuse), mode:
             output = call(module, *given, **named)
     finally:
         nn.Module.__call__ = original  # type: ignore[method-assign]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from operator import is_
 from threading import get_ident
@@ -55,10 +55,12 @@ def take_inventory(root: nn.Module) -> Inventory:
     aliases: dict[int, list[str]] = {}
     seen: set[int] = set()
     scripted, plain, lazy = torch.jit.ScriptModule, nn.Parameter, nn.UninitializedParameter
+    eager: set[type] = set()
 
     def walk(module: nn.Module, path: str) -> None:
         identity = id(module)
-        if isinstance(module, scripted):
+        kind = type(module)
+        if kind not in eager and isinstance(module, scripted):
             raise ModelFailedError(
                 f"{f'{path!r} is' if path else 'this is'} a TorchScript module, which torch runs "
                 "out of sight; count the module that it was made from, or export it to ONNX"
@@ -66,7 +68,8 @@ def take_inventory(root: nn.Module) -> Inventory:
         if identity in frames:
             aliases.setdefault(identity, []).append(path)
             return
-        frames[identity] = Frame(path, type(module).__name__)
+        eager.add(kind)
+        frames[identity] = Frame(path, kind.__name__)
         modules.append(module)
         prefix = path + "." if path else ""
         state = module.__dict__
@@ -112,20 +115,26 @@ def meta_twin(tensor: torch.Tensor) -> torch.Tensor:
 
 
 @contextlib.contextmanager
-def preserved(inventory: Inventory, *, train: bool | None) -> Iterator[None]:
+def preserved(
+    inventory: Inventory, *, train: bool | None, locked: Container[type] = ()
+) -> Iterator[None]:
     """Put every module's attributes and the random states back when the block ends.
 
     ``train`` False puts all modules in eval mode meanwhile; True puts them in training mode
-    unless the model is in training mode already; None leaves the flags.
+    unless the model is in training mode already; None leaves the flags. Modules of the very types
+    in ``locked`` are known not to change in the block (``locked_layers``) but for that flag.
     """
     dicts: list[tuple[dict[str, Any], dict[str, Any]]] = []
     lists: list[tuple[list[Any] | set[Any], list[Any] | set[Any]]] = []
+    flags: list[tuple[dict[str, Any], bool]] = []
     for module in inventory.modules:
         live = module.__dict__
+        if type(module) in locked:
+            continue
         dicts.append((live, live.copy()))
         for key in ("_parameters", "_buffers", "_modules"):
             store = live.get(key)
-            if store:
+            if store is not None:  # an empty one may be filled
                 dicts.append((store, store.copy()))
         if not type(module).__module__.startswith("torch.nn.modules."):
             _remember(live, dicts, lists)
@@ -134,14 +143,15 @@ def preserved(inventory: Inventory, *, train: bool | None) -> Iterator[None]:
         if train is False or (train and not inventory.modules[0].training):
             for module in inventory.modules:
                 if module.training is not train:
+                    flags.append((module.__dict__, module.training))
                     module.__dict__["training"] = train
         with default_algorithms():
             yield
     finally:
+        for live, flag in flags:
+            live["training"] = flag
         for store, content in reversed(dicts):
-            if store.keys() != content.keys() or not all(
-                map(is_, store.values(), content.values())
-            ):
+            if [*store] != [*content] or not all(map(is_, store.values(), content.values())):
                 store.clear()
                 store.update(content)
         for sequence, items in lists:

@@ -23,6 +23,7 @@ from gadprof.counting.fused_attention import (
     fused_attention,
     has_parts,
 )
+from gadprof.counting.layers import HANDLERS
 from gadprof.counting.lifetimes import collector_paused
 from gadprof.counting.modules import (
     Inventory,
@@ -191,9 +192,10 @@ def _observe(
     recorder = Recorder(inventory.frames[id(module)])
     quick = speed == "quick" and device == "meta" and not train
     recorder.gradients = train
-    with preserved(inventory, train=train):
+    whole = all(tensor.is_meta for _, tensor in inventory.parameters + inventory.buffers)
+    known = HANDLERS if speed == "stand-ins" and whole else ()
+    with preserved(inventory, train=train, locked=known):
         if device == "meta":
-            whole = all(tensor.is_meta for _, tensor in inventory.parameters + inventory.buffers)
             twins = swap_for(inventory, meta_twin) if not whole or train else {}
             inputs, named = _moved(args, meta_input), _moved(kwargs, meta_input)
         else:
