@@ -1,9 +1,10 @@
 """gadprof's median beside ``torch.utils.benchmark``'s ``blocked_autorange``, in alternation.
 
-Both measure the same model with one thread in inference mode and subnormals flushed, each in its
-own process, taking turns so that drift hits both alike. Two processes of one model differ by a per
-cent or two for as long as they live, so that both sides are launched several times (--launches 3)
-and the medians of the launches' medians are compared. Wanted: within 3 %; exit 1 beyond.
+Both measure the same model with one thread in inference mode, subnormals flushed and freed memory
+kept (the page faults of a fresh process depend on its history), each in its own process, taking
+turns so that drift hits both alike. Two processes of one model differ by a per cent or two for as
+long as they live, so that both sides are launched several times (--launches 3) and the medians of
+the launches' medians are compared. Wanted: within 3 %; exit 1 beyond.
 
     python benchmarks/bench_against_timer.py [--quick] [--models hrnet32,…]
 
@@ -28,6 +29,8 @@ WANTED = 0.03
 # the other side: prints one median for every line that it reads
 TIMER = """
 import sys, torch
+from gadprof.measuring.heap import keep_heap
+keep_heap()
 torch.set_flush_denormal(True)
 torch.set_num_threads(1)
 from torch.utils.benchmark import Timer

@@ -17,6 +17,7 @@ from gadprof.errors import MissingExtraError, SettingError
 from gadprof.measuring.conclusions import conclude, unmeasured
 from gadprof.measuring.entry import Entry, Limits, OnTurn, Spawn
 from gadprof.measuring.group_run import GroupRun
+from gadprof.measuring.heap import heap_policy
 from gadprof.measuring.isolation import default_memory_limit
 from gadprof.measuring.launcher import Launcher
 from gadprof.measuring.progress import Progress, Silent
@@ -169,6 +170,7 @@ def _measure(
             "timeout_s": limits.timeout_s,
             "launches": limits.launches,
             "subnormals": "flushed to zero on the CPU",
+            "freed_memory": heap_policy(),
         },
     )
 

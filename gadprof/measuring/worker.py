@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gadprof.errors import GadprofError
+from gadprof.measuring.heap import keep_heap
 from gadprof.measuring.settings import Setting
 from gadprof.measuring.wire import WireClosedError, read_message, write_message
 
@@ -47,6 +48,7 @@ def main(argv: list[str]) -> None:
     """Serve requests on two inherited pipes until they close."""
     incoming, outgoing = int(argv[0]), int(argv[1])
     die_with_parent()
+    keep_heap()
 
     def forget_pipes() -> None:
         for descriptor in (incoming, outgoing):
