@@ -458,9 +458,9 @@ def cluster_bench(
 
     ``options`` are ``measure``'s own. The ratio of a task is between samples that one worker
     interleaved (no latency of one machine is divided by another's), so that the first model has a
-    row in every task; each group's ``conditions`` name
-    the ``machine``. Every row is kept in the store with the machine that measured it. Gives a
-    BenchResult; a task that failed is a row with its error.
+    row in every task; each group's ``conditions`` name the ``machine``. Every row is kept in the
+    store with the machine that measured it. Gives a BenchResult; a task that failed is a row with
+    its error.
     """
     from gadprof.measuring.result import BenchResult
     from gadprof.rebuild import from_plain

@@ -2,9 +2,9 @@
 
 ``forward`` runs a model's own ``forward`` methods and promises the very events that the dispatcher
 would have recorded, or raises RefusedError; layers of the types in ``HANDLERS`` are as before
-afterwards. Only code of torch.nn, gadprof, timm and torchvision
-is run so; hooks, patched methods, active modes and whatever a stand-in cannot answer are refused.
-An operation that reaches the dispatcher behind the stand-ins' back is seen there and refused too.
+afterwards. Only code of torch.nn, gadprof, timm and torchvision is run so; hooks, patched methods,
+active modes and whatever a stand-in cannot answer are refused. An operation that reaches the
+dispatcher behind the stand-ins' back is seen there and refused too.
 """
 
 from __future__ import annotations

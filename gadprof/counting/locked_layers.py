@@ -45,6 +45,3 @@ def locked(
     finally:
         for name, original in originals.items():
             setattr(nn.Module, name, original)
-
-
-__all__ = ["locked"]

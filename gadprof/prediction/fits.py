@@ -37,12 +37,11 @@ class Fit:
     The predicted time is the mean over ``members``. ``dtype`` is amp or a plain format;
     ``compiled`` whether a compiler joined the operations; ``wide_attention`` whether attention
     without a fused kernel was computed in single precision (torch 2.5 on); ``kind`` is gpu or cpu.
-    ``seen`` counts
-    the families in which each class of operation occurred; ``least_batch`` and ``most_batch``
-    bound the measured batch sizes. ``method`` says how the coefficients came about; ``cv`` holds
-    the errors on what was left out, relative: ``mean_absolute_error``, ``median_absolute_error``,
-    ``within_10_percent`` and ``log_error_95``, the half width of the 95 % interval of a
-    prediction's logarithm.
+    ``seen`` counts the families in which each class of operation occurred; ``least_batch`` and
+    ``most_batch`` bound the measured batch sizes. ``method`` says how the coefficients came about;
+    ``cv`` holds the errors on what was left out, relative: ``mean_absolute_error``,
+    ``median_absolute_error``, ``within_10_percent`` and ``log_error_95``, the half width of the
+    95 % interval of a prediction's logarithm.
     """
 
     key: str
