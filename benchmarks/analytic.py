@@ -12,9 +12,9 @@ import time
 
 import click
 
-from gadprof.cost import cost_of
-from gadprof.results import describe_machine
-from gadprof.spec import parse_spec, plan_of
+from gadprof.networks.cost import cost_of
+from gadprof.networks.spec import parse_spec, plan_of
+from gadprof.results.plain import describe_machine
 
 COMMANDS = {
     "import torch": ["-c", "import torch"],

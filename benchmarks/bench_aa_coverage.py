@@ -35,9 +35,9 @@ from typing import Any
 
 from gadprof.measuring import schedule, statistics
 from gadprof.measuring.bench import Launcher, measure
-from gadprof.measuring.isolation import default_memory_limit, load
 from gadprof.measuring.settings import Setting
-from gadprof.results import describe_machine
+from gadprof.measuring.worker_process import default_memory_limit, load
+from gadprof.results.plain import describe_machine
 from gadprof.version import __version__
 
 BLOCKED_TURNS = 30

@@ -19,9 +19,9 @@ import subprocess
 import sys
 
 from gadprof.measuring import schedule
-from gadprof.measuring.isolation import Worker, load
 from gadprof.measuring.settings import Setting
-from gadprof.results import describe_machine
+from gadprof.measuring.worker_process import Worker, load
+from gadprof.results.plain import describe_machine
 
 MODELS = ("hrnet32", "gadnet32", "timm:resnet18", "timm:mobilenetv2_100")
 WANTED = 0.03

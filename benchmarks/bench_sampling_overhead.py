@@ -13,9 +13,9 @@ import statistics as stdlib_statistics
 import time
 
 from gadprof.measuring import schedule
-from gadprof.measuring.isolation import Worker
 from gadprof.measuring.settings import Setting
-from gadprof.results import describe_machine
+from gadprof.measuring.worker_process import Worker
+from gadprof.results.plain import describe_machine
 
 WANTED_US = 20.0
 

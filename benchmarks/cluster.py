@@ -25,8 +25,8 @@ from typing import Any
 import click
 import distributed
 
-from gadprof.cluster import Task, cluster_sweep, connect, open_journal, run_tasks
-from gadprof.results import describe_machine
+from gadprof.cluster.cluster import Task, cluster_sweep, connect, open_journal, run_tasks
+from gadprof.results.plain import describe_machine
 from gadprof.sweep.run import Limits, read_objectives
 from gadprof.sweep.space import make_space
 

@@ -138,7 +138,7 @@ def in_process(model: str, tools: list[str], rounds: int) -> dict[str, dict[str,
     """Seconds of each count by tool and device, interleaved; the first round is warm-up."""
     import torch
 
-    from gadprof import build, spec
+    from gadprof.networks import build, spec
 
     design = spec(model)
     counters = {tool: counter_of(tool) for tool in tools}
@@ -228,7 +228,7 @@ def report(title: str, middles: dict[str, float], target: float) -> None:
 @click.option("--processes", "runs", default=5, show_default=True, help="Processes of each tool.")
 def main(model: str, rounds: int, runs: int) -> None:
     """Count one built-in model with every installed tool, in turn."""
-    from gadprof.results import describe_machine
+    from gadprof.results.plain import describe_machine
 
     warnings.simplefilter("ignore")
     tools = [tool for tool, (module, _) in RIVALS.items() if importlib.util.find_spec(module)]

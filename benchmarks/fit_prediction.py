@@ -26,8 +26,8 @@ import click
 import numpy as np
 import torch
 
-from gadprof.counting.trace import count
-from gadprof.measuring.roofline import sheets
+from gadprof.counting.count import count
+from gadprof.measuring.explain.roofline import sheets
 from gadprof.output import write_atomic
 from gadprof.prediction.errors import error_summary
 from gadprof.prediction.features import CLASSES, features_of

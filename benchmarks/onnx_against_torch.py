@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 
 import gadprof
-from gadprof.counting.onnx_graph import count_onnx
-from gadprof.sources import load
+from gadprof.counting.onnx.graph import count_onnx
+from gadprof.models.sources import load
 
 MODELS = (
     "hrnet32",

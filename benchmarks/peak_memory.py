@@ -56,9 +56,9 @@ def compared(model: str, shapes: tuple[tuple[int, ...], ...], *, train: bool) ->
     """Predict and measure one model at batch 1. Raises GadprofError and what the model raises."""
     import torch
 
-    from gadprof.counting.trace import count
-    from gadprof.measuring.memory import peak_of, recorded_changes
-    from gadprof.sources import load
+    from gadprof.counting.count import count
+    from gadprof.measuring.probes.memory import peak_of, recorded_changes
+    from gadprof.models.sources import load
 
     loaded = load(model, shapes=shapes)
     module = loaded.module.train(train)
@@ -159,9 +159,9 @@ def main(
 
     import torch
 
-    from gadprof.counting.audit_list import MODELS
-    from gadprof.results import describe_machine
-    from gadprof.spec import parse_shape
+    from gadprof.audit.audit_list import MODELS
+    from gadprof.networks.spec import parse_shape
+    from gadprof.results.plain import describe_machine
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)

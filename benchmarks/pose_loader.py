@@ -17,7 +17,7 @@ import numpy as np
 
 from gadprof.pose.coco import find_split, load_people
 from gadprof.pose.dataset import PictureCache, SampleSettings, make_sample
-from gadprof.results import describe_machine
+from gadprof.results.plain import describe_machine
 
 
 @click.command()

@@ -26,6 +26,7 @@ import click
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from gadprof.models.sources import build_module, resolve
 from gadprof.output import write_atomic
 from gadprof.pose.coco import find_split, load_people
 from gadprof.pose.evaluate import Scores, evaluate
@@ -33,8 +34,7 @@ from gadprof.pose.inference import InferenceSettings
 from gadprof.pose.predict import predict
 from gadprof.pose.settings import make_settings, settings_dict
 from gadprof.pose.training import WEIGHTS, RunSettings, sample_settings, train
-from gadprof.results import describe_machine, to_json
-from gadprof.sources import build_module, resolve
+from gadprof.results.plain import describe_machine, to_json
 
 
 class Watch(Callback):  # type: ignore[misc]

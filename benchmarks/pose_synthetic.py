@@ -18,14 +18,14 @@ from typing import Any
 import click
 from lightning.pytorch.callbacks import Callback
 
+from gadprof.models.sources import build_module, resolve
 from gadprof.pose.coco import find_split, load_people
 from gadprof.pose.evaluate import evaluate
 from gadprof.pose.inference import InferenceSettings
 from gadprof.pose.settings import make_settings
 from gadprof.pose.synthetic import make_stick_figures
 from gadprof.pose.training import RunSettings, sample_settings, train
-from gadprof.results import describe_machine
-from gadprof.sources import build_module, resolve
+from gadprof.results.plain import describe_machine
 
 # 16 maps carry the 17 joints, which 8 do not; a thin stage 1 leaves the time for more steps
 MODEL = "gadnet32:width=16,stage1=8,bottlenecks=1,modules=1-1-1,blocks=1-1-2-2"

@@ -20,7 +20,7 @@ import torch
 from gadprof.prediction.api import predict, predict_trace
 from gadprof.prediction.fits import find_fit
 from gadprof.prediction.tracing import trace_of
-from gadprof.results import describe_machine
+from gadprof.results.plain import describe_machine
 
 MODELS = (
     *("hrnet32", "hrnet48", "gadnet32", "gadnet48", "ghost-hrnet32", "ghost-se-hrnet32"),

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import click
 
-from gadprof.results import describe_machine
-from gadprof.store import NewEntry, Store
+from gadprof.results.plain import describe_machine
+from gadprof.store.store import NewEntry, Store
 
 RESULT = {
     "params": 28_536_113,

@@ -14,7 +14,7 @@ import time
 
 import click
 
-from gadprof.results import describe_machine
+from gadprof.results.plain import describe_machine
 from gadprof.sweep.run import read_objectives, run_sweep
 from gadprof.sweep.space import make_space
 

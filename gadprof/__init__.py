@@ -20,7 +20,7 @@ _PUBLIC: dict[str, str] = {
     "count": "gadprof.api",
     "compare": "gadprof.api",
     "formula": "gadprof.api",
-    "rule": "gadprof.counting.rules",
+    "rule": "gadprof.counting.rules.registry",
     "GadprofError": "gadprof.errors",
 }
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gadprof.spec import ModelSpec, parse_spec, plan_of
+from gadprof.networks.spec import ModelSpec, parse_spec, plan_of
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from gadprof.compare import Comparison
-    from gadprof.cost import Cost
+    from gadprof.comparison.compare import Comparison
     from gadprof.counting.records import Trace
-    from gadprof.formula import Formula
+    from gadprof.formulas.formula import Formula
+    from gadprof.networks.cost import Cost
 
 
 def spec(text: str) -> ModelSpec:
@@ -30,7 +30,7 @@ def build(model: ModelSpec | str, *, weights: str | None = None) -> nn.Module:
     Maps (N, 3, H, W) to heatmaps (N, joints, H / 4, W / 4) for the pose networks. ``weights`` is a
     checkpoint loaded with ``weights_only=True`` and ``strict=True``. Raises GadprofError.
     """
-    from gadprof.build import build_spec, load_weights
+    from gadprof.networks.build import build_spec, load_weights
 
     module = build_spec(_as_spec(model))
     return load_weights(module, weights) if weights is not None else module
@@ -41,7 +41,7 @@ def cost(model: ModelSpec | str, input: tuple[int, ...] | None = None, *, batch:
 
     ``input`` is (channels, height, width). Raises GadprofError.
     """
-    from gadprof.cost import cost_of
+    from gadprof.networks.cost import cost_of
 
     design = _as_spec(model)
     shape = tuple(input) if input is not None else design.default_input
@@ -67,7 +67,7 @@ def count(
         return _count_file(module, inputs, kwargs, train)
     import torch
 
-    from gadprof.counting.trace import count as count_module
+    from gadprof.counting.count import count as count_module
 
     if isinstance(inputs, torch.Tensor):
         args: tuple[Any, ...] = (inputs,)
@@ -79,7 +79,7 @@ def count(
 
 
 def _count_file(path: str, inputs: Any, kwargs: Any, train: bool) -> Trace:
-    from gadprof.counting.onnx_graph import count_onnx
+    from gadprof.counting.onnx.graph import count_onnx
     from gadprof.errors import SpecError
 
     if not path.lower().endswith(".onnx") or kwargs or train:
@@ -101,7 +101,7 @@ def compare(
 
     Raises SpecError for an empty list; a model that fails fills its row's ``error``.
     """
-    from gadprof.compare import compare_models
+    from gadprof.comparison.compare import compare_models
 
     shapes = (tuple(input),) if input is not None else ()
     return compare_models(tuple(models), shapes=shapes, batch=batch, backends=tuple(backends))
@@ -113,7 +113,7 @@ def formula(block: str = "ga", **inputs: int) -> Formula:
     Inputs are ``c_in``, ``c_out``, ``k``, ``d``, ``s``, ``r``, ``h``, ``w``, ``stride``. Raises
     UnknownNameError or SpecError. Source: GADNet, equations 1 and 5 to 7.
     """
-    from gadprof.formula import formula as evaluate
+    from gadprof.formulas.formula import formula as evaluate
 
     return evaluate(block, **inputs)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from gadprof.architectures.block_names import BRANCH_BLOCKS, MODULE_BLOCKS
-from gadprof.spec import ModelSpec, make_spec
+from gadprof.networks.blocks.names import BRANCH_BLOCKS, MODULE_BLOCKS
+from gadprof.networks.spec import ModelSpec, make_spec
 
 SKELETON_FAMILIES = ("hrnet", "ghost-hrnet", "ghost-se-hrnet", "gadnet")
 OWN_BLOCKS = ("basic", "ghost", "ghost-se", "ga")

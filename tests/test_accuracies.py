@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from test_report import run
 
-from gadprof.accuracies import chosen_published, published
-from gadprof.compare import compare_row
-from gadprof.counting.published import rows as published_rows
+from gadprof.audit.published import rows as published_rows
+from gadprof.comparison.accuracies import chosen_published, published
+from gadprof.comparison.compare import compare_row
 from gadprof.pose.accuracy import Accuracy, accuracies_json
-from gadprof.recording import record_accuracies
-from gadprof.report import Report, Section, gather
+from gadprof.report.gather import Report, Section, gather
+from gadprof.store.recording import record_accuracies
 
 MEASURED = Accuracy(
     "gadnet32", "person_keypoints_val.json", 5, 20, (256, 192), "annotated", "dark", True,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gadprof.counting.audit_list import MODELS
-from gadprof.counting.ledger import name_modules
-from gadprof.spec import known_presets
+from gadprof.audit.audit_list import MODELS
+from gadprof.audit.ledger import name_modules
+from gadprof.networks.spec import known_presets
 
 SMALL = str(Path(__file__).with_name("small_models.py"))
 
@@ -103,7 +103,7 @@ def test_bad_input_costs_one_line_and_the_right_exit_code(
 
 
 def test_a_backend_that_is_not_installed_is_named_and_the_others_stand(run_cli) -> None:  # type: ignore[no-untyped-def]
-    from gadprof.counting.backends import BACKENDS, distribution_of
+    from gadprof.audit.backends import BACKENDS, distribution_of
 
     absent = [name for name in BACKENDS if distribution_of(name) is None]
     if not absent:
@@ -166,7 +166,7 @@ def test_the_kept_report_is_explained_to_at_least_95_per_cent() -> None:
 
 
 def test_the_page_is_the_same_text_from_the_same_results() -> None:
-    from gadprof.counting.audit import Audit, AuditRow
+    from gadprof.audit.audit import Audit, AuditRow
     from gadprof.render.audit_report import report_data, report_markdown
 
     row = AuditRow("fvcore", "fvcore", "0.1", 120, "macs", 100, (), 20, 5, (), None)
@@ -185,7 +185,7 @@ def test_module_paths_are_folded_where_only_numbers_differ() -> None:
 
 
 def test_the_kept_page_is_the_text_of_the_kept_data() -> None:
-    from gadprof.counting.audit_data import audits_of, read_data
+    from gadprof.audit.audit_data import audits_of, read_data
     from gadprof.render.audit_report import report_json, report_markdown
 
     folder = Path(__file__).resolve().parents[1] / "reports"
@@ -198,7 +198,7 @@ def test_the_kept_page_is_the_text_of_the_kept_data() -> None:
 @pytest.fixture
 def kept_page(tmp_path: Path) -> Path:
     """A page and its data: two models, as the counter ``gadprof`` alone saw them once."""
-    from gadprof.counting.audit import Audit, AuditRow
+    from gadprof.audit.audit import Audit, AuditRow
     from gadprof.render.audit_report import report_data, report_json
 
     row = AuditRow("gadprof", "gadprof", "0.1", 7, "macs", 7, (), 0, 5, (), None)
@@ -210,7 +210,7 @@ def kept_page(tmp_path: Path) -> Path:
 def test_missing_models_are_audited_and_merged_and_the_rest_kept(
     run_cli, monkeypatch, kept_page: Path
 ) -> None:  # type: ignore[no-untyped-def]
-    import gadprof.counting.audit_list as audit_list
+    import gadprof.audit.audit_list as audit_list
 
     models = (f"{SMALL}:Plain", f"{SMALL}:B")
     data = kept_page.with_suffix(".json")
@@ -232,7 +232,7 @@ def test_missing_models_are_audited_and_merged_and_the_rest_kept(
 
 
 def test_only_names_on_the_list_are_taken_in_the_lists_order() -> None:
-    from gadprof.counting.audit_data import chosen, merge, missing_from
+    from gadprof.audit.audit_data import chosen, merge, missing_from
 
     assert chosen(("c", "a"), ("a", "b", "c")) == ("a", "c")
     old = {"models": [{"model": "a", "n": 1}, {"model": "b", "n": 1}], "refused": {"c": "no"}}

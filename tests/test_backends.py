@@ -13,8 +13,8 @@ from small_models import Attention, Empty, Noisy, Plain, Raising
 from torch import nn
 from torch.nn.modules import module as module_file
 
-from gadprof.counting import backends
-from gadprof.counting.backends import (
+from gadprof.audit import backends
+from gadprof.audit.backends import (
     BACKENDS,
     distribution_of,
     installed_backends,

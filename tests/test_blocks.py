@@ -11,14 +11,14 @@ from test_cost import assert_cost_is_what_is_built_and_traced
 from torch import nn
 
 import gadprof
-from gadprof.architectures.block_names import BRANCH_BLOCKS, MODULE_BLOCKS
-from gadprof.architectures.blocks import BlockKnobs
-from gadprof.architectures.light_blocks import conditional_weighting
-from gadprof.build import build, build_spec
-from gadprof.cost import cost_of
-from gadprof.counting.trace import count
+from gadprof.counting.count import count
 from gadprof.errors import SpecError
-from gadprof.spec import parse_spec, plan_of
+from gadprof.networks.blocks.basic import BlockKnobs
+from gadprof.networks.blocks.light import conditional_weighting
+from gadprof.networks.blocks.names import BRANCH_BLOCKS, MODULE_BLOCKS
+from gadprof.networks.build import build, build_spec
+from gadprof.networks.cost import cost_of
+from gadprof.networks.spec import parse_spec, plan_of
 
 
 @pytest.mark.parametrize("block", OTHER_BLOCKS)

@@ -18,7 +18,7 @@ from test_report import AUDIT, BENCH, NASTY, report_named
 
 from gadprof.render.report_files import report_files
 from gadprof.render.report_html import to_report_html
-from gadprof.report import gather
+from gadprof.report.gather import gather
 
 pytestmark = pytest.mark.browser
 

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gadprof.baseline import BaselineRow, find_baseline, read_rows
-from gadprof.budgets import CheckResult, RatioInterval, Verdict, failed_model, judge
-from gadprof.config import MAX_CONFIG_BYTES, Budget, find_config, load_config, read_config
 from gadprof.errors import BaselineError, ConfigError
-from gadprof.quantities import read_bytes, read_count, read_ratio, read_share
+from gadprof.gate.baseline import BaselineRow, find_baseline, read_rows
+from gadprof.gate.budgets import CheckResult, RatioInterval, Verdict, failed_model, judge
+from gadprof.gate.config import MAX_CONFIG_BYTES, Budget, find_config, load_config, read_config
 from gadprof.render.annotations import to_annotations, to_step_summary
 from gadprof.render.junit import to_junit
-from gadprof.results import to_json
-from gadprof.store import NewEntry, Store
+from gadprof.results.plain import to_json
+from gadprof.results.quantities import read_bytes, read_count, read_ratio, read_share
+from gadprof.store.store import NewEntry, Store
 
 FIGURES = {"params": 12_000_000, "macs": 3_000, "peak_activation_bytes": 64 << 20, "kernels": 7}
 

@@ -12,7 +12,7 @@ from torch import nn
 
 import gadprof
 from gadprof.errors import SourceError
-from gadprof.spec import parse_spec
+from gadprof.networks.spec import parse_spec
 
 NARROW = [
     "hrnet32:width=8",
@@ -128,8 +128,8 @@ def test_channels_last_gives_the_same_heatmaps(name):
 
 
 def test_a_gablock_keeps_its_intrinsic_maps_and_adds_ghosts_of_the_attended_ones():
-    from gadprof.architectures.blocks import BlockKnobs, ga_block
-    from gadprof.build import build
+    from gadprof.networks.blocks.basic import BlockKnobs, ga_block
+    from gadprof.networks.build import build
 
     torch.manual_seed(0)
     block = build(ga_block(8, 10, BlockKnobs(s=3))).eval()
@@ -143,8 +143,8 @@ def test_a_gablock_keeps_its_intrinsic_maps_and_adds_ghosts_of_the_attended_ones
 
 
 def test_a_gdblock_halves_the_size_and_attends_its_ghosts_alone():
-    from gadprof.architectures.blocks import BlockKnobs, gd_block
-    from gadprof.build import build
+    from gadprof.networks.blocks.basic import BlockKnobs, gd_block
+    from gadprof.networks.build import build
 
     torch.manual_seed(0)
     block = build(gd_block(8, 16, BlockKnobs())).eval()

@@ -15,7 +15,7 @@ from gadprof.prediction.errors import conformal_width, coverage, error_summary
 from gadprof.prediction.fits import find_fit, fits, fits_text, plain_fit, read_fits
 from gadprof.prediction.fitting import Measured, fit_coefficients, folds_of, predict_rows
 from gadprof.prediction.measurements import Line, family_of, read_csv, read_store
-from gadprof.store import NewEntry, Store
+from gadprof.store.store import NewEntry, Store
 
 MODELS = (
     "hrnet32:width=8",

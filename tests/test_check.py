@@ -18,10 +18,10 @@ import yaml
 from markdown_it import MarkdownIt
 
 from gadprof import cli
-from gadprof.budgets import RatioInterval
-from gadprof.check import run_check, traced_figures
-from gadprof.config import Budget, read_config
 from gadprof.errors import ConfigError, GadprofError, ModelFailedError
+from gadprof.gate.budgets import RatioInterval
+from gadprof.gate.check import run_check, traced_figures
+from gadprof.gate.config import Budget, read_config
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -309,7 +309,7 @@ def test_the_actions_install_step_can_be_left_out(folder: Path) -> None:
 def test_the_readmes_ways_into_a_pipeline_exist(folder: Path) -> None:
     import yaml
 
-    from gadprof.config import load_config
+    from gadprof.gate.config import load_config
 
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     action = yaml.safe_load((REPOSITORY / "action.yml").read_text(encoding="utf-8"))
@@ -344,12 +344,12 @@ pytest_plugins = ["pytester"]
 
 # where gadprof is installed, its entry point has loaded the plugin already
 INSTALLED = any(point.name == "gadprof" for point in metadata.entry_points(group="pytest11"))
-PLUGIN = () if INSTALLED else ("-p", "gadprof.pytest_plugin")
+PLUGIN = () if INSTALLED else ("-p", "gadprof.gate.pytest_plugin")
 
 
 def test_loading_the_plugin_imports_nothing_heavy() -> None:
     code = (
-        "import sys, gadprof.pytest_plugin;"
+        "import sys, gadprof.gate.pytest_plugin;"
         "assert not {'torch', 'numpy', 'pandas', 'matplotlib', 'rich'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -391,7 +391,7 @@ def test_a_budget_is_an_assert_with_a_good_message(pytester: pytest.Pytester) ->
 
 
 def test_a_module_is_counted_in_a_test(pytester: pytest.Pytester) -> None:
-    pytest.importorskip("gadprof.counting.trace")
+    pytest.importorskip("gadprof.counting.count")
     pytester.makepyfile(
         """
         import pytest, torch
@@ -443,7 +443,7 @@ def test_history_lists_and_draws(folder: Path, capsys: pytest.CaptureFixture[str
 
 def test_a_history_draws_a_line_for_each_input_and_batch(folder: Path) -> None:
     from gadprof.commands.history import history_plot
-    from gadprof.store import Store
+    from gadprof.store.store import Store
 
     keep = ["--store", "s.sqlite"]
     for words in ([], ["--batch", "2"], [], ["--input", "3x128x96"]):

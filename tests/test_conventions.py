@@ -20,19 +20,19 @@ from small_models import (
 )
 from torch import nn
 
-from gadprof.counting import conventions
-from gadprof.counting.audit import explain
-from gadprof.counting.backends import (
+from gadprof.audit import conventions
+from gadprof.audit.audit import explain
+from gadprof.audit.backends import (
     BACKENDS,
     distribution_of,
     failed,
     installed_backends,
     run_backend,
 )
-from gadprof.counting.conventions import CONVENTIONS, convention, read, total
-from gadprof.counting.einsum import einsum_macs
-from gadprof.counting.observe import Observation, observe
-from gadprof.counting.trace import count
+from gadprof.audit.conventions import CONVENTIONS, convention, read, total
+from gadprof.audit.observe import Observation, observe
+from gadprof.counting.count import count
+from gadprof.counting.rules.einsum import einsum_macs
 from gadprof.errors import UnknownNameError
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -154,7 +154,7 @@ YARDSTICKS = {
 
 @pytest.fixture(scope="module")
 def hrnet32():  # type: ignore[no-untyped-def]
-    from gadprof.counting.audit import look
+    from gadprof.audit.audit import look
 
     return look("hrnet32")
 

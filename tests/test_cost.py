@@ -8,15 +8,15 @@ from random_specs import random_input, random_spec
 from torch import nn
 
 import gadprof
-from gadprof.build import build_spec
-from gadprof.cost import breakdown, cost_of
-from gadprof.counting.trace import count
-from gadprof.spec import parse_spec, plan_of, presets
+from gadprof.counting.count import count
+from gadprof.networks.build import build_spec
+from gadprof.networks.cost import breakdown, cost_of
+from gadprof.networks.spec import parse_spec, plan_of, presets
 
 SKELETONS = [
     name
     for name, (family, _) in presets().items()
-    if family.planner.startswith("gadprof.architectures.hrnet")
+    if family.planner.startswith("gadprof.networks.families.hrnet")
 ]
 RANDOM = range(300)
 
@@ -124,7 +124,7 @@ def test_every_path_of_a_breakdown_is_a_module_with_those_parameters(name):
 def test_an_int64_array_of_widths_costs_what_each_width_costs(name):
     import numpy as np
 
-    from gadprof.spec import ModelSpec
+    from gadprof.networks.spec import ModelSpec
 
     widths = np.array([16, 33, 48, 64], dtype=np.int64)
     spec = parse_spec(name)
@@ -142,7 +142,7 @@ def test_an_int64_array_of_widths_costs_what_each_width_costs(name):
 def test_a_node_without_a_rule_is_refused_by_name():
     from dataclasses import dataclass
 
-    from gadprof.plan import Node
+    from gadprof.networks.plan import Node
 
     @dataclass(frozen=True)
     class Mystery(Node):

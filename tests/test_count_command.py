@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import gadprof
+from gadprof.counting.count import count
 from gadprof.counting.summary import lines
-from gadprof.counting.trace import count
 
 NETWORKS = ["hrnet32:width=8", "gadnet32:width=9,s=4", "ghost-se-hrnet32:width=8"]
 

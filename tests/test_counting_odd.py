@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import gadprof
-from gadprof.counting.guarded import count_guarded
 from gadprof.errors import ModelFailedError
+from gadprof.models.guarded import count_guarded
 
 
 class Calls(nn.Module):

@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import gadprof
+from gadprof.counting.count import count
 from gadprof.counting.records import Trace
-from gadprof.counting.trace import count
 from gadprof.errors import ModelFailedError
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import gadprof
-from gadprof.counting.rules import RuleError, forget
+from gadprof.counting.rules.registry import RuleError, forget
 
 triton = pytest.importorskip("triton", reason="triton comes with torch for CUDA")
 import triton.language as tl  # noqa: E402

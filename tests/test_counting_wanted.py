@@ -8,7 +8,7 @@ from torch import nn
 
 import gadprof
 from gadprof.errors import ModelFailedError
-from gadprof.sources import load
+from gadprof.models.sources import load
 
 
 class Sized(nn.Module):

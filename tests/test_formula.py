@@ -9,9 +9,9 @@ import re
 import pytest
 
 import gadprof
-from gadprof.cost import cost_of
 from gadprof.errors import SpecError, UnknownNameError
-from gadprof.formula import CLOSED_FORMS, DEFAULTS, formula
+from gadprof.formulas.formula import CLOSED_FORMS, DEFAULTS, formula
+from gadprof.networks.cost import cost_of
 
 PAPER_BLOCKS = ("conv", "ghost", "ghost-se", "ga", "gd")
 OTHER_BLOCKS = tuple(name for name in CLOSED_FORMS if name not in PAPER_BLOCKS)
@@ -51,8 +51,8 @@ def random_inputs(seed: int) -> dict[str, int]:
 @pytest.mark.parametrize("block", PAPER_BLOCKS)
 @pytest.mark.parametrize("seed", range(25))
 def test_a_closed_form_equals_the_plan_of_the_block(block, seed):
-    from gadprof.architectures.block_names import FORMULA_BLOCKS
-    from gadprof.architectures.blocks import BlockKnobs
+    from gadprof.networks.blocks.basic import BlockKnobs
+    from gadprof.networks.blocks.names import FORMULA_BLOCKS
 
     inputs = random_inputs(seed)
     form = formula(block, **inputs)
@@ -68,7 +68,7 @@ def test_a_closed_form_equals_the_plan_of_the_block(block, seed):
 @pytest.mark.parametrize("block", PAPER_BLOCKS)
 @pytest.mark.parametrize("seed", range(100, 106))
 def test_a_closed_form_equals_what_counting_the_real_block_gives(block, seed):
-    from gadprof.verify import verify
+    from gadprof.audit.verify import verify
 
     verified = verify(formula(block, **random_inputs(seed)), ("gadprof", "torch"))
     assert verified["gadprof"].equal
@@ -103,9 +103,9 @@ def other_inputs(block: str, seed: int) -> dict[str, int]:
 
 def counts_of_block(block: str, inputs: dict[str, int]):
     """What folding the real block's plan counts, as one dictionary."""
-    from gadprof.architectures.block_names import FORMULA_BLOCKS
-    from gadprof.architectures.blocks import BlockKnobs
-    from gadprof.cost import Folder
+    from gadprof.networks.blocks.basic import BlockKnobs
+    from gadprof.networks.blocks.names import FORMULA_BLOCKS
+    from gadprof.networks.cost import Folder
 
     own = {name: value for name, value in inputs.items() if name not in DEFAULTS}
     knobs = BlockKnobs(inputs["k"], inputs["d"], inputs["s"], inputs["r"], **own)
@@ -122,7 +122,7 @@ def counts_of_block(block: str, inputs: dict[str, int]):
 @pytest.mark.parametrize("block", CLOSED_FORMS)
 @pytest.mark.parametrize("seed", range(200, 225))
 def test_every_operation_of_a_block_is_in_a_term(block, seed):
-    from gadprof.cost import elementwise_flops
+    from gadprof.networks.cost import elementwise_flops
 
     inputs = other_inputs(block, seed)
     form = formula(block, **inputs)
@@ -142,7 +142,7 @@ def test_every_operation_of_a_block_is_in_a_term(block, seed):
 @pytest.mark.parametrize("block", OTHER_BLOCKS)
 @pytest.mark.parametrize("seed", range(300, 303))
 def test_another_closed_form_equals_what_counting_the_real_block_gives(block, seed):
-    from gadprof.verify import verify
+    from gadprof.audit.verify import verify
 
     verified = verify(formula(block, **other_inputs(block, seed)), ("gadprof",))
     assert verified["gadprof"].equal
@@ -259,7 +259,7 @@ def test_a_wrong_block_exits_2_with_one_line(run_cli):
 @pytest.mark.slow
 @pytest.mark.parametrize("block", CLOSED_FORMS)
 def test_what_every_installed_counter_says_of_a_block_is_explained(block):
-    from gadprof.verify import verify
+    from gadprof.audit.verify import verify
 
     for name, row in verify(formula(block, **other_inputs(block, 500))).items():
         assert row.error is None, name

@@ -11,13 +11,13 @@ from random_specs import OTHER_BLOCKS, random_block_spec, random_input, random_s
 
 import gadprof
 from gadprof.cli import run
-from gadprof.counting.from_plan import count_plan
+from gadprof.counting.count import count
 from gadprof.counting.records import Trace
-from gadprof.counting.rules import forget
+from gadprof.counting.rules.registry import forget
 from gadprof.counting.summary import lines
-from gadprof.counting.trace import count
-from gadprof.sources import Source, load
-from gadprof.spec import ModelSpec, parse_spec
+from gadprof.models.sources import Source, load
+from gadprof.networks.plan_trace import count_plan
+from gadprof.networks.spec import ModelSpec, parse_spec
 
 NETWORKS = (
     "hrnet32", "hrnet48", "small-hrnet16", "ghost-hrnet32", "ghost-hrnet48", "ghost-se-hrnet32",

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 import gadprof
-from gadprof.counting.guarded import trace_of
 from gadprof.errors import InputShapeError
-from gadprof.inputs import Input, parse_input, parse_inputs
-from gadprof.sources import load
+from gadprof.models.guarded import trace_of
+from gadprof.models.inputs import Input, parse_input, parse_inputs
+from gadprof.models.sources import load
 
 USER = """
 import torch

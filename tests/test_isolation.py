@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gadprof.counting.isolation import Worker, run_isolated
+from gadprof.audit.counter_process import Worker, run_isolated
 
 MODELS = str(Path(__file__).with_name("small_models.py"))
 SHAPES = ((3, 16, 16),)
@@ -67,7 +67,7 @@ def test_the_same_number_comes_from_a_process_of_its_own(worker: Worker) -> None
     import torch
     from small_models import Plain
 
-    from gadprof.counting.backends import run_backend
+    from gadprof.audit.backends import run_backend
 
     here = run_backend("fvcore", Plain().eval(), (torch.zeros(1, 3, 16, 16),))
     there = worker.count("fvcore", f"{MODELS}:Plain", SHAPES, timeout_s=60)

@@ -11,8 +11,7 @@ import pytest
 
 from gadprof.errors import SettingError, UnknownNameError
 from gadprof.measuring.bench import measure
-from gadprof.measuring.isolation import WorkerFailedError
-from gadprof.measuring.noise import (
+from gadprof.measuring.probes.noise import (
     Conditions,
     Snapshot,
     between,
@@ -23,9 +22,10 @@ from gadprof.measuring.noise import (
 from gadprof.measuring.progress import RunProgress
 from gadprof.measuring.result import BenchResult
 from gadprof.measuring.settings import Setting, check_setting, sweep
+from gadprof.measuring.worker_process import WorkerFailedError
 from gadprof.render.bench import bench_payload, console_text, render_bench
 from gadprof.render.live import draw
-from gadprof.results import to_json
+from gadprof.results.plain import to_json
 
 
 class World:
@@ -452,10 +452,10 @@ def test_steady_medians_give_no_drift_warning() -> None:
 def test_a_measured_comparison_says_the_verdict_and_what_the_run_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from gadprof.compare import ComparedRow, Comparison, comparison_object, with_latency
+    from gadprof.comparison.compare import ComparedRow, Comparison, comparison_object, with_latency
     from gadprof.measuring import bench
     from gadprof.render.comparison import notes
-    from gadprof.results import Machine
+    from gadprof.results.plain import Machine
 
     world = World({"a": 0.1, "b": 0.05})
     world.launch_s = 20.0

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from gadprof.errors import ModelFailedError, SettingError
-from gadprof.measuring import cuda
-from gadprof.measuring.energy import NvmlCounter, measure_energy
-from gadprof.measuring.nvml import read_sensors
+from gadprof.measuring.probes import cuda
+from gadprof.measuring.probes.energy import NvmlCounter, measure_energy
+from gadprof.measuring.probes.nvml import read_sensors
 from gadprof.measuring.runtimes.onnx_runtime import check_used, providers
 from gadprof.measuring.settings import Setting, check_device
 

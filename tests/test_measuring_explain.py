@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from gadprof.errors import SettingError, UnknownNameError
-from gadprof.measuring.classes import FRAMEWORK, OUTSIDE, class_of_event, convolution_class
-from gadprof.measuring.explain import Explained, assemble, reasons
-from gadprof.measuring.profile import MARK, ROOT, profile_run, summarise
-from gadprof.measuring.roofline import Peaks, best_rate, peaks_of_sheet, sheets
+from gadprof.measuring.block_pairs import measure_pairs
+from gadprof.measuring.explain.classes import FRAMEWORK, OUTSIDE, class_of_event, convolution_class
+from gadprof.measuring.explain.explain import Explained, assemble, reasons
+from gadprof.measuring.explain.profile import MARK, ROOT, profile_run, summarise
+from gadprof.measuring.explain.roofline import Peaks, best_rate, peaks_of_sheet, sheets
+from gadprof.measuring.explain.stages import stages_of
+from gadprof.measuring.explain.work import work_of
 from gadprof.measuring.settings import Setting
-from gadprof.measuring.stages import stages_of
-from gadprof.measuring.theory import measure_pairs
-from gadprof.measuring.work import work_of
 
 PEAKS = Peaks("test", 100e9, 10e9, True, "made up")
 
@@ -284,7 +284,7 @@ class PairWorker:
         self.block = False
 
     def request(self, operation: str, *, timeout_s: float, **fields: Any) -> dict[str, Any]:
-        from gadprof.measuring.isolation import WorkerFailedError
+        from gadprof.measuring.worker_process import WorkerFailedError
 
         if operation == "load":
             arguments = fields["factory"]["arguments"]
@@ -385,10 +385,11 @@ def test_a_sheet_of_another_machine_gives_bounds_and_no_shares_of_them() -> None
 
 def bench_of(monkeypatch: pytest.MonkeyPatch, **latencies: float | None) -> None:
     """Has ``explain`` find these latencies (s; None: the model crashed) and profiles of LIGHT."""
-    from gadprof.measuring import bench, explain
-    from gadprof.measuring.isolation import WorkerFailedError
+    from gadprof.measuring import bench
+    from gadprof.measuring.explain import explain
     from gadprof.measuring.result import BenchResult, BenchRow, Latency
-    from gadprof.results import Machine
+    from gadprof.measuring.worker_process import WorkerFailedError
+    from gadprof.results.plain import Machine
 
     def row(name: str, time: float | None) -> BenchRow:
         if time is None:
@@ -421,7 +422,7 @@ def bench_of(monkeypatch: pytest.MonkeyPatch, **latencies: float | None) -> None
 def test_a_failing_model_costs_its_own_part_of_an_explanation_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from gadprof.measuring.explain import explain
+    from gadprof.measuring.explain.explain import explain
     from gadprof.render.explain import render_explanation
 
     bench_of(monkeypatch, bad=None, a=0.1, b=0.2, uncountable=0.3)
@@ -448,7 +449,7 @@ def test_a_failing_model_costs_its_own_part_of_an_explanation_alone(
 def test_without_its_ratio_a_difference_is_told_where_the_intervals_do_not_meet(
     time: float, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gadprof.measuring.explain import explain
+    from gadprof.measuring.explain.explain import explain
 
     bench_of(monkeypatch, bad=None, a=0.1, b=time)
     words = " ".join(explain(["bad", "a", "b"], Setting()).words)
@@ -458,7 +459,7 @@ def test_without_its_ratio_a_difference_is_told_where_the_intervals_do_not_meet(
 def test_where_every_model_fails_the_failures_are_shown_without_a_roofline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from gadprof.measuring.explain import explain
+    from gadprof.measuring.explain.explain import explain
     from gadprof.render.explain import render_explanation
 
     bench_of(monkeypatch, bad=None, worse=None)

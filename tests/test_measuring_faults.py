@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from gadprof.measuring.bench import measure
-from gadprof.measuring.isolation import Worker, WorkerFailedError, load, worker_environment
 from gadprof.measuring.result import BenchResult, BenchRow
 from gadprof.measuring.settings import Setting
-from gadprof.measuring.zygote import Zygote, available
+from gadprof.measuring.worker_process import Worker, WorkerFailedError, load, worker_environment
+from gadprof.workers.zygote import Zygote, available
 
 MODELS = str(Path(__file__).with_name("fault_models.py"))
 FAULTS = (

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from gadprof.measuring.heap import KEPT, heap_policy
+from gadprof.measuring.probes.heap import KEPT, heap_policy
 
 FAULTS = """
 import resource, sys

@@ -11,12 +11,17 @@ import torch
 from torch import nn
 
 from gadprof.errors import ModelFailedError
-from gadprof.measuring.energy import RaplCounter, measure_energy, open_counter
-from gadprof.measuring.memory import measure_memory, peak_of, recorded_changes, resident_bytes
+from gadprof.measuring.probes.energy import RaplCounter, measure_energy, open_counter
+from gadprof.measuring.probes.memory import (
+    measure_memory,
+    peak_of,
+    recorded_changes,
+    resident_bytes,
+)
 from gadprof.measuring.runtimes import largest_difference, prepare
 from gadprof.measuring.settings import Setting
-from gadprof.measuring.wire import WireClosedError, read_message, write_message
 from gadprof.measuring.worker import describe_failure, wall_samples
+from gadprof.workers.wire import WireClosedError, read_message, write_message
 
 
 def test_the_peak_is_the_highest_running_sum() -> None:

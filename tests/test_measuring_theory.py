@@ -11,10 +11,10 @@ import pytest
 
 from gadprof.cli import run
 from gadprof.commands import formula_measure
-from gadprof.formula import Formula, formula
-from gadprof.measuring.roofline import Peaks
-from gadprof.measuring.theory import MeasuredPair
-from gadprof.measuring.theory_log import PointLog
+from gadprof.formulas.formula import Formula, formula
+from gadprof.measuring.block_pairs import MeasuredPair
+from gadprof.measuring.block_pairs_log import PointLog
+from gadprof.measuring.explain.roofline import Peaks
 from gadprof.render.theory_reasons import layers_of, reasons
 
 PAIR = MeasuredPair(0.5, (0.4, 0.6), 1.1, 2e-4, 1e-4, 900, 1000, 12, None, 0.1)
@@ -113,7 +113,7 @@ def test_an_interrupted_page_is_left_as_it_was_and_the_same_command_goes_on(
             yield PAIR
 
     monkeypatch.setattr(formula_measure, "measure_pairs", pairs)
-    monkeypatch.setattr("gadprof.measuring.explain.measured_peaks", lambda _: PEAKS)
+    monkeypatch.setattr("gadprof.measuring.explain.explain.measured_peaks", lambda _: PEAKS)
     command = ["formula", "--block", "ghost", "--cin", "16,32,48,64", "--page", str(page)]
     assert run(command) == 130
     assert "the same command goes on" in capsys.readouterr().err

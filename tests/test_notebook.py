@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import gadprof
-from gadprof.counting.audit import Audit, AuditRow
-from gadprof.counting.ledger import Difference
-from gadprof.report import gather
-from gadprof.tabular import Tabular
+from gadprof.audit.audit import Audit, AuditRow
+from gadprof.audit.ledger import Difference
+from gadprof.report.gather import gather
+from gadprof.results.tabular import Tabular
 
 SMALL = "hrnet32:width=8,modules=1-1-1"
 SHAPE = (3, 64, 64)
@@ -75,18 +75,18 @@ def test_a_frame_holds_exact_integers(made: dict[str, Any]) -> None:
 
 def test_a_benchmark_and_an_explanation_are_frames_too() -> None:
     from gadprof.measuring.bench import BenchResult
-    from gadprof.measuring.explain import Explanation, Part
+    from gadprof.measuring.explain.explain import Explanation, Part
+    from gadprof.measuring.explain.roofline import Peaks
     from gadprof.measuring.result import BenchRow
-    from gadprof.measuring.roofline import Peaks
     from gadprof.measuring.settings import Setting
-    from gadprof.results import Machine
+    from gadprof.results.plain import Machine
 
     nowhere = Machine("", 1, None, "", "", {})
     bench = BenchResult((BenchRow("m", Setting(), error="it fell"),), (), 0.02, 1.0, False, nowhere)
     assert bench.to_pandas().loc[0, "model"] == "m"
     assert "<table" in bench._repr_html_()
     part = Part("3×3 convolution", 0.5, 1.0, 1.0, 4, 8, 2, 4.0, 0.25, 0.5, "memory")
-    from gadprof.measuring.explain import Explained
+    from gadprof.measuring.explain.explain import Explained
 
     model = Explained("m", 0.5, None, 0.5, 1.0, 4, 8, 2, 4.0, 0.25, (part,), (part,))
     peaks = Peaks("here", 1.0, 1.0, True, "")

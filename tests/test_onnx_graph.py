@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 import gadprof
-from gadprof.sources import load
+from gadprof.models.sources import load
 
 onnx = pytest.importorskip("onnx", reason="needs gadprof[onnx]")
 pytest.importorskip("onnxscript", reason="needs gadprof[onnx]")
 
-from gadprof.counting.onnx_graph import count_onnx  # noqa: E402
+from gadprof.counting.onnx.graph import count_onnx  # noqa: E402
 from gadprof.errors import GadprofError  # noqa: E402
 
 SMALL = [
@@ -346,7 +346,7 @@ def test_a_rule_of_the_user_covers_a_custom_operator(tmp_path):
     try:
         trace = count_onnx(str(path))
     finally:
-        gadprof.counting.rules.forget("com_example::Gate")
+        gadprof.counting.rules.registry.forget("com_example::Gate")
     assert (trace.macs, trace.uncovered) == (24, {})
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import gadprof
-from gadprof import plan as p
-from gadprof.architectures.blocks import BlockKnobs, ga_block, ghost_module
-from gadprof.cost import cost_of
+from gadprof.networks import plan as p
+from gadprof.networks.blocks.basic import BlockKnobs, ga_block, ghost_module
+from gadprof.networks.cost import cost_of
+from gadprof.networks.spec import presets
 from gadprof.paper import search as searching
 from gadprof.paper.claims import CLAIMS, value_of
 from gadprof.paper.equations import check_against_plan, check_against_trace
@@ -21,7 +22,6 @@ from gadprof.paper.search import AXES, Grid, Search, design_at, index_of, make_g
 from gadprof.paper.search_sections import ordinal
 from gadprof.paper.systems import ABLATION, PUBLISHED, built_in, missing
 from gadprof.paper.verdicts import Verdict, every_ratio, judge_all
-from gadprof.spec import presets
 
 REPORTS = Path(__file__).resolve().parents[1] / "reports"
 INPUT = (3, 256, 192)
@@ -276,7 +276,7 @@ def test_every_traced_block_counts_what_the_closed_form_says():
 
 
 def test_a_wrong_closed_form_is_found_and_its_first_point_named(monkeypatch):
-    from gadprof.formula import CLOSED_FORMS
+    from gadprof.formulas.formula import CLOSED_FORMS
 
     monkeypatch.setitem(CLOSED_FORMS, "ghost", CLOSED_FORMS["ga"])
     row = check_against_plan()[0]

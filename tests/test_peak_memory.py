@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gadprof.counting.trace import count
-from gadprof.counting.workspaces import channel_block, lies_channels_last
-from gadprof.measuring.memory import peak_of, recorded_changes
-from gadprof.sources import load
+from gadprof.counting.count import count
+from gadprof.counting.trace.workspaces import channel_block, lies_channels_last
+from gadprof.measuring.probes.memory import peak_of, recorded_changes
+from gadprof.models.sources import load
 
 needs_blocks = pytest.mark.skipif(
     channel_block() != 16, reason="kernels' buffers were only ever seen on AVX-512"

@@ -9,7 +9,7 @@ import pytest
 
 from gadprof.pose.ablation import Trained, Variant, mean_and_interval, variant_names
 from gadprof.render.ablation import ablation_page
-from gadprof.store import Store
+from gadprof.store.store import Store
 
 
 def test_the_four_variants_are_counted_exactly(run_cli, tmp_path):

@@ -9,13 +9,13 @@ import pytest
 for package in ("lightning", "cv2", "pycocotools"):
     pytest.importorskip(package, reason="needs gadprof[pose]")
 
+from gadprof.models.sources import build_module, resolve
 from gadprof.pose.coco import find_split, load_people
 from gadprof.pose.evaluate import evaluate
 from gadprof.pose.inference import InferenceSettings
 from gadprof.pose.settings import make_settings
 from gadprof.pose.synthetic import make_stick_figures
 from gadprof.pose.training import RunSettings, sample_settings, train
-from gadprof.sources import build_module, resolve
 
 # a thin stage 1 and few blocks leave the time for more steps
 MODEL = "gadnet32:width=16,stage1=8,bottlenecks=1,modules=1-1-1,blocks=1-1-2-2"

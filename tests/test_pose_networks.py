@@ -11,12 +11,12 @@ import torch
 from test_cost import assert_cost_is_what_is_built_and_traced
 
 import gadprof
-from gadprof.build import build_spec
-from gadprof.counting.trace import count
+from gadprof.counting.count import count
 from gadprof.errors import InputShapeError, SpecError
 from gadprof.measuring.runtimes.onnx_export import export
-from gadprof.sources import load
-from gadprof.spec import make_spec, parse_spec, presets
+from gadprof.models.sources import load
+from gadprof.networks.build import build_spec
+from gadprof.networks.spec import make_spec, parse_spec, presets
 
 FAMILIES = (
     "pose-resnet",

@@ -21,7 +21,7 @@ from gadprof.pose.checkpoints import LAST, read_checkpoint
 from gadprof.pose.synthetic import make_split
 from gadprof.pose.training import WEIGHTS
 from gadprof.pose.weights import read_weights
-from gadprof.store import Store
+from gadprof.store.store import Store
 
 NETWORKS = """
 import os

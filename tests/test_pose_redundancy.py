@@ -19,7 +19,7 @@ from gadprof.pose.pictures import read_picture
 from gadprof.pose.redundancy import effective_rank, feature_maps, linear_cka, measure
 from gadprof.pose.side_by_side import VARIANTS
 from gadprof.pose.synthetic import make_split
-from gadprof.store import Store
+from gadprof.store.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import pytest
 
-from gadprof.counting.audit import look
-from gadprof.counting.claims import parse_claim
-from gadprof.counting.reconcile import full, reconcile, reconcile_params
+from gadprof.audit.audit import look
+from gadprof.audit.claims import parse_claim
+from gadprof.audit.reconcile import full, reconcile, reconcile_params
 from gadprof.errors import SpecError
 
 

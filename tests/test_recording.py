@@ -14,17 +14,17 @@ from typing import Any
 import pytest
 from test_report import run
 
-from gadprof.counting.audit import Audit, AuditRow
-from gadprof.formula import formula
+from gadprof.audit.audit import Audit, AuditRow
+from gadprof.formulas.formula import formula
 from gadprof.measuring.settings import Setting
-from gadprof.recording import (
+from gadprof.store.recording import (
     MeasurementRecorder,
     block_name,
     record_accuracies,
     record_audits,
     record_verified,
 )
-from gadprof.store import Entry, Store
+from gadprof.store.store import Entry, Store
 
 SMALL = "hrnet32:width=8,modules=1-1-1"
 

@@ -19,16 +19,16 @@ from markdown_it import MarkdownIt
 
 from gadprof import cli
 from gadprof.errors import ReportDataError, SourceError, SpecError, UnknownNameError
-from gadprof.parts import by_block, by_stage
+from gadprof.models.parts import by_block, by_stage
+from gadprof.networks.spec import parse_spec
 from gadprof.render.plots import PLOT_FORMATS, render_plot
 from gadprof.render.report_files import index_page, report_files, stale_files
 from gadprof.render.report_html import to_report_html
 from gadprof.render.report_markdown import to_report_markdown
-from gadprof.report import Column, Plot, Report, Section, Table, gather
-from gadprof.report_bubbles import pareto_front
-from gadprof.report_data import read_data
-from gadprof.results import to_json
-from gadprof.spec import parse_spec
+from gadprof.report.data import read_data
+from gadprof.report.gather import Column, Plot, Report, Section, Table, gather
+from gadprof.report.sections.bubbles import pareto_front
+from gadprof.results.plain import to_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODELS = ("hrnet32", "gadnet32")
@@ -126,7 +126,7 @@ def test_an_analytic_report_holds_no_machine_no_clock_and_no_path(analytic: Repo
 
 
 def test_the_stages_and_the_blocks_add_up_to_the_whole() -> None:
-    from gadprof.compare import compare_row
+    from gadprof.comparison.compare import compare_row
 
     for model in ("hrnet32", "gadnet32", "ghost-se-hrnet32"):
         row = compare_row(model, batch=3)
@@ -217,7 +217,7 @@ def test_the_json_and_the_csv_hold_the_exact_values(full: Report, files: dict[st
 
 
 def test_a_reports_json_is_a_baseline(tmp_path: Path, files: dict[str, bytes]) -> None:
-    from gadprof.baseline import find_baseline
+    from gadprof.gate.baseline import find_baseline
 
     (tmp_path / "base.json").write_bytes(files["data/report.json"])
     row = find_baseline(str(tmp_path / "base.json")).row("hrnet32")

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from gadprof.report import Report, Section, gather
-from gadprof.report_data import read_data
+from gadprof.report.data import read_data
+from gadprof.report.gather import Report, Section, gather
 
 RECORDED = Path(__file__).resolve().parent / "recorded"
 MODELS = ("hrnet32:width=8", "gadnet32:width=8")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gadprof.errors import GadprofError, MissingExtraError, SourceError, UnknownNameError
-from gadprof.sources import PACKAGE_KINDS, build_module, default_shapes, load, resolve
+from gadprof.models.sources import PACKAGE_KINDS, build_module, default_shapes, load, resolve
 
 BUILD = "import torch\n\ndef build():\n    return torch.nn.Conv2d(3, 4, 3)\n"
 
@@ -98,7 +98,7 @@ def test_a_string_that_names_nothing_says_what_to_type(text, error, message):
 def test_understanding_runs_no_code_and_loads_nothing_heavy(write):
     write("loud.py", "raise SystemExit('run')\n")
     code = (
-        "import sys; from gadprof.sources import resolve; resolve('loud.py:build'); "
+        "import sys; from gadprof.models.sources import resolve; resolve('loud.py:build'); "
         "resolve('timm:resnet50'); resolve('gadnet32'); "
         "print([n for n in ('torch', 'timm', 'torchvision', 'loud') if n in sys.modules])"
     )

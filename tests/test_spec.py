@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gadprof.errors import InputShapeError, SpecError, UnknownNameError
-from gadprof.spec import families, make_spec, parse_shape, parse_spec, plan_of, presets
+from gadprof.networks.spec import families, make_spec, parse_shape, parse_spec, plan_of, presets
 
 
 def test_a_preset_takes_its_familys_defaults():

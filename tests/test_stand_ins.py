@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gadprof.counting import by_stand_in, locked_layers
+from gadprof.counting.count import count
 from gadprof.counting.records import Trace
-from gadprof.counting.standin import RefusedError
-from gadprof.counting.trace import count
-from gadprof.sources import load
+from gadprof.counting.trace import by_stand_in, locked_layers
+from gadprof.counting.trace.stand_in import RefusedError
+from gadprof.models.sources import load
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gadprof.errors import StoreError
-from gadprof.store import NewEntry, Store, chosen_path, default_path, record
+from gadprof.store.store import NewEntry, Store, chosen_path, default_path, record
 
 MACHINE = {"cpu": "a processor", "cores": 2}
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gadprof.errors import SourceError, SpecError, UnknownNameError
-from gadprof.spec import families
+from gadprof.networks.spec import families
 from gadprof.sweep import chunks, sampling
 from gadprof.sweep.chunks import check_chunk, chosen_chunks, grid_chunks
 from gadprof.sweep.front import empty_front, merge

@@ -49,8 +49,8 @@ def test_the_front_is_that_of_every_designs_own_prediction() -> None:
 
 
 def run_params(name: str) -> int:
-    from gadprof.cost import cost_of
-    from gadprof.spec import parse_spec, plan_of
+    from gadprof.networks.cost import cost_of
+    from gadprof.networks.spec import parse_spec, plan_of
 
     spec = parse_spec(name)
     return int(cost_of(plan_of(spec), spec.default_input).params)

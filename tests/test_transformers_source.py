@@ -9,7 +9,7 @@ import torch
 
 import gadprof
 from gadprof.errors import SourceError
-from gadprof.sources import load, resolve
+from gadprof.models.sources import load, resolve
 
 transformers = pytest.importorskip("transformers", reason="needs gadprof[transformers]")
 

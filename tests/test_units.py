@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from gadprof import plan as p
-from gadprof.build import build
-from gadprof.cost import Folder, elementwise_flops, size_of
-from gadprof.counting.trace import count
-from gadprof.units import nodes as u
+from gadprof.counting.count import count
+from gadprof.networks import plan as p
+from gadprof.networks.blocks import unit_nodes as u
+from gadprof.networks.build import build
+from gadprof.networks.cost import Folder, elementwise_flops, size_of
 
 SIGMOID = p.Activation("sigmoid", inplace=False)
 

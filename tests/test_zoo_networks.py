@@ -10,9 +10,9 @@ import torch
 from test_cost import assert_cost_is_what_is_built_and_traced
 
 import gadprof
-from gadprof.cost import breakdown
 from gadprof.errors import InputShapeError, SpecError
-from gadprof.spec import make_spec, parse_spec, plan_of, presets
+from gadprof.networks.cost import breakdown
+from gadprof.networks.spec import make_spec, parse_spec, plan_of, presets
 
 # model string -> row of the measured official implementations
 MEASURED = {
@@ -150,9 +150,9 @@ def test_an_hourglass_returns_a_map_for_each_stack_and_the_last_reads_them_all()
 
 
 def test_lite_hrnets_exchange_adds_the_first_term_twice_and_passes_its_sum_on():
-    from gadprof import plan as p
-    from gadprof.build import build
-    from gadprof.zoo.nodes import LiteExchange
+    from gadprof.networks import plan as p
+    from gadprof.networks.build import build
+    from gadprof.networks.families.nodes import LiteExchange
 
     rows = (
         (p.Identity(), p.Upsample(2)),

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import gadprof
-from gadprof.counting.claims import parse_claim
-from gadprof.counting.published import rows
+from gadprof.audit.claims import parse_claim
+from gadprof.audit.published import rows
 
 KEPT = Path(__file__).resolve().parents[1] / "reports" / "data" / "zoo.json"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 import gadprof
-from gadprof.counting.audit import look
-from gadprof.counting.claims import parse_claim
-from gadprof.counting.conventions import read, total
-from gadprof.counting.published import Row, explain_rows, rows
-from gadprof.counting.reconcile import reconcile, reconcile_params
-from gadprof.counting.scopes import SCOPES, scope_macs
+from gadprof.audit.audit import look
+from gadprof.audit.claims import parse_claim
+from gadprof.audit.conventions import read, total
+from gadprof.audit.published import Row, explain_rows, rows
+from gadprof.audit.reconcile import reconcile, reconcile_params
+from gadprof.audit.scopes import SCOPES, scope_macs
 
 HERE = Path(__file__).resolve()
 SMALL = str(HERE.with_name("small_models.py"))
@@ -146,7 +146,7 @@ def test_a_part_of_the_rows_prints_as_json(run_cli) -> None:  # type: ignore[no-
 def test_a_table_and_a_page_show_the_figure_its_reading_and_what_has_none(
     run_cli, monkeypatch, output_format: str
 ) -> None:  # type: ignore[no-untyped-def]
-    from gadprof.counting import published as module
+    from gadprof.audit import published as module
 
     model = "litehrnet18:modules=1-1-1"
     few = (

@@ -54,13 +54,13 @@ def ablate(
     """Count HRNet, Ghost, Ghost+SE and GADNet; with --data also train and evaluate each."""
     from pathlib import Path
 
+    from gadprof.models.sources import parse_shapes
     from gadprof.output import check_writable, emit, write_atomic
     from gadprof.pose.ablation import accuracies, variant_names
     from gadprof.pose.extra import require
-    from gadprof.recording import record_accuracies
     from gadprof.render.ablation import ablation_page
-    from gadprof.results import describe_machine, to_json
-    from gadprof.sources import parse_shapes
+    from gadprof.results.plain import describe_machine, to_json
+    from gadprof.store.recording import record_accuracies
 
     shape = parse_shapes((input_text,))[0]
     if output is not None:
@@ -128,11 +128,11 @@ def _counted(
     time_limit: str,
     store: str | None,
 ) -> list[Any]:
-    from gadprof.commands.quantities import parse_duration
-    from gadprof.compare import compare_models, with_latency
+    from gadprof.commands.option_types import parse_duration
+    from gadprof.comparison.compare import compare_models, with_latency
     from gadprof.errors import SpecError
     from gadprof.pose.ablation import Variant
-    from gadprof.recording import MeasurementRecorder, record_rows
+    from gadprof.store.recording import MeasurementRecorder, record_rows
 
     comparison = compare_models(names, shapes=(shape,))
     for row in comparison.rows:

@@ -18,7 +18,7 @@ from gadprof.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from gadprof.counting.audit import Audit
+    from gadprof.audit.audit import Audit
 
 
 @click.command(name="audit")
@@ -93,12 +93,12 @@ def audit(
     store: str | None,
 ) -> int:
     """Run every counting backend on MODEL and explain each number against ours."""
-    from gadprof.counting.audit import audit as audit_model
-    from gadprof.counting.backends import distribution_of, not_installed, parse_backends
+    from gadprof.audit.audit import audit as audit_model
+    from gadprof.audit.backends import distribution_of, not_installed, parse_backends
+    from gadprof.models.sources import parse_shapes
     from gadprof.output import check_writable, emit
-    from gadprof.recording import record_audits
     from gadprof.render.audit import render_audit
-    from gadprof.sources import parse_shapes
+    from gadprof.store.recording import record_audits
 
     if bool(models) == whole_list:
         raise click.UsageError("name at least one MODEL, or --list for the fixed list")
@@ -125,7 +125,7 @@ def audit(
         )  # fmt: skip
     shapes = parse_shapes(input_texts)
     if cluster is not None:
-        from gadprof.cluster import cluster_audits
+        from gadprof.cluster.cluster import cluster_audits
         from gadprof.commands.options import tell_pieces
 
         audits = cluster_audits(
@@ -176,8 +176,8 @@ def _audit_list(
 ) -> int:
     from pathlib import Path
 
-    from gadprof.counting import audit_data
-    from gadprof.counting.audit_list import MODELS, audit_models
+    from gadprof.audit import audit_data
+    from gadprof.audit.audit_list import MODELS, audit_models
     from gadprof.output import emit
     from gadprof.render import audit_report
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from gadprof.commands.measure_options import read_settings, setting_options
+from gadprof.commands.option_types import parse_duration, parse_share, parse_size
 from gadprof.commands.options import (
     complete_models,
     format_option,
@@ -15,7 +16,6 @@ from gadprof.commands.options import (
     output_option,
     store_option,
 )
-from gadprof.commands.quantities import parse_duration, parse_share, parse_size
 
 
 @click.command(name="bench")
@@ -77,8 +77,8 @@ def bench(
     Ratios are to the first model. Exits 1 when a row failed, 130 after Ctrl-C (what was measured
     until then is printed all the same).
     """
+    from gadprof.models.sources import parse_shapes
     from gadprof.output import check_writable
-    from gadprof.sources import parse_shapes
 
     settings = read_settings(input_shapes=parse_shapes(input_texts), **setting)
     limits = {
@@ -91,7 +91,7 @@ def bench(
         check_writable(output)
     limits.update(null=null, memory=memory, energy=energy, seed=setting["seed"], launches=launches)
     if cluster is not None:
-        from gadprof.cluster import cluster_bench
+        from gadprof.cluster.cluster import cluster_bench
         from gadprof.commands.options import tell_pieces
 
         result = cluster_bench(
@@ -100,8 +100,8 @@ def bench(
         return _show(result, output_format, output)
 
     from gadprof.measuring.bench import measure
-    from gadprof.recording import MeasurementRecorder
     from gadprof.render.live import live_view
+    from gadprof.store.recording import MeasurementRecorder
 
     with MeasurementRecorder(store) as recorder, live_view() as view:
         result = measure(

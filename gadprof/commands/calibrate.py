@@ -66,7 +66,7 @@ def calibrate(
     from gadprof.prediction.calibrate import calibrate as fit_to
     from gadprof.prediction.fits import fits_text
     from gadprof.prediction.measurements import read_csv, read_store
-    from gadprof.results import describe_machine, to_json
+    from gadprof.results.plain import describe_machine, to_json
 
     check_writable(output)
     if source == "csv":

@@ -9,9 +9,9 @@ import click
 from gadprof.commands.options import baseline_option, format_option, output_option, store_option
 
 if TYPE_CHECKING:
-    from gadprof.budgets import CheckResult
-    from gadprof.compare import ComparedRow
-    from gadprof.config import Config
+    from gadprof.comparison.compare import ComparedRow
+    from gadprof.gate.budgets import CheckResult
+    from gadprof.gate.config import Config
 
 
 @click.command(name="check")
@@ -66,13 +66,13 @@ def check(
     """
     from functools import partial
 
-    from gadprof.check import measured_ratio, run_check
-    from gadprof.config import load_config
+    from gadprof.gate.check import measured_ratio, run_check
+    from gadprof.gate.config import load_config
     from gadprof.output import append_text, check_writable, emit, write_atomic
-    from gadprof.recording import MeasurementRecorder, record_rows
     from gadprof.render.annotations import to_step_summary
     from gadprof.render.junit import to_junit
-    from gadprof.results import to_json
+    from gadprof.results.plain import to_json
+    from gadprof.store.recording import MeasurementRecorder, record_rows
 
     for path in (output, junit, json_file, save_baseline):
         if path is not None:
@@ -102,11 +102,11 @@ def check(
 
 
 def _render(result: CheckResult, config: Config, output_format: str) -> str:
-    from gadprof.budgets import ordered
+    from gadprof.gate.budgets import ordered
     from gadprof.render.annotations import MARKS, to_annotations, to_step_summary
     from gadprof.render.console import to_console
     from gadprof.render.junit import to_junit
-    from gadprof.results import to_json
+    from gadprof.results.plain import to_json
 
     match output_format:
         case "json":
@@ -134,7 +134,7 @@ def _object(result: CheckResult) -> dict[str, object]:
 
 
 def _kept(row: ComparedRow) -> dict[str, object]:
-    from gadprof.compare import QUANTITIES
+    from gadprof.comparison.compare import QUANTITIES
 
     figures = {name: getattr(row, name) for name in QUANTITIES}
     return {"model": row.model, "input": row.input, "batch": row.batch, **figures}

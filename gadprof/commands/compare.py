@@ -18,8 +18,8 @@ from gadprof.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from gadprof.baseline import Baseline
-    from gadprof.compare import Comparison
+    from gadprof.comparison.compare import Comparison
+    from gadprof.gate.baseline import Baseline
 
 
 @click.command(name="compare")
@@ -77,26 +77,26 @@ def compare(
     store: str | None,
 ) -> int:
     """Compare models: parameters, MACs, FLOPs, activations, memory, each to the first model."""
-    from gadprof.compare import compare_models
+    from gadprof.comparison.compare import compare_models
+    from gadprof.models.sources import parse_shapes
     from gadprof.output import check_writable, emit, plot_suffix
-    from gadprof.sources import parse_shapes
 
     if output is not None:
         check_writable(output)
     plot_format = plot_suffix(plot) if plot is not None else ""
     kept = None
     if baseline is not None:
-        from gadprof.baseline import find_baseline
-        from gadprof.config import load_config
+        from gadprof.gate.baseline import find_baseline
+        from gadprof.gate.config import load_config
 
         kept = find_baseline(baseline, store=store, file_at_ref=load_config().baseline_file)
     names: tuple[str, ...] = ()
     if backends is not None:
-        from gadprof.counting.backends import parse_backends
+        from gadprof.audit.backends import parse_backends
 
         names = parse_backends(backends)
     if weights is not None:
-        from gadprof.compare import check_weights
+        from gadprof.comparison.compare import check_weights
 
         check_weights(models[0], weights)
     comparison = compare_models(
@@ -107,10 +107,10 @@ def compare(
         timeout_s=timeout,
     )
     if measure:
-        from gadprof.commands.quantities import parse_duration, parse_share
-        from gadprof.compare import with_latency
-        from gadprof.recording import MeasurementRecorder
+        from gadprof.commands.option_types import parse_duration, parse_share
+        from gadprof.comparison.compare import with_latency
         from gadprof.render.live import live_view
+        from gadprof.store.recording import MeasurementRecorder
 
         share, limit_s = (
             parse_share(precision, "--precision"),
@@ -128,7 +128,7 @@ def compare(
                 recorder=recorder,
             )
     if accuracy:
-        from gadprof.accuracies import with_accuracy
+        from gadprof.comparison.accuracies import with_accuracy
 
         comparison = with_accuracy(comparison, accuracy, store=store)
     if kept is None:
@@ -138,7 +138,7 @@ def compare(
     emit(text, output)
     if plot is not None:
         _draw(comparison, plot, plot_format)
-    from gadprof.recording import record_rows
+    from gadprof.store.recording import record_rows
 
     record_rows(comparison.rows, store=store, name=save_as)
     failed = [row for row in comparison.rows if row.error is not None]
@@ -154,7 +154,7 @@ def _draw(comparison: Comparison, path: str, plot_format: str) -> None:
     from gadprof.errors import SpecError
     from gadprof.output import write_atomic
     from gadprof.render.plots import render_plot
-    from gadprof.report_bubbles import comparison_plot
+    from gadprof.report.sections.bubbles import comparison_plot
 
     plot = comparison_plot(comparison)
     if plot is None:
@@ -176,11 +176,11 @@ def _render(comparison: Comparison, output_format: str) -> str:
 
 def _render_with_baseline(comparison: Comparison, kept: Baseline, output_format: str) -> str:
     """The comparison, and what changed since the baseline: a second table, or more columns."""
-    from gadprof.changes import changes, changes_object, changes_table
-    from gadprof.compare import QUANTITIES, comparison_object
+    from gadprof.comparison.compare import QUANTITIES, comparison_object
+    from gadprof.gate.changes import changes, changes_object, changes_table
     from gadprof.render.comparison import comparison_table
     from gadprof.render.tables import render_table
-    from gadprof.results import to_json
+    from gadprof.results.plain import to_json
 
     found = changes(comparison, kept)
     if output_format == "json":

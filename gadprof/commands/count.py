@@ -19,8 +19,8 @@ from gadprof.commands.options import (
 if TYPE_CHECKING:
     from gadprof.counting.records import Trace
     from gadprof.counting.summary import Line
-    from gadprof.inputs import Input
-    from gadprof.sources import Source
+    from gadprof.models.inputs import Input
+    from gadprof.models.sources import Source
 
 CONVENTION = (
     "gadprof: a MAC is one multiply-add of a convolution or matrix product, biases apart; flops "
@@ -76,26 +76,26 @@ def count(
     HRNet, Ghost-HRNet and GADNet are counted from their plans, which give the very records of a
     trace without running anything. An ONNX file is counted from its graph.
     """
-    from gadprof.counting.guarded import count_guarded
     from gadprof.counting.summary import lines
     from gadprof.errors import SpecError
-    from gadprof.inputs import parse_inputs
+    from gadprof.models.guarded import count_guarded
+    from gadprof.models.inputs import parse_inputs
+    from gadprof.models.sources import resolve
     from gadprof.output import check_writable, emit
-    from gadprof.recording import record_trace
     from gadprof.render.tables import render_table
-    from gadprof.results import to_json
-    from gadprof.sources import resolve
+    from gadprof.results.plain import to_json
+    from gadprof.store.recording import record_trace
 
     if output is not None:
         check_writable(output)
     source = resolve(model)
     inputs = parse_inputs(input_texts)
     if weights is not None:
-        from gadprof.compare import check_weights
+        from gadprof.comparison.compare import check_weights
 
         check_weights(model, weights)
     if source.kind == "onnx":
-        from gadprof.counting.onnx_graph import count_onnx
+        from gadprof.counting.onnx.graph import count_onnx
 
         if train:
             raise SpecError(f"{model} is a graph without gradients; count it without --train")
@@ -128,7 +128,7 @@ def count(
 
 def _from_plan(source: Source, inputs: tuple[Input, ...], batch: int) -> Trace | None:
     """The trace of a built-in network without torch, where its plan tells everything."""
-    from gadprof.counting.from_plan import count_plan
+    from gadprof.networks.plan_trace import count_plan
 
     assert source.spec is not None
     if len(inputs) > 1 or not all(item.plain for item in inputs):
@@ -139,8 +139,8 @@ def _from_plan(source: Source, inputs: tuple[Input, ...], batch: int) -> Trace |
 
 def _from_module(source: Source, inputs: tuple[Input, ...], batch: int, train: bool) -> Trace:
     """The trace of a built-in network's module on the meta device."""
-    from gadprof.counting.trace import count as count_module
-    from gadprof.sources import load
+    from gadprof.counting.count import count as count_module
+    from gadprof.models.sources import load
 
     loaded = load(source, inputs=inputs, batch=batch, device="meta")
     return count_module(loaded.module, loaded.args, loaded.kwargs, train=train, name=source.name)
@@ -148,7 +148,7 @@ def _from_module(source: Source, inputs: tuple[Input, ...], batch: int, train: b
 
 def trace_object(trace: Trace, rows: tuple[Line, ...], by: str) -> dict[str, Any]:
     """A count as plain values."""
-    from gadprof.results import describe_machine
+    from gadprof.results.plain import describe_machine
 
     return {
         "model": trace.model,

@@ -45,6 +45,7 @@ def evaluate(model: str, **options: Any) -> None:
 
     source = network_source(model)
     require("gadprof evaluate", "cv2", "pycocotools")
+    from gadprof.models.sources import build_module
     from gadprof.output import check_writable, emit, write_atomic
     from gadprof.pose import accuracy as accuracies
     from gadprof.pose.coco import find_split, load_people, spare
@@ -53,10 +54,9 @@ def evaluate(model: str, **options: Any) -> None:
     from gadprof.pose.evaluate import evaluate as run_evaluation
     from gadprof.pose.inference import settings_for
     from gadprof.pose.weights import load_into, read_weights
-    from gadprof.recording import record_accuracies
     from gadprof.render.accuracy import score_table
-    from gadprof.results import describe_machine, to_json
-    from gadprof.sources import build_module
+    from gadprof.results.plain import describe_machine, to_json
+    from gadprof.store.recording import record_accuracies
 
     for path in (options["results"], options["accuracy"], options["output"]):
         if path is not None:

@@ -8,8 +8,8 @@ import click
 
 from gadprof.commands.bench import tell_failures
 from gadprof.commands.measure_options import read_settings, setting_options
+from gadprof.commands.option_types import parse_duration, parse_share
 from gadprof.commands.options import format_option, input_option, output_option, store_option
-from gadprof.commands.quantities import parse_duration, parse_share
 
 
 @click.command(name="explain")
@@ -60,8 +60,8 @@ def explain(
     (2 for bad use), 130 after Ctrl-C.
     """
     from gadprof.errors import SettingError
+    from gadprof.models.sources import parse_shapes
     from gadprof.output import check_writable, emit
-    from gadprof.sources import parse_shapes
 
     settings = read_settings(input_shapes=parse_shapes(input_texts), **setting)
     if len(settings) != 1:
@@ -70,7 +70,7 @@ def explain(
     for path in [*paths, output]:
         if path is not None:
             check_writable(path)
-    from gadprof.measuring.roofline import peaks_of_sheet
+    from gadprof.measuring.explain.roofline import peaks_of_sheet
 
     sheet = peaks_of_sheet(roofline, settings[0].dtype) if roofline else None
     limits = {
@@ -78,10 +78,10 @@ def explain(
         "time_limit_s": parse_duration(time_limit, "--time-limit"),
         "timeout_s": parse_duration(timeout, "--timeout"),
     }
-    from gadprof.measuring.explain import explain as run
-    from gadprof.recording import MeasurementRecorder
+    from gadprof.measuring.explain.explain import explain as run
     from gadprof.render.explain import render_explanation
     from gadprof.render.live import live_view
+    from gadprof.store.recording import MeasurementRecorder
 
     with MeasurementRecorder(store) as recorder, live_view() as view:
         explanation = run(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gadprof.commands.options import format_option, output_option, parse_integers, store_option
-from gadprof.formula import Formula
-from gadprof.formula import formula as evaluate
+from gadprof.formulas.formula import Formula
+from gadprof.formulas.formula import formula as evaluate
 
 if TYPE_CHECKING:
-    from gadprof.measuring.theory import MeasuredPair
+    from gadprof.measuring.block_pairs import MeasuredPair
 
 GRID_LIMIT = 100_000
 
@@ -82,14 +82,14 @@ def formula(
       ccw       Lite-HRNet, branches
     """
     from gadprof.output import check_writable, emit
-    from gadprof.results import to_json
+    from gadprof.results.plain import to_json
 
     if output is not None:
         check_writable(output)
     points = _points(block_text, hw, extra_texts, numbers)
     verified: list[dict[str, Any]] | None = None
     if verifying:
-        from gadprof.recording import record_verified
+        from gadprof.store.recording import record_verified
 
         verified = _verify(points, backends)
         record_verified(points, verified, store=store)
@@ -158,8 +158,8 @@ def _points(
 def _verify(points: list[Formula], backends: str) -> list[dict[str, Any]]:
     import sys
 
-    from gadprof.counting.backends import parse_backends
-    from gadprof.verify import verify
+    from gadprof.audit.backends import parse_backends
+    from gadprof.audit.verify import verify
 
     names = parse_backends(backends)
     results = []
@@ -181,10 +181,10 @@ def _measure(
     store: str | None,
 ) -> tuple[Sequence[MeasuredPair], bool]:
     from gadprof.commands.formula_measure import measure_points, page_log, write_page
-    from gadprof.commands.quantities import parse_duration, parse_share
+    from gadprof.commands.option_types import parse_duration, parse_share
     from gadprof.measuring.settings import Setting
     from gadprof.output import check_writable
-    from gadprof.recording import MeasurementRecorder
+    from gadprof.store.recording import MeasurementRecorder
 
     share = parse_share(precision, "--precision")
     limit_s = parse_duration(point_limit, "--point-limit")
@@ -210,7 +210,7 @@ def _measure(
 def _circumstances(threads: int) -> dict[str, Any]:
     """Setting and machine of the measured figures."""
     from gadprof.measuring.settings import Setting
-    from gadprof.results import describe_machine
+    from gadprof.results.plain import describe_machine
 
     return {"setting": Setting(threads=threads), "machine": describe_machine()}
 

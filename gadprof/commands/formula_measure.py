@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import click
 
 from gadprof.errors import SpecError
-from gadprof.formula import DEFAULTS, Formula
+from gadprof.formulas.formula import DEFAULTS, Formula
+from gadprof.measuring.block_pairs import Factory, MeasuredPair, measure_pairs
 from gadprof.measuring.settings import Setting
-from gadprof.measuring.theory import Factory, MeasuredPair, measure_pairs
 from gadprof.output import write_atomic
-from gadprof.recording import MeasurementRecorder, block_name
 from gadprof.render.theory import NOT_MEASURED
+from gadprof.store.recording import MeasurementRecorder, block_name
 
 if TYPE_CHECKING:
-    from gadprof.measuring.theory_log import PointLog
+    from gadprof.measuring.block_pairs_log import PointLog
 
-FACTORY = "gadprof.verify:block_example"
+FACTORY = "gadprof.audit.verify:block_example"
 
 
 def factories(point: Formula) -> tuple[Factory, Factory]:
@@ -28,7 +28,7 @@ def factories(point: Formula) -> tuple[Factory, Factory]:
 
     Raises SpecError for a form without a module or without a reference.
     """
-    from gadprof.architectures.block_names import FORMULA_BLOCKS, MODULE_BLOCKS
+    from gadprof.networks.blocks.names import FORMULA_BLOCKS, MODULE_BLOCKS
 
     single = [name for name in FORMULA_BLOCKS if name not in ("conv", *MODULE_BLOCKS)]
     if point.block not in single or point.reference is None:
@@ -96,8 +96,8 @@ def measure_points(
 
 def page_log(page: str, setting: Setting, precision: float, point_limit_s: float) -> PointLog:
     """The points that an unfinished page has so far, in its data folder."""
-    from gadprof.measuring.theory_log import PointLog
-    from gadprof.results import describe_machine
+    from gadprof.measuring.block_pairs_log import PointLog
+    from gadprof.results.plain import describe_machine
 
     machine = describe_machine()
     target = Path(page)
@@ -138,7 +138,7 @@ def write_page(
 
     The machine's peaks are measured for it: they bound what the blocks could reach.
     """
-    from gadprof.measuring.explain import measured_peaks
+    from gadprof.measuring.explain.explain import measured_peaks
     from gadprof.output import check_writable
     from gadprof.render.theory import page_files
 

@@ -10,8 +10,8 @@ import click
 from gadprof.commands.options import complete_models, format_option, output_option, store_option
 
 if TYPE_CHECKING:
-    from gadprof.report import Plot
-    from gadprof.store import Entry
+    from gadprof.report.gather import Plot
+    from gadprof.store.store import Entry
 
 QUANTITIES = (
     "params",
@@ -62,8 +62,8 @@ def history(
     from gadprof.errors import StoreError, nearest
     from gadprof.output import check_writable, emit, plot_suffix, write_atomic
     from gadprof.render.tables import render_table
-    from gadprof.results import to_json
-    from gadprof.store import Store, chosen_path
+    from gadprof.results.plain import to_json
+    from gadprof.store.store import Store, chosen_path
 
     if output is not None:
         check_writable(output)
@@ -103,7 +103,7 @@ def history(
 
 def _models(entries: Sequence[Entry], output_format: str) -> str:
     from gadprof.render.tables import render_table
-    from gadprof.results import to_json
+    from gadprof.results.plain import to_json
 
     totals: dict[str, list[Entry]] = {}
     for entry in entries:
@@ -189,7 +189,7 @@ def history_plot(model: str, entries: Sequence[Entry], quantity: str) -> Plot:
     Raises StoreError where no entry has it.
     """
     from gadprof.errors import StoreError
-    from gadprof.report import Plot
+    from gadprof.report.gather import Plot
 
     points: list[dict[str, Any]] = []
     for index, entry in enumerate(entries, 1):

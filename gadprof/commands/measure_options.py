@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from gadprof.commands.option_types import parse_choices
 from gadprof.commands.options import parse_integers
-from gadprof.commands.quantities import parse_choices
 from gadprof.measuring.settings import DTYPES, MODES, RUNTIMES, Setting, sweep
 
 Function = TypeVar("Function", bound=Callable[..., Any])

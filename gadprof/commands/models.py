@@ -24,10 +24,10 @@ OTHER_FORMS = (
 @output_option
 def models(knobs: str | None, output_format: str, output: str | None) -> None:
     """List what can be named, one line each."""
+    from gadprof.networks.spec import families, format_value, parse_spec, presets
     from gadprof.output import check_writable, emit
     from gadprof.render.tables import render_table
-    from gadprof.results import to_json
-    from gadprof.spec import families, format_value, parse_spec, presets
+    from gadprof.results.plain import to_json
 
     if output is not None:
         check_writable(output)

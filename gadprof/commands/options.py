@@ -111,7 +111,7 @@ def save_as_option(function: Function) -> Function:
 
 def complete_models(context: click.Context, argument: click.Parameter, typed: str) -> list[str]:
     """Presets and the prefixes of other model strings, for a shell's completion."""
-    from gadprof.spec import known_presets
+    from gadprof.networks.spec import known_presets
 
     names = (*known_presets(), "timm:", "torchvision:", "transformers:")
     return [name for name in names if name.startswith(typed)]

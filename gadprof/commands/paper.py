@@ -104,7 +104,7 @@ def _search_text(output_format: str, nearest: int) -> str:
     from gadprof.paper.search import AXES, RULES, WITHIN_POINTS, run_search
     from gadprof.paper.search_sections import search_section, why_default
     from gadprof.render.paper import to_section, to_terminal
-    from gadprof.results import to_json
+    from gadprof.results.plain import to_json
 
     found = run_search(nearest)
     match output_format:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from gadprof.errors import SourceError
-from gadprof.sources import Source, resolve
-from gadprof.spec import parse_shape
+from gadprof.models.sources import Source, resolve
+from gadprof.networks.spec import parse_shape
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

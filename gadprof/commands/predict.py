@@ -48,7 +48,7 @@ def predict(models: tuple[str, ...], **options: Any) -> int:
             "give --device NAME for latency, or --image FILE with --weights FILE for keypoints"
         )
     if latency:
-        from gadprof.prediction.command import run
+        from gadprof.commands.predict_latency import run
 
         return int(run(models, **options) or 0)
     _keypoints(models, options)
@@ -70,12 +70,12 @@ def _keypoints(models: tuple[str, ...], options: dict[str, Any]) -> None:
     source = network_source(models[0])
     require("gadprof predict --image", "cv2")
     from gadprof.errors import OutputError
+    from gadprof.models.sources import build_module
     from gadprof.output import check_writable, emit, write_atomic
     from gadprof.pose.inference import settings_for
     from gadprof.pose.predict import predict as find_keypoints
     from gadprof.pose.predict import read_boxes
     from gadprof.pose.weights import load_into, read_weights
-    from gadprof.sources import build_module
 
     for path in (options["draw"], options["output"]):
         if path is not None:

@@ -46,12 +46,12 @@ def reconcile(
     store: str | None,
 ) -> int:
     """List the readings (convention, unit, G, input, scope) that give a claimed figure."""
-    from gadprof.counting.claims import parse_claim
-    from gadprof.counting.reconcile import full
+    from gadprof.audit.claims import parse_claim
+    from gadprof.audit.reconcile import full
+    from gadprof.models.sources import parse_shapes
     from gadprof.output import check_writable, emit
-    from gadprof.recording import record_reconciliation
     from gadprof.render.reconcile import render_reconciliation
-    from gadprof.sources import parse_shapes
+    from gadprof.store.recording import record_reconciliation
 
     if output is not None:
         check_writable(output)

@@ -50,9 +50,9 @@ def redundancy(models: tuple[str, ...], **options: Any) -> None:
     from gadprof.output import check_writable, emit, write_atomic
     from gadprof.pose.redundancy import DEFAULT_PLACES, NEAR_DUPLICATE
     from gadprof.pose.side_by_side import FIGURE_FORMATS, VARIANTS, look
-    from gadprof.recording import record_redundancy
     from gadprof.render.tables import render_table
-    from gadprof.results import describe_machine, to_json
+    from gadprof.results.plain import describe_machine, to_json
+    from gadprof.store.recording import record_redundancy
 
     names = models or VARIANTS
     weights = options["weights"]

@@ -9,7 +9,7 @@ import click
 from gadprof.commands.options import batch_option, complete_models, input_option, store_option
 
 if TYPE_CHECKING:
-    from gadprof.compare import ComparedRow
+    from gadprof.comparison.compare import ComparedRow
 
 
 @click.command(name="report")
@@ -62,14 +62,14 @@ def report(
     """
     from pathlib import Path
 
-    from gadprof.config import load_config
     from gadprof.errors import OutputError
+    from gadprof.gate.config import load_config
+    from gadprof.models.sources import parse_shapes
     from gadprof.output import write_folder
-    from gadprof.recording import record_rows
     from gadprof.render.escape import file_stem
     from gadprof.render.report_files import INDEX, index_page, report_files, stale_files
-    from gadprof.report import gather
-    from gadprof.sources import parse_shapes
+    from gadprof.report.gather import gather
+    from gadprof.store.recording import record_rows
 
     folder = Path(output)
     if file_stem(name) != name or name == "index":

@@ -43,7 +43,7 @@ def search(
     from gadprof.commands.sweep import front_table, knob_options, read_limits
     from gadprof.output import check_writable, emit, plot_suffix
     from gadprof.render.tables import render_table
-    from gadprof.results import describe_machine, to_json
+    from gadprof.results.plain import describe_machine, to_json
     from gadprof.sweep.run import Limits, read_objectives
     from gadprof.sweep.search import run_search
     from gadprof.sweep.space import make_space
@@ -67,7 +67,7 @@ def search(
         trials=trials, population=population, seed=seed, on_trial=report,
     )  # fmt: skip
     if plot is not None:
-        from gadprof.sweep.plot import plot_front
+        from gadprof.render.front import plot_front
 
         plot_front(result.front, objectives, plot)
     if output_format == "json":

@@ -22,11 +22,11 @@ def shapes(
 ) -> None:
     """Every feature map's channels and size, by stage and branch."""
     from gadprof.errors import SourceError
+    from gadprof.models.sources import parse_shapes, resolve
+    from gadprof.networks.shapes import feature_maps
     from gadprof.output import check_writable, emit
     from gadprof.render.tables import render_table
-    from gadprof.results import to_json
-    from gadprof.shapes import feature_maps
-    from gadprof.sources import parse_shapes, resolve
+    from gadprof.results.plain import to_json
 
     if output is not None:
         check_writable(output)

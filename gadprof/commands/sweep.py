@@ -71,7 +71,7 @@ def sweep(
     end); 'gadprof models --knobs gadnet32' lists them.
     """
     from gadprof.output import check_writable, emit, plot_suffix
-    from gadprof.results import to_json
+    from gadprof.results.plain import to_json
     from gadprof.sweep.latency import PART_DESIGNS, Timed, latency_sweep, split_objectives
     from gadprof.sweep.run import Limits, read_objectives, run_sweep
     from gadprof.sweep.space import make_space
@@ -108,7 +108,7 @@ def sweep(
                 space, objectives, limits, chosen, **identity, store=parts, on_progress=report
             )
     elif cluster is not None:
-        from gadprof.cluster import cluster_sweep
+        from gadprof.cluster.cluster import cluster_sweep
 
         result = cluster_sweep(
             cluster, space, objectives, limits,
@@ -128,7 +128,7 @@ def sweep(
     if latency is not None and not wants_latency:
         rows = _with_latency(rows, latency, batch)
     if plot is not None:
-        from gadprof.sweep.plot import plot_front
+        from gadprof.render.front import plot_front
 
         plot_front(rows, result.objectives, plot)
     if output_format == "json":
@@ -168,7 +168,7 @@ def knob_options(arguments: list[str]) -> dict[str, str]:
 
 def read_limits(texts: tuple[str, ...], option: str) -> dict[str, int]:
     """Read ``params=12M`` and ``peak=64MiB``; several may stand in one text, parted by commas."""
-    from gadprof.quantities import read_bytes, read_count
+    from gadprof.results.quantities import read_bytes, read_count
     from gadprof.sweep.run import quantity
 
     found: dict[str, int] = {}
@@ -209,7 +209,7 @@ def split_latency(texts: tuple[str, ...]) -> tuple[tuple[str, ...], float | None
 
 def sweep_object(result: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """A sweep as plain values."""
-    from gadprof.results import describe_machine
+    from gadprof.results.plain import describe_machine
 
     return {
         "space": result.space.describe(),

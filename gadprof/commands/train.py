@@ -65,12 +65,12 @@ def train(model: str, **options: Any) -> None:
     from pathlib import Path
 
     from gadprof.errors import TrainingDivergedError
+    from gadprof.models.sources import build_module
     from gadprof.pose.coco import find_split, load_people, spare
     from gadprof.pose.settings import make_settings, rate_text, settings_dict
     from gadprof.pose.training import WEIGHTS, RunSettings, make_folder
     from gadprof.pose.training import train as run_training
-    from gadprof.recording import record_training
-    from gadprof.sources import build_module
+    from gadprof.store.recording import record_training
 
     names = ("epochs", "batch", "lr", "weight_decay", "sigma", "unbiased", "augment", "ema", "clip")
     rest = ("schedule", "warmup", "foreground", "accumulate", "seed")

@@ -29,7 +29,7 @@ def zoo(only: str | None, output_format: str | None, check: bool, output: str | 
     Without --only and --format the page goes to reports/zoo.md (or -o FILE.md), its data and plot
     beside it in data/ and plots/.
     """
-    from gadprof.counting.published import explain_rows, rows
+    from gadprof.audit.published import explain_rows, rows
     from gadprof.errors import UnknownNameError, nearest
     from gadprof.output import check_writable, emit
 
@@ -72,7 +72,7 @@ def _words(row: object) -> tuple[str, ...]:
 def _page(target: str, *, check: bool) -> int:
     from pathlib import Path
 
-    from gadprof.counting.published import explain_rows, rows
+    from gadprof.audit.published import explain_rows, rows
     from gadprof.errors import OutputError
     from gadprof.output import write_folder
     from gadprof.render.escape import file_stem

@@ -1,1 +1,1 @@
-"""Counting: our trace, conventions, one adapter a backend, and the audit."""
+"""Counting: the trace of a forward pass, and what each of its operations costs."""

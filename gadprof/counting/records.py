@@ -17,7 +17,7 @@ from functools import cached_property
 from math import prod
 from typing import Any, Literal
 
-from gadprof.tabular import Tabular
+from gadprof.results.tabular import Tabular
 
 Phase = Literal["forward", "backward"]
 

@@ -17,13 +17,13 @@ from gadprof.errors import MissingExtraError, SettingError
 from gadprof.measuring.conclusions import conclude, unmeasured
 from gadprof.measuring.entry import Entry, Limits, OnTurn, Spawn
 from gadprof.measuring.group_run import GroupRun
-from gadprof.measuring.heap import heap_policy
-from gadprof.measuring.isolation import default_memory_limit
 from gadprof.measuring.launcher import Launcher
+from gadprof.measuring.probes.heap import heap_policy
 from gadprof.measuring.progress import Progress, Silent
 from gadprof.measuring.result import BenchGroup, BenchResult, BenchRow
 from gadprof.measuring.settings import Setting, check_device, check_setting
-from gadprof.results import MACHINE_PACKAGES, describe_machine
+from gadprof.measuring.worker_process import default_memory_limit
+from gadprof.results.plain import MACHINE_PACKAGES, describe_machine
 
 __all__ = ["BenchResult", "GroupRun", "Launcher", "Limits", "measure", "require_extra"]
 
@@ -71,7 +71,7 @@ def measure(
         for device in dict.fromkeys(setting.device for setting in chosen):
             check_device(device)
         if factories is None:
-            from gadprof.sources import resolve
+            from gadprof.models.sources import resolve
 
             for model in models:
                 resolve(model)

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from gadprof.measuring import noise, statistics
+from gadprof.measuring import statistics
 from gadprof.measuring.entry import Entry
 from gadprof.measuring.group_run import GroupRun
+from gadprof.measuring.probes import noise
 from gadprof.measuring.result import BenchGroup, BenchRow, Latency, Ratio, Warning
 from gadprof.measuring.verdict import judge
 from gadprof.measuring.warmup import RUNS_TO_SETTLE

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gadprof.measuring.isolation import Runner, WorkerFailedError
 from gadprof.measuring.settings import Setting
 from gadprof.measuring.warmup import WarmUp
+from gadprof.measuring.worker_process import Runner, WorkerFailedError
 
 MIN_BLOCKS = 12
 NULL = "null"

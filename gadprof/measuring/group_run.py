@@ -11,12 +11,13 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from gadprof.measuring import noise, schedule, statistics
+from gadprof.measuring import schedule, statistics
 from gadprof.measuring.entry import NULL, Entry, Limits, OnTurn, Spawn
 from gadprof.measuring.group_samples import GroupSamples
-from gadprof.measuring.isolation import Runner, WorkerFailedError, load
+from gadprof.measuring.probes import noise
 from gadprof.measuring.progress import Progress, RunProgress
 from gadprof.measuring.warmup import WarmUp
+from gadprof.measuring.worker_process import Runner, WorkerFailedError, load
 
 
 class GroupRun(GroupSamples):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gadprof.measuring.isolation import Runner, Worker, quietest_cpus, worker_environment
 from gadprof.measuring.settings import Setting
-from gadprof.measuring.zygote import Zygote, available
+from gadprof.measuring.worker_process import Runner, Worker, quietest_cpus, worker_environment
+from gadprof.workers.zygote import Zygote, available
 
 
 class Launcher:
@@ -21,7 +21,7 @@ class Launcher:
     ) -> None:
         self.forks = available() and all(setting.device == "cpu" for setting in settings)
         self._limit_bytes = memory_limit_bytes
-        self._modules = ["torch", "gadprof.sources", "gadprof.build"]
+        self._modules = ["torch", "gadprof.models.sources", "gadprof.networks.build"]
         self._modules += [
             name
             for name in ("torchvision", "timm")

@@ -10,8 +10,8 @@ from typing import Any
 
 from gadprof.measuring.settings import Setting
 from gadprof.measuring.warmup import WarmUp
-from gadprof.results import Machine
-from gadprof.tabular import Tabular
+from gadprof.results.plain import Machine
+from gadprof.results.tabular import Tabular
 
 
 @dataclass(frozen=True)

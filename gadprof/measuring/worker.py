@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gadprof.errors import GadprofError
-from gadprof.measuring.heap import keep_heap
+from gadprof.measuring.probes.heap import keep_heap
 from gadprof.measuring.settings import Setting
-from gadprof.measuring.wire import WireClosedError, read_message, write_message
+from gadprof.workers.wire import WireClosedError, read_message, write_message
 
 
 class NanOutputError(Exception):
@@ -84,7 +84,7 @@ def serve(message: dict[str, Any], held: Held | None) -> tuple[Held | None, dict
             release(held)
         return load(message)
     if operation == "peaks":
-        from gadprof.measuring.roofline import measure_peaks
+        from gadprof.measuring.explain.roofline import measure_peaks
 
         return held, measure_peaks(
             Setting(**message["setting"]), quick=bool(message.get("quick", False))
@@ -101,7 +101,7 @@ def serve(message: dict[str, Any], held: Held | None) -> tuple[Held | None, dict
         case "check":
             return held, check_outputs(held)
         case "memory":
-            from gadprof.measuring.memory import measure_memory
+            from gadprof.measuring.probes.memory import measure_memory
 
             use = measure_memory(
                 held.plain_run or held.run,
@@ -112,18 +112,18 @@ def serve(message: dict[str, Any], held: Held | None) -> tuple[Held | None, dict
             )
             return held, {**use, "predicted_peak_bytes": predict_peak(held)}
         case "energy":
-            from gadprof.measuring.energy import measure_energy
+            from gadprof.measuring.probes.energy import measure_energy
 
             return held, measure_energy(
                 held.run, held.sample, held.setting.device, float(message["seconds"])
             )
         case "sensors":
-            from gadprof.measuring.nvml import read_sensors
+            from gadprof.measuring.probes.nvml import read_sensors
 
             return held, {"sensors": read_sensors(held.setting.device)}
         case "work":
+            from gadprof.measuring.explain.work import work_reply
             from gadprof.measuring.runtimes.onnx_graph import OnnxGraph
-            from gadprof.measuring.work import work_reply
 
             if isinstance(held.module, OnnxGraph):
                 raise GadprofError(
@@ -134,7 +134,7 @@ def serve(message: dict[str, Any], held: Held | None) -> tuple[Held | None, dict
                 held.module, held.args, held.kwargs, train=held.setting.mode == "train"
             )
         case "profile":
-            from gadprof.measuring.profile import profile_run
+            from gadprof.measuring.explain.profile import profile_run
 
             return held, profile_run(
                 held.run,
@@ -214,8 +214,8 @@ def _build(
         module = module.to(setting.device, dtype)
         args = tuple(value.to(setting.device, dtype) for value in args)
         return module, args, {}, tuple(tuple(value.shape[1:]) for value in args)
-    from gadprof.sources import load as load_source
-    from gadprof.sources import resolve
+    from gadprof.models.sources import load as load_source
+    from gadprof.models.sources import resolve
 
     source = resolve(message["model"])
     if source.kind == "onnx":
@@ -241,7 +241,7 @@ def _timer(
     if setting.device.startswith("cuda"):
         import torch
 
-        from gadprof.measuring.cuda import EventTimer, L2Flusher, capture_graph
+        from gadprof.measuring.probes.cuda import EventTimer, L2Flusher, capture_graph
 
         if setting.cuda_graph:
             run = capture_graph(torch.cuda, run)
@@ -363,7 +363,7 @@ def predict_peak(held: Held) -> int | None:
     if setting.runtime != "eager" or setting.amp:
         return None
     try:
-        from gadprof.measuring.work import predicted_peak
+        from gadprof.measuring.explain.work import predicted_peak
 
         return predicted_peak(
             held.module,

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from gadprof.architectures.block_names import FORMULA_BLOCKS
-from gadprof.architectures.blocks import BlockKnobs
-from gadprof.cost import Cost, cost_of
-from gadprof.formula import Formula, formula
+from gadprof.formulas.formula import Formula, formula
+from gadprof.networks.blocks.basic import BlockKnobs
+from gadprof.networks.blocks.names import FORMULA_BLOCKS
+from gadprof.networks.cost import Cost, cost_of
 
 # the grid against the plan: every combination
 GRID: Mapping[str, tuple[Any, ...]] = {
@@ -175,8 +175,8 @@ def check_against_trace() -> tuple[TracedPoint, ...]:
     """Ghost operation, GaBlock and GdBlock at every point of TRACED, built and traced."""
     import torch
 
-    from gadprof.counting.trace import count
-    from gadprof.verify import block_module
+    from gadprof.audit.verify import block_module
+    from gadprof.counting.count import count
 
     made = []
     for block in ("ghost", "ga", "gd"):

@@ -27,7 +27,7 @@ from gadprof.paper.table_sections import (
     system_section,
 )
 from gadprof.paper.verdicts import Verdict, judge_all
-from gadprof.report import Column, Section, Table
+from gadprof.report.gather import Column, Section, Table
 
 
 @dataclass(frozen=True)

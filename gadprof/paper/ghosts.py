@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gadprof.networks.spec import parse_spec
 from gadprof.paper.claims import value_of
 from gadprof.paper.search import DEFAULT, discrete_knobs
 from gadprof.paper.systems import exact
-from gadprof.spec import parse_spec
 from gadprof.sweep.space import make_space
 from gadprof.sweep.tables import combine, level_values, occurrences, structure_columns, tabulate
 

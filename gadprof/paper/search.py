@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gadprof.cost import cost_of
+from gadprof.networks.cost import cost_of
+from gadprof.networks.spec import parse_spec, plan_of
 from gadprof.paper.claims import value_of
-from gadprof.spec import parse_spec, plan_of
 from gadprof.sweep.front import empty_front, merge
 from gadprof.sweep.space import ARRAYS, STRUCTURE, Space, make_space
 from gadprof.sweep.tables import combine, level_values, occurrences, structure_columns, tabulate

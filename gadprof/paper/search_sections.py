@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gadprof.networks.spec import format_value
 from gadprof.paper.claims import value_of
 from gadprof.paper.ghosts import GhostVariant, claimed_ratios, nearest_variants, variant
 from gadprof.paper.search import (
@@ -22,8 +23,7 @@ from gadprof.paper.search import (
 )
 from gadprof.paper.systems import exact
 from gadprof.paper.verdicts import every_ratio
-from gadprof.report import Column, Section, Table
-from gadprof.spec import format_value
+from gadprof.report.gather import Column, Section, Table
 
 
 def fit_words(search: Search) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from gadprof.cost import Cost, cost_of
-from gadprof.spec import parse_spec, plan_of, presets
+from gadprof.networks.cost import Cost, cost_of
+from gadprof.networks.spec import parse_spec, plan_of, presets
 
 INPUT = (3, 256, 192)
 GIBI = 2**30

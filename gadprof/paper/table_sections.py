@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gadprof.networks.shapes import FeatureMap, feature_maps
+from gadprof.networks.spec import parse_spec
 from gadprof.paper.equations import GRID, Checked, TracedPoint
 from gadprof.paper.search import DEFAULT, INPUT, REFERENCE
 from gadprof.paper.systems import ABLATION, GIBI, PUBLISHED, built_in, exact, missing
-from gadprof.report import Column, Section, Table
-from gadprof.shapes import FeatureMap, feature_maps
-from gadprof.spec import parse_spec
+from gadprof.report.gather import Column, Section, Table
 
 WIDTHS = ("gadnet32", "gadnet48")
 

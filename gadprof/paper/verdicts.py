@@ -13,15 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from gadprof.cost import breakdown
+from gadprof.networks.cost import breakdown
+from gadprof.networks.shapes import feature_maps
+from gadprof.networks.spec import parse_spec, plan_of
 from gadprof.paper.claims import CLAIMS, Claim, value_of
 from gadprof.paper.ghosts import claimed_ratios, variant
 from gadprof.paper.search import DEFAULT, INPUT, REFERENCE, WITHIN_POINTS
 from gadprof.paper.systems import ABLATION, PUBLISHED, exact
 from gadprof.pose.keypoints import COUNT
 from gadprof.pose.settings import TrainSettings
-from gadprof.shapes import feature_maps
-from gadprof.spec import parse_spec, plan_of
 
 Word = Literal[
     "reproduced", "restatement", "not reproducible", "built as stated", "taken as setting",

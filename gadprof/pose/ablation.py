@@ -84,13 +84,13 @@ def train_and_score(
     import hashlib
     import time
 
+    from gadprof.models.sources import build_module, resolve
     from gadprof.pose.checkpoints import LAST
     from gadprof.pose.coco import load_people
     from gadprof.pose.evaluate import evaluate
     from gadprof.pose.inference import InferenceSettings
     from gadprof.pose.settings import make_settings
     from gadprof.pose.training import WEIGHTS, RunSettings, make_folder, sample_settings, train
-    from gadprof.sources import build_module, resolve
 
     settings = make_settings(model, "paper", changes)
     started = time.monotonic()
@@ -113,7 +113,7 @@ def accuracies(
     """Every run's accuracy on a split, with the budget as its note. Raises DataError."""
     from gadprof.pose.accuracy import Accuracy
     from gadprof.pose.coco import load_people
-    from gadprof.results import describe_machine
+    from gadprof.results.plain import describe_machine
 
     people = load_people(split)
     told = ", ".join(f"{key} {value}" for key, value in budget.items() if key != "seeds")

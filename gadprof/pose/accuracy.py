@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gadprof.errors import DataError
-from gadprof.results import to_json
+from gadprof.results.plain import to_json
 
 KIND = "gadprof-accuracies"
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from gadprof.models.sources import Source, build_module
 from gadprof.pose import crops
 from gadprof.pose.inference import settings_for
 from gadprof.pose.mapgrids import Maps, figure_bytes
 from gadprof.pose.pictures import read_picture
 from gadprof.pose.redundancy import Redundancy, feature_maps, measure
 from gadprof.pose.weights import Weights, load_into, read_weights
-from gadprof.sources import Source, build_module
 
 VARIANTS = ("hrnet32", "ghost-hrnet32", "ghost-se-hrnet32", "gadnet32")
 FIGURE_FORMATS = ("png", "svg", "pdf")

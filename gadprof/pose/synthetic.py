@@ -21,7 +21,7 @@ from gadprof.errors import OutputError
 from gadprof.output import write_atomic
 from gadprof.pose import keypoints
 from gadprof.pose.pictures import Picture
-from gadprof.results import to_json
+from gadprof.results.plain import to_json
 
 WIDTH, HEIGHT = 240, 240
 

@@ -187,7 +187,7 @@ def transferred_fit(device: str, layout: str | None) -> Fit | None:
 
     The measured cards' coefficients, each moved by the ratio of the sheets' peaks.
     """
-    from gadprof.measuring.roofline import sheets
+    from gadprof.measuring.explain.roofline import sheets
 
     known = _sheets()
     if device not in known:
@@ -231,7 +231,7 @@ def moved(
 
 
 def _sheets() -> dict[str, tuple[float, float]]:
-    from gadprof.measuring.roofline import sheets
+    from gadprof.measuring.explain.roofline import sheets
 
     return {
         name: (sheet["flops_per_s"]["fp16"], sheet["bytes_per_s"])

@@ -78,7 +78,7 @@ def read_csv(path: str) -> tuple[Line, ...]:
 
 def _line(place: str, row: Mapping[str, Any], time: str, unit: float) -> Line:
     from gadprof.errors import GadprofError
-    from gadprof.sources import parse_shapes
+    from gadprof.models.sources import parse_shapes
 
     model = (row["model"] or "").strip()
     if not model:
@@ -116,7 +116,7 @@ def read_store(
 
     ``only`` holds values that a setting must have, as text. Raises StoreError, UnknownNameError.
     """
-    from gadprof.store import Store, chosen_path
+    from gadprof.store.store import Store, chosen_path
 
     for key in only:
         if key not in SETTING_KEYS:

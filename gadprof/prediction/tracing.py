@@ -13,21 +13,21 @@ from gadprof.errors import GadprofError
 
 def trace_of(model: str, shapes: tuple[tuple[int, ...], ...] = ()) -> Any:
     """The trace of a model string's forward pass, on the meta device where it can run there."""
-    from gadprof.sources import load, resolve
+    from gadprof.models.sources import load, resolve
 
     source = resolve(model)
     if source.kind in ("file", "package"):
-        from gadprof.counting.guarded import count_guarded
+        from gadprof.models.guarded import count_guarded
 
         return count_guarded(model, shapes=shapes)
     if source.spec is not None:
-        from gadprof.counting.from_plan import count_plan
+        from gadprof.networks.plan_trace import count_plan
 
         shape = shapes[0] if shapes else source.spec.default_input
         planned = count_plan(source.spec, shape, name=model)
         if planned is not None:
             return planned
-    from gadprof.counting.trace import count
+    from gadprof.counting.count import count
 
     try:
         loaded = load(source, shapes=shapes, device="meta")

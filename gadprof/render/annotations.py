@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gadprof.budgets import CheckResult, Verdict, ordered
+from gadprof.gate.budgets import CheckResult, Verdict, ordered
 from gadprof.render.escape import annotation_message, annotation_property
 from gadprof.render.markdown import details, to_markdown
 

@@ -9,11 +9,11 @@ from gadprof.render.cells import scaled
 from gadprof.render.console import to_console
 from gadprof.render.escape import markdown
 from gadprof.render.markdown import to_markdown
-from gadprof.results import to_json
+from gadprof.results.plain import to_json
 
 if TYPE_CHECKING:
-    from gadprof.counting.audit import Audit, AuditRow
-    from gadprof.counting.ledger import Difference
+    from gadprof.audit.audit import Audit, AuditRow
+    from gadprof.audit.ledger import Difference
 
 _SUMMARY = ("backend", "version", "reported", "unit", "minus ours", "residual")
 _LEDGER = ("backend", "cause", "amount", "operations", "modules")
@@ -57,7 +57,7 @@ def _row_payload(row: AuditRow, patterns: bool) -> dict[str, Any]:
 
 
 def _difference_payload(difference: Difference, patterns: bool) -> dict[str, Any]:
-    from gadprof.counting.ledger import name_modules
+    from gadprof.audit.ledger import name_modules
 
     return {
         "cause": difference.cause,
@@ -146,7 +146,7 @@ def operations_text(difference: Difference, count: int = 3) -> str:
 
 def modules_text(difference: Difference, count: int = 2) -> str:
     """Where it happens: module paths with ``*`` for numbers that vary."""
-    from gadprof.counting.ledger import name_modules
+    from gadprof.audit.ledger import name_modules
 
     paths = tuple(path for item in difference.operations for path in item.modules)
     return name_modules(tuple(dict.fromkeys(paths)), count)

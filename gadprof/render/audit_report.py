@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from gadprof.render.audit import audit_payload, short
 from gadprof.render.markdown import to_markdown
-from gadprof.results import SCHEMA_VERSION, package_version, to_plain
+from gadprof.results.plain import SCHEMA_VERSION, package_version, to_plain
 
 if TYPE_CHECKING:
-    from gadprof.counting.audit import Audit, AuditRow
+    from gadprof.audit.audit import Audit, AuditRow
 
 _MODEL_PACKAGES = ("torch", "timm", "torchvision")
 
@@ -78,7 +78,7 @@ def report_json(data: Mapping[str, Any]) -> str:
 
 def installed_versions() -> dict[str, str]:
     """The versions of torch, of the packages that models come from, and of every counter."""
-    from gadprof.counting.backends import BACKENDS
+    from gadprof.audit.backends import BACKENDS
 
     names = [*_MODEL_PACKAGES]
     names += [name for entry in BACKENDS.values() for name in entry.distributions]
@@ -95,7 +95,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def _by_counter(pairs: Sequence[tuple[Audit, AuditRow]]) -> str:
-    from gadprof.counting.conventions import convention
+    from gadprof.audit.conventions import convention
 
     lines: list[list[Any]] = []
     for name in dict.fromkeys(row.name for _, row in pairs):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gadprof.render.cells import bytes_text, seconds_text
 from gadprof.render.tables import render_table, to_console
-from gadprof.results import to_json, to_plain
+from gadprof.results.plain import to_json, to_plain
 
 if TYPE_CHECKING:
     from gadprof.measuring.result import BenchResult, BenchRow

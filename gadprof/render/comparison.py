@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gadprof.accuracies import accuracy_notes
-from gadprof.compare import QUANTITIES, ComparedRow, Comparison
+from gadprof.comparison.accuracies import accuracy_notes
+from gadprof.comparison.compare import QUANTITIES, ComparedRow, Comparison
 from gadprof.render.cells import bytes_text, scaled
 from gadprof.render.escape import MISSING
 

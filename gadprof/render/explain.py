@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from gadprof.render.cells import bytes_text, scaled, seconds_text
 from gadprof.render.escape import markdown, plain
 from gadprof.render.tables import render_table, to_console
-from gadprof.results import to_json, to_plain
+from gadprof.results.plain import to_json, to_plain
 
 if TYPE_CHECKING:
-    from gadprof.measuring.explain import Explained, Explanation, Part, Unexplained
-    from gadprof.measuring.roofline import Peaks
+    from gadprof.measuring.explain.explain import Explained, Explanation, Part, Unexplained
+    from gadprof.measuring.explain.roofline import Peaks
     from gadprof.measuring.settings import Setting
 
 SMALLEST_SHARE = 0.002

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from gadprof.budgets import CheckResult, Verdict
+from gadprof.gate.budgets import CheckResult, Verdict
 from gadprof.render.escape import xml_text
 
 

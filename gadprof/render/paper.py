@@ -13,8 +13,8 @@ from gadprof.render.escape import markdown, markdown_code
 from gadprof.render.markdown import details, link, to_markdown
 from gadprof.render.report_markdown import shown_rows
 from gadprof.render.tables import to_console
-from gadprof.report import Section, Table
-from gadprof.results import to_json
+from gadprof.report.gather import Section, Table
+from gadprof.results.plain import to_json
 
 WORDS_LIMIT = 1200
 CELL_LIMIT = 400

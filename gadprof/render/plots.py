@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from gadprof.render.cells import scaled
 from gadprof.render.escape import plain
-from gadprof.report import Plot
+from gadprof.report.gather import Plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

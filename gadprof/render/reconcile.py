@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from gadprof.render.console import to_console
 from gadprof.render.markdown import to_markdown
-from gadprof.results import to_json, to_plain
+from gadprof.results.plain import to_json, to_plain
 
 if TYPE_CHECKING:
-    from gadprof.counting.reconcile import Reading, Reconciliation
+    from gadprof.audit.reconcile import Reading, Reconciliation
 
 _HEADERS = ("", "figure", "digits", "convention", "unit", "G", "input", "scope")
 

@@ -15,8 +15,8 @@ from gadprof.render.markdown import link
 from gadprof.render.plots import render_plot
 from gadprof.render.report_html import to_report_html
 from gadprof.render.report_markdown import to_report_markdown
-from gadprof.report import Plot, Report
-from gadprof.results import to_json
+from gadprof.report.gather import Plot, Report
+from gadprof.results.plain import to_json
 
 INDEX = "index.md"
 

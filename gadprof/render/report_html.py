@@ -14,8 +14,8 @@ from gadprof.errors import MissingExtraError
 from gadprof.render.cells import is_missing
 from gadprof.render.escape import plain, script_json
 from gadprof.render.report_markdown import shown_rows
-from gadprof.report import Column, Plot, Report, Table
-from gadprof.results import to_plain
+from gadprof.report.gather import Column, Plot, Report, Table
+from gadprof.results.plain import to_plain
 
 KEPT_TOGETHER = 32  # characters of a cell that are not broken into lines
 RIGHT_KINDS = ("count", "scaled", "bytes", "seconds", "ratio", "change", "share")

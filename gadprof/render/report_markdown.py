@@ -16,7 +16,7 @@ from gadprof.render.cells import (
 )
 from gadprof.render.escape import MISSING, markdown, markdown_code
 from gadprof.render.markdown import details, image, link, to_markdown
-from gadprof.report import Plot, Report, Table
+from gadprof.report.gather import Plot, Report, Table
 
 SHOWN: dict[str, Callable[[Any], str]] = {
     "text": cell_text,

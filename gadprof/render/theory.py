@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from gadprof.render.cells import seconds_text
 from gadprof.render.markdown import details, image, to_markdown
-from gadprof.results import describe_machine, to_json
+from gadprof.results.plain import describe_machine, to_json
 
 if TYPE_CHECKING:
-    from gadprof.formula import Formula
-    from gadprof.measuring.roofline import Peaks
+    from gadprof.formulas.formula import Formula
+    from gadprof.measuring.block_pairs import MeasuredPair
+    from gadprof.measuring.explain.roofline import Peaks
     from gadprof.measuring.settings import Setting
-    from gadprof.measuring.theory import MeasuredPair
-    from gadprof.report import Plot
+    from gadprof.report.gather import Plot
 
 NOT_MEASURED = "not measured"
 HEADERS = ("Rs", "MAC ratio", "speed-up", "its 95 %", "memory ratio", "block", "convolution")
@@ -77,7 +77,7 @@ def _load(measured: Sequence[MeasuredPair]) -> str:
 
 def plots(points: Sequence[Formula], measured: Sequence[MeasuredPair]) -> list[Plot]:
     """Measured speed-up and memory ratio against theory."""
-    from gadprof.report import Plot
+    from gadprof.report.gather import Plot
 
     speed: list[dict[str, Any]] = []
     memory: list[dict[str, Any]] = []

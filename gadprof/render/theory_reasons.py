@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from gadprof.render.cells import seconds_text
 
 if TYPE_CHECKING:
-    from gadprof.formula import Formula
-    from gadprof.measuring.roofline import Peaks
-    from gadprof.measuring.theory import MeasuredPair
+    from gadprof.formulas.formula import Formula
+    from gadprof.measuring.block_pairs import MeasuredPair
+    from gadprof.measuring.explain.roofline import Peaks
 
 # how far apart the medians by an input's values must lie to be worth a sentence
 TELLING = 1.25
@@ -134,8 +134,8 @@ def layers_of(form: Formula) -> tuple[int, int]:
     """How many layers without parts of their own the block has, and the convolution."""
     import torch
 
-    from gadprof.formula import DEFAULTS, formula
-    from gadprof.verify import block_module
+    from gadprof.audit.verify import block_module
+    from gadprof.formulas.formula import DEFAULTS, formula
 
     plain = {name: int(value) for name, value in form.inputs.items() if name in DEFAULTS}
     counts = []

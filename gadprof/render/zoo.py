@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gadprof.counting.published import Explained
+from gadprof.audit.published import Explained
 from gadprof.render.csv import to_csv
 from gadprof.render.escape import markdown_code
 from gadprof.render.markdown import image, link
 from gadprof.render.paper import tables_of, to_section, to_terminal
 from gadprof.render.plots import render_plot
-from gadprof.report_zoo import counts, sections, way_words
-from gadprof.results import to_json, to_plain
+from gadprof.report.sections.zoo import counts, sections, way_words
+from gadprof.results.plain import to_json, to_plain
 
 TITLE = "Published figures against exact counts"
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gadprof.errors import CheckFailedError
-from gadprof.spec import families
+from gadprof.networks.spec import families
 from gadprof.sweep import tables
 from gadprof.sweep.front import Ints
 from gadprof.sweep.space import ARRAYS, DISCRETE, SKELETON_PLANNER, STRUCTURE, Places, Space
@@ -65,8 +65,8 @@ def is_tabulated(space: Space) -> bool:
 
 def plain_columns(space: Space, designs: Sequence[int], wanted: Sequence[str]) -> dict[str, Ints]:
     """The scalar cost of designs, one by one."""
-    from gadprof.cost import cost_of
-    from gadprof.spec import plan_of
+    from gadprof.networks.cost import cost_of
+    from gadprof.networks.spec import plan_of
 
     rows = []
     for design in designs:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gadprof.errors import GadprofError
-from gadprof.spec import families, read_value
+from gadprof.networks.spec import families, read_value
 from gadprof.sweep import parquet
 from gadprof.sweep.chunks import SAMPLE_CHUNK, Chunk, check_chunk, chunk_ends
 from gadprof.sweep.front import Front, Ints, empty_front, merge
@@ -48,7 +48,7 @@ def space_arguments(space: Space) -> dict[str, Any]:
 
 def space_from(family: str, axes: Mapping[str, Any]) -> Space:
     """The space that ``space_arguments`` described."""
-    from gadprof.spec import parse_shape
+    from gadprof.networks.spec import parse_shape
 
     knobs = {knob.name: knob for knob in families()[family].knobs}
 

@@ -117,8 +117,8 @@ def _suggest(trial: Any, space: Space) -> int:
 
 
 def _costs(space: Space, design: int) -> dict[str, int]:
-    from gadprof.cost import cost_of
-    from gadprof.spec import plan_of
+    from gadprof.networks.cost import cost_of
+    from gadprof.networks.spec import plan_of
 
     spec, shape = space.spec_at(design)
     cost = cost_of(plan_of(spec), shape)

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, overload
 
-from gadprof.architectures.block_names import MODULE_BLOCKS, check_branch
-from gadprof.architectures.blocks import BlockKnobs
 from gadprof.errors import SpecError, UnknownNameError, nearest
-from gadprof.spec import (
+from gadprof.networks.blocks.basic import BlockKnobs
+from gadprof.networks.blocks.names import MODULE_BLOCKS, check_branch
+from gadprof.networks.spec import (
     Family,
     Knob,
     ModelSpec,
@@ -39,7 +39,7 @@ ARRAYS = ("width", "k", "d", "r")
 
 LARGEST_AXIS = 1_000_000
 
-SKELETON_PLANNER = "gadprof.architectures.hrnet:plan"  # whose designs are costed by tables
+SKELETON_PLANNER = "gadprof.networks.families.hrnet:plan"  # whose designs are costed by tables
 
 
 class Places(Sequence[tuple[int, ...]]):

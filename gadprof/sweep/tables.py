@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gadprof import plan as p
-from gadprof.architectures.hrnet import BOTTLENECK_EXPANSION
-from gadprof.cost import Counts, Folder, cost_of, elementwise_flops
 from gadprof.errors import SpecError
-from gadprof.spec import ModelSpec, plan_of
+from gadprof.networks import plan as p
+from gadprof.networks.cost import Counts, Folder, cost_of, elementwise_flops
+from gadprof.networks.families.hrnet import BOTTLENECK_EXPANSION
+from gadprof.networks.spec import ModelSpec, plan_of
 from gadprof.sweep.space import ARRAYS, Space
 
 Ints = NDArray[np.int64]

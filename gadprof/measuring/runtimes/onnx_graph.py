@@ -43,9 +43,9 @@ def load_graph(
     """
     import torch
 
-    from gadprof.counting.onnx_file import DTYPES, read_onnx
-    from gadprof.counting.onnx_inputs import bind, graph_inputs
-    from gadprof.inputs import Input, example
+    from gadprof.counting.onnx.file import DTYPES, read_onnx
+    from gadprof.counting.onnx.inputs import bind, graph_inputs
+    from gadprof.models.inputs import Input, example
 
     if setting.runtime not in RUNTIMES:
         raise SourceError(

@@ -1,1 +1,0 @@
-"""Architectures: pure functions from a frozen spec to a plan."""

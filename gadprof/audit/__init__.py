@@ -1,0 +1,1 @@
+"""Audit: every other counter's number, explained against ours."""

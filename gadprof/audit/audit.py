@@ -1,0 +1,211 @@
+"""Run every counter for real on one model and explain each number against ours.
+
+Promises: each backend runs in a process of its own; its number is what that run printed, ours comes
+from the trace, and the ledger from the counter's convention, so that a residual of 0 means that
+the convention is understood. A backend that fails costs its own row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gadprof.audit.backends import BackendCount, describe_error, installed_backends
+from gadprof.audit.counter_process import DEFAULT_TIMEOUT_S, run_isolated
+from gadprof.audit.ledger import Difference, Ledger, make_ledger
+from gadprof.models.guarded import call_guarded
+from gadprof.results.tabular import Tabular
+
+if TYPE_CHECKING:
+    from gadprof.audit.observe import Observation
+    from gadprof.counting.records import Trace
+
+# the kinds of model string that run code of the user's
+USER_CODE = ("file", "package")
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """One backend: what it reported, ours, the ledger between them, and what stays unexplained.
+
+    ``reported`` and ``residual`` are in ``unit``; ``ours`` is in MACs and the first difference,
+    ``unit``, turns it into the backend's. ``error`` is why the backend gave no number,
+    ``unexplained`` why its convention could not be applied.
+    """
+
+    name: str
+    distribution: str | None
+    version: str | None
+    reported: int | float | None
+    unit: str
+    ours: int
+    differences: tuple[Difference, ...]
+    residual: int | float | None
+    params: int | None
+    uncovered: tuple[tuple[str, int], ...]
+    error: str | None
+    unexplained: str | None = None
+
+
+@dataclass(frozen=True)
+class Audit(Tabular):
+    """One model under every backend. ``note`` says where the trace ran, if not on meta."""
+
+    model: str
+    input_shapes: tuple[tuple[int, ...], ...]
+    batch: int
+    ours: int
+    params: int
+    note: str
+    backends: tuple[AuditRow, ...]
+
+    @property
+    def explained(self) -> bool:
+        """Whether every backend that answered is explained to the last operation."""
+        return all(row.residual == 0 for row in self.backends if row.error is None)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One model's trace in short, and for each backend its ledger, or why there is none."""
+
+    ours: int
+    params: int
+    input_shapes: tuple[tuple[int, ...], ...]
+    note: str
+    ledgers: Mapping[str, Ledger | str]
+
+    def row(self, answer: BackendCount) -> AuditRow:
+        """What a backend reported, with its ledger."""
+        ledger = self.ledgers[answer.name]
+        differences: tuple[Difference, ...] = ()
+        residual: int | float | None = None
+        if answer.reported is not None:
+            if isinstance(ledger, Ledger):
+                differences, residual = ledger.differences, ledger.residual(answer.reported)
+            else:
+                residual = answer.reported - self.ours
+        return AuditRow(
+            answer.name,
+            answer.distribution,
+            answer.version,
+            answer.reported,
+            answer.unit,
+            self.ours,
+            differences,
+            residual,
+            answer.params,
+            answer.uncovered,
+            answer.error,
+            ledger if isinstance(ledger, str) and answer.reported is not None else None,
+        )
+
+
+def audit(
+    model: str,
+    *,
+    shapes: tuple[tuple[int, ...], ...] = (),
+    batch: int = 1,
+    backends: Sequence[str] | None = None,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    memory_limit_bytes: int | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Audit:
+    """Audit one model string.
+
+    ``shapes`` are without batch. Code of the user's runs in child processes only. Raises
+    GadprofError where the model cannot be traced.
+    """
+    from gadprof.models.sources import resolve
+
+    names = tuple(backends) if backends is not None else installed_backends()
+    request = {"model": model, "shapes": shapes, "batch": batch, "backends": names}
+    if resolve(model).kind in USER_CODE:
+        explained: Explained = call_guarded(
+            f"{__name__}:explain_request",
+            request,
+            timeout_s=timeout_s,
+            memory_limit_bytes=memory_limit_bytes,
+        )
+    else:
+        explained = explain_request(request)
+    rows = []
+    for name in names:
+        progress(f"{model}: {name}")
+        answer = run_isolated(name, model, shapes, batch, timeout_s, memory_limit_bytes)
+        rows.append(explained.row(answer))
+    return Audit(
+        model,
+        explained.input_shapes,
+        batch,
+        explained.ours,
+        explained.params,
+        explained.note,
+        tuple(rows),
+    )
+
+
+def explain_request(request: Mapping[str, Any]) -> Explained:
+    """Trace the model of a request and make the ledgers of its backends."""
+    trace, observation = look(request["model"], request["shapes"], request["batch"])
+    return explain_all(request["backends"], trace, observation)
+
+
+def look(
+    model: str, shapes: tuple[tuple[int, ...], ...] = (), batch: int = 1
+) -> tuple[Trace, Observation]:
+    """Our trace of a model string, and what other counters can see of it.
+
+    On the meta device, or on the CPU where the model does not run there. Raises GadprofError.
+    """
+    from gadprof.audit.observe import observe
+    from gadprof.counting.count import count
+    from gadprof.models.sources import load
+
+    try:
+        loaded = load(model, shapes=shapes, batch=batch, device="meta")
+        module, args, kwargs = loaded.module, loaded.args, loaded.kwargs
+    except Exception:  # a model that computes while it is built
+        loaded = load(model, shapes=shapes, batch=batch)
+        module = loaded.module.to("meta")
+        args, kwargs = on_meta(loaded.args), on_meta(loaded.kwargs)
+    trace = count(module, args, kwargs, name=model)
+    if trace.device != "meta":
+        loaded = load(model, shapes=shapes, batch=batch)
+        module, args, kwargs = loaded.module, loaded.args, loaded.kwargs
+        trace = count(module, args, kwargs, name=model)
+    return trace, observe(module, args, kwargs)
+
+
+def on_meta(inputs: Any) -> Any:
+    """Inputs with every tensor on the meta device."""
+    import torch
+    from torch.utils._pytree import tree_map_only
+
+    return tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), inputs)
+
+
+def explain_all(backends: Sequence[str], trace: Trace, observation: Observation) -> Explained:
+    """The ledgers of several backends for one model."""
+    return Explained(
+        trace.macs,
+        trace.params,
+        tuple(shape[1:] for shape in trace.input_shapes),
+        trace.note,
+        {name: _ledger(name, trace, observation) for name in backends},
+    )
+
+
+def explain(answer: BackendCount, trace: Trace, observation: Observation) -> AuditRow:
+    """One backend's answer with its ledger."""
+    return explain_all((answer.name,), trace, observation).row(answer)
+
+
+def _ledger(name: str, trace: Trace, observation: Observation) -> Ledger | str:
+    from gadprof.audit.conventions import convention, read
+
+    try:
+        return make_ledger(convention(name), read(name, observation, trace), trace)
+    except Exception as error:
+        return f"its view of the model failed: {describe_error(error)}"

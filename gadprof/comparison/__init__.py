@@ -1,0 +1,1 @@
+"""Comparing models: one row a model, in one table."""

@@ -1,0 +1,314 @@
+"""Compares models in one frozen table: analytic for built-in specs, traced for everything else.
+
+Promises: a row that fails costs the others nothing, and says why in ``error``; built-in models are
+costed without importing torch unless something else is asked for. Refuses an empty list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gadprof.errors import GadprofError, SpecError
+from gadprof.results.plain import Machine
+from gadprof.results.tabular import Tabular
+
+if TYPE_CHECKING:
+    from gadprof.counting.records import Trace
+    from gadprof.models.sources import Source
+    from gadprof.store.recording import MeasurementRecorder
+
+QUANTITIES = (
+    "params",
+    "macs",
+    "flops",
+    "activations",
+    "peak_activation_bytes",
+    "weight_bytes",
+)
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One model's figures at one input; every quantity is an exact integer or None on error.
+
+    ``relative`` holds, for each quantity, this row's figure over the first row's, and
+    ``change_percent`` the same as a signed per cent. ``backends`` maps
+    a counter to its answer; ``latency_s``, ``ratio`` and ``verdict`` are set when measured,
+    ``accuracy`` is a
+    measured one and ``published_accuracy`` what a source prints (see accuracies). ``method`` says
+    where the figures come from: ``analytic``, ``trace`` or ``onnx graph``; ``note`` what has to
+    be known to read them (a run on the CPU, what an exporter changed).
+    """
+
+    model: str
+    input: tuple[tuple[int, ...], ...] = ()
+    batch: int = 1
+    params: int | None = None
+    macs: int | None = None
+    flops: int | None = None
+    activations: int | None = None
+    peak_activation_bytes: int | None = None
+    weight_bytes: int | None = None
+    relative: Mapping[str, float | None] = field(default_factory=dict)
+    change_percent: Mapping[str, float | None] = field(default_factory=dict)
+    backends: Mapping[str, Any] = field(default_factory=dict)
+    method: str = ""
+    uncovered: Mapping[str, int] = field(default_factory=dict)
+    latency_s: Mapping[str, Any] | None = None
+    ratio: Mapping[str, Any] | None = None
+    verdict: str | None = None
+    peak_bytes: int | None = None
+    accuracy: Mapping[str, Any] | None = None
+    published_accuracy: Mapping[str, Any] | None = None
+    error: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison(Tabular):
+    """Rows in the order asked for, the convention they were counted under, and the machine.
+
+    ``warnings`` is what the measuring run noticed, ``interrupted`` whether Ctrl-C ended it.
+    """
+
+    rows: tuple[ComparedRow, ...]
+    machine: Machine
+    convention: str = (
+        "gadprof: a MAC is one multiply-add of a convolution or matrix product, biases apart; "
+        "flops are 2 x MACs and every elementwise operation"
+    )
+    warnings: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    def to_json(self) -> str:
+        """The whole comparison as one JSON document."""
+        from gadprof.results.plain import to_json
+
+        return to_json(comparison_object(self))
+
+
+def comparison_object(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as plain values for JSON; keys that do not apply are left out."""
+    from gadprof.results.plain import to_plain
+
+    rows = []
+    for row in comparison.rows:
+        plain = to_plain(row)
+        for key in (
+            "latency_s", "ratio", "verdict", "peak_bytes", "accuracy", "published_accuracy"
+        ):  # fmt: skip
+            if plain[key] is None:
+                del plain[key]
+        if plain["error"] is None:
+            del plain["error"]
+        rows.append(plain)
+    measured = {"warnings": list(comparison.warnings), "interrupted": comparison.interrupted}
+    return {
+        "rows": rows,
+        "convention": comparison.convention,
+        "machine": to_plain(comparison.machine),
+        **(measured if any(row.latency_s for row in comparison.rows) else {}),
+    }
+
+
+def compare_models(
+    models: Sequence[str],
+    *,
+    shapes: tuple[tuple[int, ...], ...] = (),
+    batch: int = 1,
+    backends: Sequence[str] = (),
+    timeout_s: float = 300.0,
+) -> Comparison:
+    """Cost every model and relate it to the first.
+
+    ``shapes`` are inputs without batch (empty: each model's own default). ``backends`` are counters
+    to run beside, each in a process of its own. Raises SpecError for an empty list; a model that
+    fails only fills its row's ``error``.
+    """
+    from dataclasses import replace
+
+    from gadprof.results.plain import describe_machine
+
+    if not models:
+        raise SpecError("no models to compare; type for example: gadprof compare hrnet32 gadnet32")
+    rows = [compare_row(model, shapes=shapes, batch=batch, timeout_s=timeout_s) for model in models]
+    if backends:
+        rows = [_with_backends(row, backends, timeout_s) for row in rows]
+    first = rows[0]
+    related = tuple(
+        replace(row, relative=ratios, change_percent=percents(ratios))
+        for row in rows
+        for ratios in (relate(row, first),)
+    )
+    return Comparison(related, describe_machine())
+
+
+def relate(row: ComparedRow, first: ComparedRow) -> dict[str, float | None]:
+    """Each quantity of a row over the first row's; None where either is missing or zero."""
+    ratios: dict[str, float | None] = {}
+    for name in QUANTITIES:
+        own, base = getattr(row, name), getattr(first, name)
+        ratios[name] = own / base if own is not None and base else None
+    return ratios
+
+
+def percents(ratios: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Ratios as signed changes in per cent."""
+    return {
+        name: None if ratio is None else 100.0 * (ratio - 1.0) for name, ratio in ratios.items()
+    }
+
+
+def compare_row(
+    model: str,
+    *,
+    shapes: tuple[tuple[int, ...], ...] = (),
+    batch: int = 1,
+    timeout_s: float = 300.0,
+) -> ComparedRow:
+    """One model's row, analytic where there is a plan; never raises a GadprofError."""
+    from gadprof.models.sources import resolve
+
+    try:
+        source = resolve(model)
+        if source.spec is not None:
+            return _analytic_row(source, shapes, batch)
+        if source.kind == "onnx":
+            return _trace_row(source.name, _onnx_trace(source, shapes, batch), "onnx graph")
+        return _traced_row(source, shapes, batch, timeout_s)
+    except GadprofError as error:
+        return ComparedRow(model, shapes, batch, error=str(error))
+
+
+def _analytic_row(source: Source, shapes: tuple[tuple[int, ...], ...], batch: int) -> ComparedRow:
+    from gadprof.networks.cost import cost_of
+    from gadprof.networks.spec import plan_of
+
+    assert source.spec is not None
+    if len(shapes) > 1:
+        raise SpecError(f"{source.name} takes one input, not {len(shapes)}; give --input once")
+    shape = shapes[0] if shapes else source.spec.default_input
+    source.spec.check_input(shape)
+    cost = cost_of(plan_of(source.spec), shape, name=source.name, batch=batch)
+    return ComparedRow(
+        source.name,
+        (shape,),
+        batch,
+        **{name: getattr(cost, name) for name in QUANTITIES},
+        method="analytic",
+    )
+
+
+def _traced_row(
+    source: Source, shapes: tuple[tuple[int, ...], ...], batch: int, timeout_s: float
+) -> ComparedRow:
+    from gadprof.models.guarded import count_guarded
+
+    trace = count_guarded(source.name, shapes=shapes, batch=batch, timeout_s=timeout_s)
+    return _trace_row(source.name, trace, "trace")
+
+
+def _trace_row(name: str, trace: Trace, method: str) -> ComparedRow:
+    return ComparedRow(
+        name,
+        tuple(tuple(shape[1:]) for shape in trace.input_shapes),
+        trace.batch,
+        params=trace.params,
+        macs=trace.macs,
+        flops=trace.flops,
+        activations=trace.activations,
+        peak_activation_bytes=trace.peak_activation_bytes,
+        weight_bytes=trace.param_bytes,
+        uncovered=dict(trace.uncovered),
+        method=method,
+        note=trace.note,
+    )
+
+
+def _onnx_trace(source: Source, shapes: tuple[tuple[int, ...], ...], batch: int) -> Trace:
+    from gadprof.counting.onnx.graph import count_onnx
+
+    return count_onnx(source.target, shapes, batch=batch)
+
+
+def _with_backends(row: ComparedRow, backends: Sequence[str], timeout_s: float) -> ComparedRow:
+    from dataclasses import replace
+
+    from gadprof.audit.counter_process import run_isolated
+
+    if row.error is not None:
+        return row
+    counts = {
+        name: run_isolated(name, row.model, row.input, row.batch, timeout_s) for name in backends
+    }
+    return replace(row, backends=counts)
+
+
+def with_latency(
+    comparison: Comparison,
+    *,
+    device: str = "cpu",
+    precision: float = 0.02,
+    time_limit_s: float = 60.0,
+    threads: int = 1,
+    timeout_s: float = 300.0,
+    progress: Any = None,
+    recorder: MeasurementRecorder | None = None,
+) -> Comparison:
+    """The comparison with interleaved latency of every row that has not failed.
+
+    The engine is that of ``gadprof bench``; ``recorder`` keeps the samples in the store as they
+    arrive. Raises GadprofError for a device that is not there or
+    a missing extra; a model that fails while it is measured keeps its counts and gets an error.
+    """
+    from dataclasses import replace
+
+    from gadprof.measuring.bench import measure
+    from gadprof.measuring.settings import Setting
+
+    chosen = [index for index, row in enumerate(comparison.rows) if row.error is None]
+    if not chosen:
+        return comparison
+    rows = list(comparison.rows)
+    shapes = {rows[index].input for index in chosen}
+    shared = shapes.pop() if len(shapes) == 1 else ()
+    result = measure(
+        [rows[index].model for index in chosen],
+        Setting(device=device, batch=rows[chosen[0]].batch, input_shapes=shared, threads=threads),
+        precision=precision,
+        time_limit_s=time_limit_s,
+        timeout_s=timeout_s,
+        progress=progress,
+        on_turn=recorder.turn if recorder is not None else None,
+    )
+    if recorder is not None:
+        recorder.finish(result)
+    from gadprof.results.plain import to_plain
+
+    for index, measured in zip(chosen, result.rows, strict=True):
+        rows[index] = replace(
+            rows[index],
+            latency_s=to_plain(measured.latency_s),
+            ratio=to_plain(measured.ratio),
+            verdict=measured.verdict or None,
+            peak_bytes=measured.peak_bytes,
+            error=measured.error,
+        )
+    warnings = tuple(warning.text for group in result.groups for warning in group.warnings)
+    return replace(comparison, rows=tuple(rows), warnings=warnings, interrupted=result.interrupted)
+
+
+def check_weights(model: str, path: str) -> None:
+    """Refuse a checkpoint that does not fit a built-in model with ``strict=True``.
+
+    Raises SourceError.
+    """
+    from gadprof.models.sources import resolve
+    from gadprof.networks.build import build_spec, load_weights
+
+    source = resolve(model)
+    if source.spec is None:
+        raise SpecError(f"--weights goes with a built-in model; {model!r} brings its own")
+    load_weights(build_spec(source.spec), path)

@@ -1,0 +1,412 @@
+"""Count a module: one run on the meta device, no weights and no activations in memory.
+
+``count`` answers with a ``Trace`` and leaves the module exactly as it was. A model that cannot
+run on meta (its control flow depends on values) is run once on the CPU instead, and the trace
+says so. It refuses lazy modules and raises ModelFailedError where the model itself raises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from gadprof.counting.records import ModuleRecord, Trace
+from gadprof.counting.rules.registry import RuleError
+from gadprof.counting.trace import by_stand_in
+from gadprof.counting.trace.dispatch import META, RecordingMode, tensors_in
+from gadprof.counting.trace.fused_attention import (
+    flex_attention_as_it_is,
+    fused_attention,
+    has_parts,
+)
+from gadprof.counting.trace.layers import HANDLERS
+from gadprof.counting.trace.lifetimes import collector_paused
+from gadprof.counting.trace.modules import (
+    Inventory,
+    followed,
+    meta_twin,
+    preserved,
+    swap_for,
+    take_inventory,
+)
+from gadprof.counting.trace.recorder import Frame, Recorder, dtype_name
+from gadprof.counting.trace.triton_kernels import launches_recorded
+from gadprof.counting.wanted import wanted_input
+from gadprof.errors import GadprofError, ModelFailedError
+
+Device = Literal["meta", "cpu"]
+Speed = Literal["stand-ins", "quick", "plain", "no-grad"]
+
+# what torch says where a model takes gradients of its own, which inference mode cannot make
+_OWN_GRADIENTS = ("does not require grad", "nference tensor")
+
+
+def count(
+    module: nn.Module,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    train: bool = False,
+    device: Device = "meta",
+    fast: bool = True,
+    name: str = "",
+) -> Trace:
+    """Count one run of a module exactly.
+
+    ``args`` and ``kwargs`` are what it is called with; only their shapes and types are read.
+    ``train`` counts forward and backward of a training step, from a gradient of ones at every
+    output (the loss itself is not the model's). ``device`` "cpu" runs it for real. ``fast`` lets
+    well-known operations use gadprof's own shape rules; the counts are the same without.
+    Raises ModelFailedError.
+    """
+    if isinstance(module, torch._dynamo.OptimizedModule if _dynamo_loaded() else ()):
+        module = module._orig_mod
+    if not isinstance(module, nn.Module):
+        raise GadprofError(f"{type(module).__name__} is not a torch.nn.Module; pass a module")
+    inputs = tuple(args)
+    named = dict(kwargs or {})
+    with collector_paused():
+        inventory = take_inventory(module)
+    label = name or type(module).__name__
+    if device == "cpu":
+        return _run_on_cpu(label, module, inventory, inputs, named, train, "asked for")
+    try:
+        return _run(label, module, inventory, inputs, named, train, "meta", fast, "")
+    except (GadprofError, KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {_first_line(error)}"
+        clause = wanted_input(module, inputs, named, error)
+        _reset(inventory)
+        try:
+            return _run_on_cpu(label, module, inventory, inputs, named, train, reason, clause)
+        except GadprofError:
+            raise
+        except Exception as real:
+            raise _failure(label, module, inputs, named, real) from real
+
+
+def _dynamo_loaded() -> bool:
+    import sys
+
+    return "torch._dynamo" in sys.modules
+
+
+def _reset(inventory: Inventory) -> None:
+    for frame in inventory.frames.values():
+        frame.calls = 0
+        frame.input_shapes.clear()
+        frame.output_shapes.clear()
+
+
+def _run_on_cpu(
+    label: str,
+    module: nn.Module,
+    inventory: Inventory,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    train: bool,
+    reason: str,
+    clause: str = "",
+) -> Trace:
+    needed = sum(p.numel() * p.element_size() for _, p in inventory.parameters if p.is_meta)
+    available = _available_bytes()
+    if available is not None and needed > available // 2:
+        raise ModelFailedError(
+            f"{label} cannot run on the meta device ({reason}) and its {needed / 1e9:.1f} GB of "
+            f"weights do not fit in memory for a real run{clause and f'; {clause}'}"
+        )
+    note = f"ran on the CPU: {reason}"
+    return _run(label, module, inventory, args, kwargs, train, "cpu", False, note)
+
+
+def _available_bytes() -> int | None:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as stream:
+            for line in stream:
+                if line.startswith("MemAvailable"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+def _run(
+    label: str,
+    module: nn.Module,
+    inventory: Inventory,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    train: bool,
+    device: Device,
+    fast: bool,
+    note: str,
+) -> Trace:
+    if fast and device == "meta" and not train:
+        try:
+            with collector_paused():  # known code alone runs, and keeps no cycle of maps
+                return _observe(
+                    label, module, inventory, args, kwargs, train, device, "stand-ins", note
+                )
+        except Exception:  # whatever it was, the dispatcher says it with certainty
+            _reset(inventory)
+    speed: Speed = "quick" if fast else "plain"
+    try:
+        trace = _observe(label, module, inventory, args, kwargs, train, device, speed, note)
+    except RuntimeError as error:
+        if train or not any(words in str(error) for words in _OWN_GRADIENTS):
+            raise
+        _reset(inventory)
+        trace = _observe(label, module, inventory, args, kwargs, train, device, "no-grad", note)
+    if train and device == "meta" and has_parts(op.name for op in trace.operations):
+        # what was counted stays; what a CPU allocates is seen in a run with its fused kernel
+        _ = trace.modules  # made from what the next run writes anew
+        _reset(inventory)
+        with contextlib.suppress(Exception), fused_attention():
+            again = _observe(label, module, inventory, args, kwargs, train, device, speed, note)
+            trace = dataclasses.replace(trace, allocator_peak_bytes=again.allocator_peak_bytes)
+    return trace
+
+
+def _observe(
+    label: str,
+    module: nn.Module,
+    inventory: Inventory,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    train: bool,
+    device: Device,
+    speed: Speed,
+    note: str,
+) -> Trace:
+    """One run, seen by stand-ins, by the dispatcher with own shape rules, or by it alone.
+
+    "no-grad" is the last, where gradients that the model takes itself can be made.
+    """
+    recorder = Recorder(inventory.frames[id(module)])
+    quick = speed == "quick" and device == "meta" and not train
+    recorder.gradients = train
+    whole = all(tensor.is_meta for _, tensor in inventory.parameters + inventory.buffers)
+    known = HANDLERS if speed == "stand-ins" and whole else ()
+    with preserved(inventory, train=train, locked=known):
+        if device == "meta":
+            twins = swap_for(inventory, meta_twin) if not whole or train else {}
+            inputs, named = _moved(args, meta_input), _moved(kwargs, meta_input)
+        else:
+            twins = swap_for(inventory, _private_copy)
+            inputs, named = _moved(args, real_input), _moved(kwargs, real_input)
+        numbers = _register(recorder, inventory, twins)
+        given = tensors_in(inputs) + tensors_in(named)
+        context = _gradients() if train else _no_gradients(inference=speed != "no-grad")
+        if speed == "stand-ins":
+            with context:
+                output = by_stand_in.forward(module, inventory, recorder, numbers, inputs, named)
+        else:
+            for tensor in given:
+                recorder.serial(tensor)
+            mode = RecordingMode(recorder, quick=quick, real=device == "cpu")
+            launches = launches_recorded(recorder)
+            flex = flex_attention_as_it_is()
+            with context, launches, flex, followed(inventory, recorder), mode:
+                output = module(*inputs, **named)
+                if train:
+                    _backward(recorder, inventory.frames[id(module)], output)
+        results = tensors_in(output)
+        output_shapes = tuple(tuple(tensor.shape) for tensor in results)
+        del output, results
+    return _trace(label, inventory, recorder, given, output_shapes, device, note, train)
+
+
+@contextlib.contextmanager
+def _gradients() -> Iterator[None]:
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+@contextlib.contextmanager
+def _no_gradients(*, inference: bool) -> Iterator[None]:
+    with torch.inference_mode() if inference else torch.no_grad():
+        yield
+
+
+def _register(recorder: Recorder, inventory: Inventory, twins: Mapping[int, Any]) -> dict[int, int]:
+    """Number the storages of parameters and buffers; returns each tensor's by its identity."""
+    number = 0
+    addresses: dict[int, int] = {}
+    for name, parameter in inventory.parameters:
+        number -= 1
+        tensor = twins.get(id(parameter), parameter)
+        address = addresses[id(tensor)] = tensor.untyped_storage()._cdata
+        recorder.own(address, number, name)
+    for _, buffer in inventory.buffers:
+        number -= 1
+        tensor = twins.get(id(buffer), buffer)
+        if tensor.layout is not torch.strided:
+            continue
+        address = addresses[id(tensor)] = tensor.untyped_storage()._cdata
+        recorder.own(address, number, None)
+    if number == -len(recorder.serials):
+        return dict(zip(addresses, range(-1, number - 1, -1), strict=True))
+    return {identity: recorder.serials[address] for identity, address in addresses.items()}
+
+
+def _moved(value: Any, move: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return move(value)
+    if type(value) in (tuple, list):
+        return type(value)([_moved(item, move) for item in value])
+    if type(value) is dict:
+        return {key: _moved(item, move) for key, item in value.items()}
+    return value
+
+
+def meta_input(tensor: torch.Tensor) -> torch.Tensor:
+    """A meta tensor with the shape, strides and type of an input."""
+    twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+    return twin.requires_grad_(tensor.requires_grad)
+
+
+def real_input(tensor: torch.Tensor) -> torch.Tensor:
+    """A CPU tensor for a real run: the values given, small random ones for a meta input."""
+    if not tensor.is_meta:
+        return tensor.detach().to("cpu", copy=True)
+    if tensor.is_floating_point() or tensor.is_complex():
+        return torch.randn(tensor.shape, dtype=tensor.dtype)
+    return torch.zeros(tensor.shape, dtype=tensor.dtype)
+
+
+def _private_copy(tensor: torch.Tensor) -> torch.Tensor:
+    """A CPU tensor that a real run may write to; meta weights become small random ones."""
+    if tensor.is_meta:
+        made: torch.Tensor = torch.zeros(tensor.shape, dtype=tensor.dtype)
+        if isinstance(tensor, nn.Parameter) and made.is_floating_point():
+            made.normal_(0.0, 0.02)
+        elif made.is_floating_point():
+            made.fill_(1.0)
+    elif isinstance(tensor, nn.Parameter):
+        made = tensor.detach().to("cpu")
+    else:
+        made = tensor.detach().to("cpu", copy=True)
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(made, requires_grad=tensor.requires_grad)
+    return made
+
+
+def _backward(recorder: Recorder, root: Frame, output: Any) -> None:
+    wanted = [tensor for tensor in tensors_in(output) if tensor.requires_grad]
+    if not wanted:
+        raise ModelFailedError("no output of the model needs a gradient; count without --train")
+    recorder.phase = "backward"
+    recorder.frame, recorder.call = root, 0
+    torch.autograd.backward(wanted, [torch.ones_like(tensor) for tensor in wanted])
+
+
+def _trace(
+    label: str,
+    inventory: Inventory,
+    recorder: Recorder,
+    given: list[torch.Tensor],
+    output_shapes: tuple[tuple[int, ...], ...],
+    device: str,
+    note: str,
+    train: bool,
+) -> Trace:
+    params = param_bytes = trainable = 0
+    for _, parameter in inventory.parameters:
+        elements = parameter.numel()
+        params += elements
+        param_bytes += elements * parameter.element_size()
+        if parameter.requires_grad:
+            trainable += elements
+    shapes = tuple(tuple(tensor.shape) for tensor in given)
+    fields = {
+        "model": label,
+        "params": params,
+        "buffers": sum([buffer.numel() for _, buffer in inventory.buffers]),
+        "param_bytes": param_bytes,
+        "buffer_bytes": sum([b.numel() * b.element_size() for _, b in inventory.buffers]),
+        "trainable_params": trainable,
+        "input_shapes": shapes,
+        "input_dtypes": tuple(dtype_name(tensor.dtype) for tensor in given),
+        "output_shapes": output_shapes,
+        "batch": shapes[0][0] if shapes and shapes[0] else 1,
+        "device": device,
+        "note": note,
+        "uncovered": dict(sorted(recorder.uncovered.items())),
+        "peak_activation_bytes": recorder.peak,
+        "allocator_peak_bytes": recorder.allocator_peak(),
+        "live_bytes": tuple(recorder.live_after),
+        "train": train,
+    }
+    later = {"operations": recorder.operations, "modules": _modules_later(inventory)}
+    return Trace.deferred(fields, later, recorder.totals())
+
+
+def _modules_later(inventory: Inventory) -> Callable[[], dict[str, ModuleRecord]]:
+    """A function that makes the record of every module from what is read of it now."""
+    readers: dict[type, tuple[int, tuple[str, ...], Any]] = {}
+    leaves: dict[str, tuple[tuple[str, ...], tuple[Any, ...]]] = {}
+    rows = []
+    for module in inventory.modules:
+        frame = inventory.frames[id(module)]
+        leaf = not module._modules
+        if leaf:
+            kind = type(module)
+            reader = readers.get(kind)
+            state = module.__dict__
+            if reader is None or reader[0] != len(state) or kind.__module__[:9] != "torch.nn.":
+                chosen = tuple([name for name in state if name[0] != "_"])
+                # one name more, so that there are always two and the answer is a tuple
+                reader = readers[kind] = (len(state), chosen, itemgetter(*chosen, "_modules"))
+            leaves[frame.path] = (reader[1], reader[2](state))
+        rows.append((frame, inventory.owned[id(module)], leaf))
+    aliases = {inventory.frames[key].path: tuple(paths) for key, paths in inventory.aliases.items()}
+
+    def make() -> dict[str, ModuleRecord]:
+        return {
+            frame.path: ModuleRecord(
+                path=frame.path,
+                type=frame.module_type,
+                own_params=owned,
+                calls=frame.calls,
+                input_shapes=tuple(frame.input_shapes),
+                output_shapes=tuple(frame.output_shapes),
+                leaf=leaf,
+                hyper=_hyper(*leaves[frame.path]) if leaf else {},
+                aliases=aliases.get(frame.path, ()),
+            )
+            for frame, owned, leaf in rows
+        }
+
+    return make
+
+
+def _hyper(names: tuple[str, ...], values: tuple[Any, ...]) -> dict[str, Any]:
+    """The plain public attributes of a leaf module: numbers, words and tuples of them."""
+    return {
+        name: value
+        for name, value in zip(names, values, strict=False)
+        if value is None or isinstance(value, (int, float, str, tuple))
+    }
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def _failure(
+    label: str, module: nn.Module, args: tuple[Any, ...], kwargs: Any, error: Exception
+) -> ModelFailedError:
+    clause = wanted_input(module, args, kwargs, error)
+    told = f"{type(error).__name__}: {_first_line(error)}".rstrip(": ")
+    return ModelFailedError(f"{label} raised {told}{clause and f'; {clause}'}")
+
+
+__all__ = ["RuleError", "count"]

@@ -1,0 +1,1 @@
+"""ONNX files counted from their graphs."""

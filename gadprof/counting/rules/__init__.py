@@ -1,0 +1,1 @@
+"""Counting rules: what one operation costs, by its name."""

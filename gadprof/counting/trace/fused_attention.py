@@ -1,0 +1,82 @@
+"""Attention as a CPU runs it: one fused kernel, where the meta device takes it apart.
+
+A trace keeps the parts, whose counts are the textbook's. What a CPU allocates is another matter:
+its kernel keeps a logarithm of sums a row for the backward pass, not the table of scores.
+``fused_attention`` puts torch's own fused operation, which has shapes on meta and a gradient, in
+the place of every call that a CPU would fuse.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from gadprof.audit.views.attention import fused_on_cpu
+
+# what only the parts of scaled-dot-product attention are made of
+PARTS = ("aten._safe_softmax", "aten._scaled_dot_product_attention_math")
+
+FUSED = torch.nn.functional.scaled_dot_product_attention
+
+
+def has_parts(names: Iterable[str]) -> bool:
+    """Whether operations of these names hold attention that was taken apart."""
+    return any(name in PARTS for name in names)
+
+
+class fused_attention(TorchFunctionMode):  # noqa: N801  (a context, named as one)
+    """While active, attention that a CPU would fuse is one operation and its gradient another."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is FUSED and fused_on_cpu(*args, **kwargs)[1]:
+            return _fused(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+def _fused(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor:
+    flat = query.dim() == 3
+    if flat:  # as torch does: one batch of heads
+        query, key, value = (item.unsqueeze(0) for item in (query, key, value))
+        attn_mask = None if attn_mask is None else attn_mask.unsqueeze(0)
+    operation = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    output: torch.Tensor = operation(
+        query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale
+    )[0]
+    return output.squeeze(0) if flat else output
+
+
+@contextlib.contextmanager
+def flex_attention_as_it_is() -> Iterator[None]:
+    """While active, torch runs its flexible attention without compiling it first.
+
+    A compiled one cannot be observed and raises. It has no rule, since what its score and mask
+    functions do is the model's own.
+    """
+    flex = sys.modules.get("torch.nn.attention.flex_attention")
+    name = "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG"
+    if flex is None or not hasattr(flex, name):
+        yield
+        return
+    before = getattr(flex, name)
+    setattr(flex, name, True)
+    try:
+        yield
+    finally:
+        setattr(flex, name, before)

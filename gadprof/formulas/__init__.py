@@ -1,0 +1,1 @@
+"""Closed forms, written by hand from the literature."""

@@ -1,0 +1,1 @@
+"""The gate: budgets, baselines and the verdict of a check."""

@@ -1,0 +1,194 @@
+"""Where a baseline comes from: a JSON file, a name in the results store, or a git ref.
+
+``NAME|FILE|REF`` is tried in that order of certainty: an existing file, a name in the store, a
+commit; ``file:``, ``store:`` and ``git:`` in front decide. At a ref the committed file that
+``baseline_file`` in the configuration names is read (else ``gadprof-baseline.json``, else
+``reports/data/report.json``); ``REF:PATH`` names another. A baseline file is any JSON that
+``gadprof compare --format json`` or ``gadprof report`` wrote. Nothing is checked out.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gadprof.errors import BaselineError, StoreError, nearest
+
+FILES_AT_A_REF = ("gadprof-baseline.json", "reports/data/report.json")
+MAX_BASELINE_BYTES = 64 << 20
+FIGURES = (
+    "params",
+    "macs",
+    "flops",
+    "activations",
+    "peak_activation_bytes",
+    "weight_bytes",
+    "kernels",
+)
+
+
+@dataclass(frozen=True)
+class BaselineRow:
+    """One model's kept figures (exact integers; a figure that was not kept is absent)."""
+
+    model: str
+    figures: Mapping[str, int]
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Kept figures by model, and where they were found."""
+
+    origin: str
+    rows: tuple[BaselineRow, ...]
+
+    def row(self, model: str) -> BaselineRow:
+        """The row of a model. Raises BaselineError."""
+        for row in self.rows:
+            if row.model == model:
+                return row
+        names = [row.model for row in self.rows]
+        raise BaselineError(
+            f"baseline {self.origin} has no row for {model!r}"
+            + (nearest(model, names) or f"; it has {', '.join(names[:8]) or 'none'}")
+        )
+
+
+def find_baseline(
+    text: str, *, store: str | None = None, file_at_ref: str | None = None
+) -> Baseline:
+    """Find and read the baseline that a text names. Raises BaselineError or StoreError."""
+    prefix, colon, rest = text.partition(":")
+    if colon and prefix in ("file", "store", "git"):
+        if not rest:
+            raise BaselineError(f"baseline {text!r} names nothing; type {prefix}:NAME")
+        match prefix:
+            case "file":
+                return read_file(Path(rest))
+            case "store":
+                return _from_store(rest, store)
+            case _:
+                return _from_git(rest, file_at_ref)
+    if Path(text).is_file():
+        return read_file(Path(text))
+    if text.endswith(".json") and not colon:
+        raise BaselineError(f"baseline file {text!r} does not exist; name another")
+    if text in _store_names(store):
+        return _from_store(text, store)
+    if _is_commit(prefix):
+        return _from_git(text, file_at_ref)
+    raise BaselineError(
+        f"baseline {text!r} is no file, no name in the results store and no git ref"
+        + (nearest(text, _store_names(store)) or "; keep one with 'gadprof compare … --save-as'")
+    )
+
+
+def read_file(path: Path) -> Baseline:
+    """Read a baseline from a JSON file. Raises BaselineError."""
+    try:
+        if path.stat().st_size > MAX_BASELINE_BYTES:
+            raise BaselineError(f"baseline {str(path)!r} is larger than 64 MiB; name another")
+        return read_rows(path.read_bytes(), str(path))
+    except OSError as error:
+        raise BaselineError(f"cannot read baseline {str(path)!r}: {error.strerror}") from error
+
+
+def read_rows(data: bytes, origin: str) -> Baseline:
+    """Read the ``rows`` of a JSON document, or of its ``comparison``. Raises BaselineError."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BaselineError(f"baseline {origin} is not JSON: {str(error)[:120]}") from error
+    if isinstance(document, dict) and isinstance(document.get("comparison"), dict):
+        document = document["comparison"]
+    rows = document.get("rows") if isinstance(document, dict) else None
+    if not isinstance(rows, list):
+        raise BaselineError(
+            f"baseline {origin} holds no rows; write one with "
+            "'gadprof compare MODEL --format json -o FILE'"
+        )
+    return Baseline(origin, tuple(_row(row, origin) for row in rows))
+
+
+def _row(row: Any, origin: str) -> BaselineRow:
+    if not isinstance(row, dict) or not isinstance(row.get("model"), str):
+        raise BaselineError(f"baseline {origin} has a row without a model; write it anew")
+    figures: dict[str, int] = {}
+    for figure in FIGURES:
+        value = row.get(figure)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise BaselineError(
+                f"baseline {origin}: {figure} of {row['model']!r} is {str(value)[:40]!r}, "
+                "not a whole number; write it anew"
+            )
+        figures[figure] = value
+    settings = {key: row[key] for key in ("input", "batch") if key in row}
+    return BaselineRow(row["model"], figures, settings)
+
+
+def _store_names(store: str | None) -> tuple[str, ...]:
+    from gadprof.store.store import Store, chosen_path
+
+    path = chosen_path(store)
+    if path is None or not path.exists():
+        return ()
+    with Store(path, create=False) as opened:
+        return opened.names()
+
+
+def _from_store(name: str, store: str | None) -> Baseline:
+    from gadprof.store.store import Store, chosen_path
+
+    path = chosen_path(store)
+    if path is None:
+        raise StoreError(f"the store is off, so baseline {name!r} is not found; use --store PATH")
+    with Store(path, create=False) as opened:
+        entries = opened.baseline(name)
+    rows = [_row({**(entry.result or {}), "model": entry.model}, name) for entry in entries]
+    settings = [entry.settings for entry in entries]
+    return Baseline(
+        f"{name!r} in the store",
+        tuple(
+            BaselineRow(row.model, row.figures, kept)
+            for row, kept in zip(rows, settings, strict=True)
+        ),
+    )
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BaselineError(f"git cannot be run ({error}); name a baseline file instead") from error
+
+
+def _is_commit(ref: str) -> bool:
+    if not ref or ref.startswith("-"):
+        return False
+    try:
+        done = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    except BaselineError:
+        return False
+    return done.returncode == 0
+
+
+def _from_git(text: str, file_at_ref: str | None) -> Baseline:
+    ref, _, path = text.partition(":")
+    if not _is_commit(ref):
+        raise BaselineError(f"{ref!r} is no commit here; fetch it or name another git ref")
+    tried = (path,) if path else (file_at_ref,) if file_at_ref else FILES_AT_A_REF
+    for name in tried:
+        # a path is read from the current folder, as one types it
+        shown = _git("cat-file", "blob", f"{ref}:./{name}" if not name.startswith("/") else name)
+        if shown.returncode == 0:
+            return read_rows(shown.stdout, f"{ref}:{name}")
+    raise BaselineError(
+        f"git ref {ref!r} holds no {' or '.join(tried)}; commit one, or type --baseline {ref}:PATH"
+    )

@@ -1,0 +1,236 @@
+"""Runs the gate: counts every model that has a budget, finds the baseline, judges each rule.
+
+Promises that built-in models are judged without importing torch unless a rule asks for a trace
+(kernels, coverage) or a latency. A model string that names nothing is bad use; a model that fails
+while it is counted is an unjudged rule. Latencies are measured by a function that the caller may
+replace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from gadprof.errors import BaselineError, ConfigError, GadprofError, ModelFailedError, nearest
+from gadprof.gate.baseline import Baseline, BaselineRow, find_baseline
+from gadprof.gate.budgets import CheckResult, RatioInterval, Verdict, failed_model, judge
+from gadprof.gate.config import Budget, Config
+
+if TYPE_CHECKING:
+    from gadprof.comparison.compare import ComparedRow
+    from gadprof.counting.records import Trace
+    from gadprof.store.recording import MeasurementRecorder
+
+Measure = Callable[[Budget], RatioInterval]
+
+_TRACED_RULES = ("max_kernels",)
+# operations that rename data and launch nothing
+_NOT_LAUNCHED = ("view", "query")
+
+
+def run_check(
+    config: Config,
+    models: Sequence[str] = (),
+    *,
+    baseline: str | None = None,
+    store: str | None = None,
+    measure: Measure | None = None,
+) -> tuple[CheckResult, tuple[ComparedRow, ...]]:
+    """Judge the budgets (of ``models`` alone where some are named); verdicts and counted rows.
+
+    Without ``measure`` a latency rule is a warning. Raises ConfigError, BaselineError, StoreError,
+    or what a model string that names nothing raises.
+    """
+    from gadprof.models.sources import parse_shapes, resolve
+
+    budgets = _chosen(config, models)
+    for budget in budgets:
+        resolve(budget.model)
+        parse_shapes(budget.input_texts)
+        if budget.reference:
+            resolve(budget.reference)
+    kept = _baseline(config, budgets, baseline, store)
+    verdicts: list[Verdict] = []
+    rows = []
+    for budget in budgets:
+        row, figures, problem = _figures(budget)
+        if row is not None:
+            rows.append(row)
+        if problem is not None:
+            verdicts.append(failed_model(budget, problem))
+            continue
+        before, why = _before(kept, budget, row)
+        ratio, silent = _latency(budget, measure)
+        verdicts += judge(
+            budget,
+            figures,
+            baseline=before,
+            baseline_name=kept.origin if kept else None,
+            baseline_problem=why,
+            latency=ratio,
+            latency_problem=silent,
+        )
+    result = CheckResult(tuple(verdicts), _shown_path(config), kept.origin if kept else None)
+    return result, tuple(rows)
+
+
+def _shown_path(config: Config) -> str | None:
+    """The configuration as an annotation names it: relative to the folder of the run."""
+    from pathlib import Path
+
+    if config.path is None:
+        return None
+    try:
+        return config.path.resolve().relative_to(Path.cwd().resolve()).as_posix()
+    except ValueError:
+        return str(config.path)
+
+
+def _chosen(config: Config, models: Sequence[str]) -> tuple[Budget, ...]:
+    if not config.budgets:
+        where = (
+            f"{config.path} holds no budgets"
+            if config.path
+            else "neither gadprof.toml nor pyproject.toml, here or above, holds budgets"
+        )
+        raise ConfigError(
+            f'{where}; write for example [budgets.gadnet32] with max_params = "12M" in gadprof.toml'
+        )
+    names = [budget.name for budget in config.budgets]
+    for model in models:
+        if model not in names:
+            raise ConfigError(
+                f"no budget for {model!r}" + (nearest(model, names) or f"; there are {names}")
+            )
+    return tuple(b for b in config.budgets if not models or b.name in models)
+
+
+def _baseline(
+    config: Config, budgets: Sequence[Budget], named: str | None, store: str | None
+) -> Baseline | None:
+    text = named or _beside(config)
+    if text is None or not any(budget.max_growth for budget in budgets):
+        return None
+    return find_baseline(text, store=store or config.store, file_at_ref=config.baseline_file)
+
+
+def _beside(config: Config) -> str | None:
+    """The configuration's baseline; a file that lies beside it is found from any folder."""
+    text = config.baseline
+    if text is None or config.path is None:
+        return text
+    path = config.path.parent / text.removeprefix("file:")
+    return f"file:{path}" if path.is_file() else text
+
+
+def _before(
+    kept: Baseline | None, budget: Budget, row: ComparedRow | None
+) -> tuple[BaselineRow | None, str | None]:
+    from gadprof.gate.changes import same_settings
+
+    if kept is None or row is None or not budget.max_growth:
+        return None, None
+    try:
+        before = kept.row(budget.model)
+    except BaselineError as error:
+        return None, str(error)
+    problem = same_settings(before, row.input, row.batch)
+    return (None, problem) if problem else (before, None)
+
+
+def _latency(budget: Budget, measure: Measure | None) -> tuple[RatioInterval | None, str | None]:
+    if budget.max_latency_ratio is None:
+        return None, None
+    if measure is None:
+        return None, "not measured"
+    try:
+        return measure(budget), None
+    except ModelFailedError as error:
+        return None, str(error)
+
+
+def _figures(budget: Budget) -> tuple[ComparedRow | None, dict[str, Any], str | None]:
+    """The row, its exact figures and None; or the failure in one line."""
+    from gadprof.comparison.compare import QUANTITIES, compare_row
+    from gadprof.models.sources import parse_shapes, resolve
+
+    shapes = parse_shapes(budget.input_texts)
+    row = compare_row(budget.model, shapes=shapes, batch=budget.batch)
+    if row.error is not None:
+        return row, {}, row.error
+    figures = {name: getattr(row, name) for name in QUANTITIES}
+    if budget.min_coverage is not None or any(rule in budget.limits for rule in _TRACED_RULES):
+        from gadprof.models.guarded import count_source
+
+        source = resolve(budget.model)
+        if source.kind != "onnx":
+            try:
+                figures |= traced_figures(count_source(source, shapes=shapes, batch=budget.batch))
+            except GadprofError as error:
+                return row, {}, str(error)
+    return row, figures, None
+
+
+def traced_figures(trace: Trace) -> dict[str, Any]:
+    """What only a trace tells: launched operations, and the share that has a rule.
+
+    ``kernels`` are forward operations that compute or move data (views launch nothing); coverage
+    is the share of arithmetic operations that have a rule, as an exact fraction.
+    """
+    from gadprof.counting.records import MOVEMENT_KINDS
+
+    uncovered = sum(trace.uncovered.values())
+    known = sum(operation.kind not in MOVEMENT_KINDS for operation in trace.forward)
+    listed = sum(
+        f"{operation.name}" in trace.uncovered
+        or f"{operation.name}.{operation.overload}" in trace.uncovered
+        for operation in trace.forward
+        if operation.kind not in MOVEMENT_KINDS
+    )
+    covered = known - listed
+    total = covered + uncovered
+    return {
+        "kernels": sum(operation.kind not in _NOT_LAUNCHED for operation in trace.forward)
+        + max(0, uncovered - listed),
+        "coverage": Fraction(covered, total) if total else Fraction(1),
+        "uncovered": sorted(trace.uncovered),
+    }
+
+
+def measured_ratio(
+    budget: Budget,
+    *,
+    time_limit_s: float = 60.0,
+    threads: int = 1,
+    recorder: MeasurementRecorder | None = None,
+) -> RatioInterval:
+    """The latency ratio of a budget's model to its reference, measured in one run.
+
+    A recorder keeps the samples. Raises ModelFailedError where either could not be measured.
+    """
+    from gadprof.measuring.bench import measure
+    from gadprof.measuring.settings import Setting
+    from gadprof.models.sources import parse_shapes
+
+    assert budget.reference is not None
+    setting = Setting(
+        batch=budget.batch, threads=threads, input_shapes=parse_shapes(budget.input_texts)
+    )
+    result = measure(
+        (budget.reference, budget.model),
+        setting,
+        time_limit_s=time_limit_s,
+        null=False,
+        memory=False,
+        energy=False,
+        on_turn=recorder.turn if recorder else None,
+    )
+    if recorder:
+        recorder.finish(result)
+    row = result.rows[1]
+    if row.ratio is None:
+        why = row.error or result.rows[0].error or row.ratio_absent or "too few samples"
+        raise ModelFailedError(f"latency of {budget.model} to {budget.reference}: {why}")
+    low, high = row.ratio.ci95
+    return RatioInterval(row.ratio.value, low, high, budget.reference)

@@ -1,0 +1,1 @@
+"""Explaining: where the time of a model goes, and why."""

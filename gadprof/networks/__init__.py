@@ -1,0 +1,1 @@
+"""Networks: gadprof's own designs as plans, and what a plan becomes: a module, a cost, a trace."""

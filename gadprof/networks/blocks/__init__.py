@@ -1,0 +1,1 @@
+"""Blocks: the parts that networks are made of."""

@@ -1,0 +1,246 @@
+"""HRNet's skeleton and its light variants: HRNet, Ghost-HRNet and GADNet, as plans.
+
+One planner serves all: a variant is a choice of block, down-sampler and repeats. With the default
+knobs the names and shapes of the built module's state are those of the official HRNet pose code
+(Sun et al., CVPR 2019).
+"""
+
+from __future__ import annotations
+
+from gadprof.networks import plan as p
+from gadprof.networks.blocks.basic import BlockKnobs, conv_bn, gd_block
+from gadprof.networks.blocks.light import conditional_weighting
+from gadprof.networks.blocks.names import BLOCK_NOTES, BRANCH_BLOCKS, MODULE_BLOCKS, check_branch
+from gadprof.networks.spec import Family, Knob, ModelSpec, Preset
+
+STEM_WIDTH = 64
+BOTTLENECK_EXPANSION = 4
+
+
+def plan(spec: ModelSpec) -> p.HighResolutionNet:
+    """Plan the network of a spec (see FAMILIES for its knobs)."""
+    knobs = block_knobs(spec)
+    widths = tuple(spec.width * 2**level for level in range(4))
+    wide = spec.stage1 * BOTTLENECK_EXPANSION if spec.bottlenecks else STEM_WIDTH
+    module_kind = "ADModule" if spec.block == "ga" else "HighResolutionModule"
+    together = spec.block in MODULE_BLOCKS
+    branches = tuple(
+        p.Identity()
+        if together
+        else p.Sequence((BRANCH_BLOCKS[spec.block](width, knobs),) * repeats)
+        for width, repeats in zip(widths, spec.blocks, strict=True)
+    )
+    down = {(i, j): _down(i, j, widths, spec.down, knobs) for i in range(4) for j in range(i)}
+    up = {(i, j): _up(i, j, widths) for i in range(4) for j in range(i + 1, 4)}
+
+    def exchange(count: int, *, last: bool) -> p.Node:
+        def row(i: int) -> tuple[p.Node, ...]:
+            below = tuple(down[i, j] for j in range(i))
+            above = tuple(up[i, j] for j in range(i + 1, count))
+            return (*below, p.Identity(), *(above if spec.up or last else ()))
+
+        rows = tuple(row(i) for i in range(1 if last else count))
+        module = p.HighResolutionModule(branches[:count], rows, module_kind)
+        if not together:
+            return module
+        unit = conditional_weighting(widths[:count], knobs)
+        return p.Sequence((*((unit,) * spec.blocks[0]), module), kind="Stage")
+
+    def stage(count: int, repeats: int, *, final: bool = False) -> p.Sequence:
+        repeated = exchange(count, last=False)
+        if not final:
+            return p.Sequence((repeated,) * repeats, kind="Stage")
+        modules = (*((repeated,) * (repeats - 1)), exchange(count, last=True))
+        return p.Sequence(modules, kind="Stage")
+
+    def new_branch(c_in: p.Number, c_out: p.Number) -> p.Sequence:
+        if spec.transition == "gd":
+            return p.Sequence((gd_block(c_in, c_out, knobs),), kind="GDModule")
+        return p.Sequence((conv_bn(c_in, c_out, 3, 2),))
+
+    def keep(c_in: p.Number, c_out: p.Number) -> p.Node:
+        same = isinstance(c_in, int) and isinstance(c_out, int) and c_in == c_out
+        return p.Identity() if same else conv_bn(c_in, c_out, 3, 1)
+
+    def grow(level: int) -> p.Transition:
+        same = tuple(p.Identity() for _ in range(level))
+        return p.Transition((*same, new_branch(widths[level - 1], widths[level])))
+
+    two, three, four = spec.modules
+    return p.HighResolutionNet(
+        conv1=p.Conv(3, STEM_WIDTH, 3, 2),
+        bn1=p.BatchNorm(STEM_WIDTH),
+        conv2=p.Conv(STEM_WIDTH, STEM_WIDTH, 3, 2),
+        bn2=p.BatchNorm(STEM_WIDTH),
+        layer1=_bottlenecks(spec.bottlenecks, spec.stage1),
+        transition1=p.Transition((keep(wide, widths[0]), new_branch(wide, widths[1]))),
+        stage2=stage(2, two),
+        transition2=grow(2),
+        stage3=stage(3, three),
+        transition3=grow(3),
+        stage4=stage(4, four, final=True),
+        final_layer=p.Conv(widths[0], spec.joints, 1, bias=True),
+        kind="GADNet" if spec.family == "gadnet" else "PoseHighResolutionNet",
+    )
+
+
+def block_knobs(spec: ModelSpec) -> BlockKnobs:
+    """The numbers of a spec that its blocks share."""
+    return BlockKnobs(
+        spec.k, spec.d, spec.s, spec.r, spec.se_bias, spec.shortcut,
+        spec.groups, spec.t, spec.layers, spec.q,
+    )  # fmt: skip
+
+
+def _bottlenecks(count: int, c: p.Number) -> p.Sequence:
+    wide = c * BOTTLENECK_EXPANSION
+
+    def bottleneck(c_in: p.Number, downsample: p.Node | None) -> p.Bottleneck:
+        return p.Bottleneck(
+            p.Conv(c_in, c, 1), p.BatchNorm(c), p.Conv(c, c, 3), p.BatchNorm(c),
+            p.Conv(c, wide, 1), p.BatchNorm(wide), downsample,
+        )  # fmt: skip
+
+    if count == 0:
+        return p.Sequence(())
+    first = bottleneck(STEM_WIDTH, conv_bn(STEM_WIDTH, wide, 1, relu=False))
+    return p.Sequence((first, *((bottleneck(wide, None),) * (count - 1))))
+
+
+def _down(i: int, j: int, widths: tuple[p.Number, ...], kind: str, knobs: BlockKnobs) -> p.Sequence:
+    """Branch j to the size and channels of branch i; only the last step changes the channels and
+    has no ReLU."""
+    last = i - j - 1
+    if kind == "gd":
+        steps: list[p.Node] = [gd_block(widths[j], widths[j], knobs) for _ in range(last)]
+        steps.append(gd_block(widths[j], widths[i], knobs, relu=False))
+        return p.Sequence(tuple(steps), kind="GDModule")
+    steps = [conv_bn(widths[j], widths[j], 3, 2) for _ in range(last)]
+    steps.append(conv_bn(widths[j], widths[i], 3, 2, relu=False))
+    return p.Sequence(tuple(steps))
+
+
+def _up(i: int, j: int, widths: tuple[p.Number, ...]) -> p.Sequence:
+    """Branch j to the channels and size of branch i: 1×1 convolution, then nearest up-sampling."""
+    return p.Sequence(
+        (p.Conv(widths[j], widths[i], 1), p.BatchNorm(widths[i]), p.Upsample(2 ** (j - i)))
+    )
+
+
+def _knobs(**defaults: object) -> tuple[Knob, ...]:
+    knobs = (
+        Knob("width", "int", 32, "channels of the first branch; branch i has width · 2^i"),
+        Knob("joints", "int", 17, "heatmaps that the head gives"),
+        Knob("bottlenecks", "count", 4, "Bottlenecks of stage 1"),
+        Knob("stage1", "int", 64, "inner channels of stage 1's Bottlenecks"),
+        Knob("modules", "ints", (1, 4, 3), "exchange modules of stages 2, 3 and 4", length=3),
+        Knob("blocks", "ints", (4, 4, 4, 4), "blocks of each branch in a module", length=4),
+        Knob(
+            "block",
+            "choice",
+            "basic",
+            "the branches' block",
+            tuple(BLOCK_NOTES),
+            notes=tuple(BLOCK_NOTES.values()),
+        ),
+        Knob("down", "choice", "conv", "down-sampler between branches", ("conv", "gd")),
+        Knob("transition", "choice", "conv", "down-sampler between stages", ("conv", "gd")),
+        Knob("up", "flag", True, "up-sampling fusion (the last exchange always has it)"),
+        Knob("k", "int", 3, "kernel of the blocks' convolutions (odd)"),
+        Knob("d", "int", 3, "kernel of the cheap operation (odd)"),
+        Knob("s", "int", 2, "ratio of all maps to intrinsic maps"),
+        Knob("r", "int", 16, "reduction of squeeze-and-excitation and other attention"),
+        Knob("se_bias", "flag", False, "biases in squeeze-and-excitation"),
+        Knob("shortcut", "flag", False, "add a GaBlock's input to its output"),
+        Knob("groups", "int", 4, "groups of block=grouped, shuffle1 and sk"),
+        Knob("t", "int", 6, "widening of block=inverted"),
+        Knob("layers", "int", 4, "layers of block=dense and dam"),
+        Knob("q", "int", 4, "channels to growth of block=dense and dam"),
+    )
+    return tuple(
+        Knob(
+            knob.name, knob.kind, defaults.get(knob.name, knob.default), knob.help,
+            knob.choices, knob.length, knob.notes,
+        )
+        for knob in knobs
+    )  # fmt: skip
+
+
+def check(spec: ModelSpec) -> None:
+    """Refuse knob values that fit no module. Raises SpecError."""
+    from gadprof.errors import SpecError
+
+    for name in ("k", "d"):
+        value = getattr(spec, name)
+        if value % 2 == 0:
+            raise SpecError(
+                f"{name}={value} is even and would change the size; try {name}={value + 1}"
+            )
+    check_branch(spec.block, spec.width, block_knobs(spec))
+    if spec.block in MODULE_BLOCKS and len(set(spec.blocks)) > 1:
+        raise SpecError(
+            f"blocks={'-'.join(map(str, spec.blocks))} differs between branches, which "
+            f"block={spec.block} takes together; try blocks={spec.blocks[0]}"
+        )
+
+
+_HRNET_PAPER = "Sun et al., Deep High-Resolution Representation Learning, CVPR 2019"
+_SMALL_PAPER = "Yu et al., Lite-HRNet, CVPR 2021 (its baseline; stages of W18-small-v1)"
+_GADNET_PAPER = "Liu et al., Ghost attentional down network, J. Intell. Fuzzy Syst. 46, 2024"
+
+
+def _pair(name: str, summary: str, source: str) -> tuple[Preset, ...]:
+    return tuple(
+        Preset(f"{name}{width}", f"{summary}, base width {width}", source, {"width": width})
+        for width in (32, 48)
+    )
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        "hrnet",
+        _knobs(),
+        (
+            *_pair("hrnet", "HRNet pose network", _HRNET_PAPER),
+            Preset(
+                "small-hrnet16",
+                "Small HRNet: few and narrow blocks, base width 16",
+                _SMALL_PAPER,
+                {
+                    "width": 16,
+                    "bottlenecks": 1,
+                    "stage1": 32,
+                    "modules": (1, 1, 1),
+                    "blocks": (2, 2, 2, 2),
+                },
+            ),
+        ),
+        "gadprof.networks.families.hrnet:plan",
+        32,
+        check="gadprof.networks.families.hrnet:check",
+    ),
+    Family(
+        "ghost-hrnet",
+        _knobs(block="ghost"),
+        _pair("ghost-hrnet", "HRNet with GhostBlocks (ablation)", _GADNET_PAPER),
+        "gadprof.networks.families.hrnet:plan",
+        32,
+        check="gadprof.networks.families.hrnet:check",
+    ),
+    Family(
+        "ghost-se-hrnet",
+        _knobs(block="ghost-se"),
+        _pair("ghost-se-hrnet", "HRNet with GhostBlocks and SE (ablation)", _GADNET_PAPER),
+        "gadprof.networks.families.hrnet:plan",
+        32,
+        check="gadprof.networks.families.hrnet:check",
+    ),
+    Family(
+        "gadnet",
+        _knobs(block="ga", down="gd", transition="gd", bottlenecks=3, blocks=(3, 3, 6, 6), d=5),
+        _pair("gadnet", "GADNet: GaBlocks and GdBlocks on HRNet's skeleton", _GADNET_PAPER),
+        "gadprof.networks.families.hrnet:plan",
+        32,
+        check="gadprof.networks.families.hrnet:check",
+    ),
+)

@@ -1,0 +1,1 @@
+"""Reports: sections gathered from counts, measurements and data files."""

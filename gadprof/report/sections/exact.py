@@ -1,0 +1,288 @@
+"""The exact sections of a report: each a pure function from counts to words, tables and plots.
+
+Promises that a section without figures is left out, or says in words what fills it; nothing that
+was not counted or measured is shown. Exact values stay exact: only renderers scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gadprof.comparison.compare import QUANTITIES, ComparedRow
+from gadprof.render.cells import bytes_text, percent_text, scaled
+from gadprof.report.data import Found
+from gadprof.report.gather import Column, Plot, Section, Table
+from gadprof.report.sections.bubbles import bubbles
+from gadprof.report.subject import Subject, input_words
+
+WORDS: Mapping[str, str] = {
+    "params": "parameters",
+    "macs": "MACs",
+    "flops": "FLOPs",
+    "activations": "activations",
+    "peak_activation_bytes": "peak activations",
+    "weight_bytes": "weights",
+}
+
+
+def summary(subject: Subject, sections: Sequence[Section]) -> Section:
+    """What the page says, in a few sentences."""
+    first, base = subject.labels[0], subject.rows[0]
+    words = []
+    if base.params is not None:
+        words.append(
+            f"{first} has {scaled(base.params)} parameters and takes {scaled(base.macs)}MAC "
+            f"({scaled(base.flops)}FLOP) at {input_words(subject)}; "
+            f"its activations peak at {bytes_text(base.peak_activation_bytes)}."
+        )
+    for label, row, ratios in list(
+        zip(subject.labels, subject.rows, subject.relative, strict=True)
+    )[1:]:
+        if row.error is not None:
+            words.append(f"{label} could not be counted: {row.error}")
+            continue
+        words.append(
+            f"{label} has {scaled(row.params)} parameters ({percent_text(ratios['params'])}), "
+            f"{scaled(row.macs)}MAC ({percent_text(ratios['macs'])}) and a peak of "
+            f"{bytes_text(row.peak_activation_bytes)} "
+            f"({percent_text(ratios['peak_activation_bytes'])}) against {first}."
+        )
+    for section in sections:
+        if section.key == "latency" and section.tables:
+            words += section.words[:3]
+    words.append(
+        "A MAC is one multiply-add of a convolution or a matrix product, biases apart; a FLOP is "
+        "one floating-point operation, so that a MAC is two. G is 10^9, MiB is 2^20 bytes."
+    )
+    return Section("summary", "Summary", tuple(words))
+
+
+def comparison(subject: Subject, found: Found) -> Section:
+    """The models in one table, and where they lie beside each other."""
+    columns = [Column("model", "model")]
+    for name in QUANTITIES:
+        kind = "bytes" if name.endswith("bytes") else "scaled"
+        columns.append(Column(name, WORDS[name], kind))  # type: ignore[arg-type]
+        columns.append(Column(f"{name}_relative", "to first", "change"))
+    columns.append(Column("method", "counted by"))
+    rows = [
+        (
+            label,
+            *(item for name in QUANTITIES for item in (getattr(row, name), ratios.get(name))),
+            "failed" if row.error else row.method,
+        )
+        for label, row, ratios in zip(subject.labels, subject.rows, subject.relative, strict=True)
+    ]
+    words = [f"Exact counts at {input_words(subject)}; per cents are to {subject.labels[0]}."]
+    words += [f"{row.model} failed: {row.error}" for row in subject.rows if row.error]
+    words += [f"{row.model}: {row.note}" for row in subject.rows if row.note]
+    for label, row in zip(subject.labels, subject.rows, strict=True):
+        if row.uncovered:
+            listed = ", ".join(f"{name} ({count})" for name, count in sorted(row.uncovered.items()))
+            words.append(
+                f"{label} has operations without a rule, which count as unknown: {listed}."
+            )
+    return Section(
+        "comparison",
+        "Comparison",
+        tuple(words),
+        (Table("comparison", "Parameters, work and memory", tuple(columns), tuple(rows)),),
+        bubbles(subject.labels, subject.rows, found),
+    )
+
+
+_PART_COLUMNS = (
+    Column("model", "model"),
+    Column("part", "part"),
+    Column("occurrences", "number", "count"),
+    Column("params", "parameters", "count"),
+    Column("params_share", "of all", "share"),
+    Column("macs", "MACs", "count"),
+    Column("macs_share", "of all", "share"),
+    Column("activations", "activations", "count"),
+)
+
+
+def breakdown(subject: Subject) -> Section | None:
+    """Parameters and MACs by stage and by kind of block."""
+    from gadprof.models.parts import by_block, by_stage, traced_by_stage, traced_by_type
+
+    stages: list[tuple[Any, ...]] = []
+    blocks: list[tuple[Any, ...]] = []
+    bars: list[dict[str, Any]] = []
+    weights: list[dict[str, Any]] = []
+    words: list[str] = []
+    for index, (label, row) in enumerate(zip(subject.labels, subject.rows, strict=True)):
+        if row.error is not None or not row.params:
+            continue
+        spec, shape = subject.sources[index].spec, subject.shape(index)
+        if spec is not None and shape is not None:
+            staged = by_stage(spec, shape, subject.batch)
+            blocked = by_block(spec, shape, subject.batch)
+        elif subject.sources[index].kind != "onnx":
+            staged = traced_by_stage(subject.sources[index], subject.shapes, subject.batch)
+            blocked = traced_by_type(subject.sources[index], subject.shapes, subject.batch)
+        else:
+            continue
+        stages += [_part_row(label, part, row) for part in staged]
+        blocks += [_part_row(label, part, row) for part in blocked]
+        bars.append({"label": label, "parts": [{"name": p.name, "value": p.macs} for p in staged]})
+        weights.append(
+            {"label": label, "parts": [{"name": p.name, "value": p.params} for p in staged]}
+        )
+        heaviest = max(staged, key=lambda part: part.params)
+        busiest = max(staged, key=lambda part: part.macs)
+        words.append(
+            f"{label}: {heaviest.name} holds {100 * heaviest.params / row.params:.0f} % of the "
+            f"parameters"
+            + (
+                f", {busiest.name} does {100 * busiest.macs / row.macs:.0f} % of the MACs."
+                if row.macs
+                else "."
+            )
+        )
+    if not stages:
+        return None
+    names = ", ".join(str(bar["label"]) for bar in bars)
+    return Section(
+        "breakdown",
+        "Where the cost lies",
+        tuple(words),
+        (
+            Table("stages", "By stage", _PART_COLUMNS, tuple(stages), folded=len(bars) > 3),
+            Table("blocks", "By kind of block", _PART_COLUMNS, tuple(blocks), folded=len(bars) > 3),
+        ),
+        (
+            _stacked("macs-by-stage", "MACs", bars, names),
+            _stacked("params-by-stage", "Parameters", weights, names),
+        ),
+    )
+
+
+def _stacked(key: str, word: str, bars: list[dict[str, Any]], names: str) -> Plot:
+    title = f"{word} by stage"
+    return Plot(key, "stacked", title, word, "", f"{title} of {names}", {"bars": bars})
+
+
+def _part_row(label: str, part: Any, row: ComparedRow) -> tuple[Any, ...]:
+    return (
+        label,
+        part.name,
+        part.occurrences,
+        part.params,
+        part.params / row.params if row.params else None,
+        part.macs,
+        part.macs / row.macs if row.macs else None,
+        part.activations,
+    )
+
+
+def maps(subject: Subject) -> Section | None:
+    """Every feature map at the ends of stages and branches, folded, one table a model."""
+    from gadprof.networks.shapes import feature_maps
+
+    columns = (
+        Column("stage", "stage"),
+        Column("module", "module", "count"),
+        Column("branch", "branch", "count"),
+        Column("part", "part"),
+        Column("path", "path"),
+        Column("kind", "kind"),
+        Column("channels", "channels", "count"),
+        Column("height", "height", "count"),
+        Column("width", "width", "count"),
+    )
+    tables = []
+    for index, label in enumerate(subject.labels):
+        spec, shape = subject.sources[index].spec, subject.shape(index)
+        if spec is None or shape is None:
+            continue
+        rows = tuple(
+            (m.stage, m.module, m.branch, m.part, m.path, m.kind, m.channels, m.height, m.width)
+            for m in feature_maps(spec, shape)
+        )
+        key = f"maps-{index + 1}"
+        tables.append(Table(key, f"Feature maps of {label}", columns, rows, folded=True))
+    if not tables:
+        return None
+    return Section(
+        "maps", "Feature maps", ("Channels and size, without the batch.",), tuple(tables)
+    )
+
+
+def environment(subject: Subject, found: Found, command: str) -> Section:
+    """How to make the page again, and where measured figures come from."""
+    from gadprof.version import __version__
+
+    words = [f"gadprof {__version__}. Analytic figures are equal on every machine."]
+    rows: list[tuple[Any, ...]] = []
+    for index, machine in enumerate(found.machines, 1):
+        for key, value in _flat(machine):
+            rows.append((index, key, value))
+    traced = [r.model for r in subject.rows if r.method == "trace"]
+    if traced:
+        words.append(f"{', '.join(traced)}: counted by a trace of the installed packages' code.")
+    listed = {row.model for row in subject.rows}
+    others = [model for model in found.models() if model not in listed]
+    if others:
+        shown = ", ".join(others[:8]) + (f" and {len(others) - 8} more" if others[8:] else "")
+        words.append(f"The data files also hold figures of models not on this page: {shown}.")
+    tables = []
+    if found.files:
+        tables.append(
+            Table(
+                "data-files",
+                "Data that the page was made from",
+                (Column("file", "file"), Column("sha256", "SHA-256")),
+                tuple(found.files.items()),
+            )
+        )
+    if rows:
+        columns = (
+            Column("machine", "machine", "count"),
+            Column("what", "what"),
+            Column("value", "value"),
+        )
+        tables.append(
+            Table("machines", "Machines of the measured figures", columns, tuple(rows), folded=True)
+        )
+    return Section(
+        "environment",
+        "Environment, and how to make this page again",
+        tuple(words),
+        tuple(tables),
+        commands=(command,) if command else (),
+    )
+
+
+def _flat(machine: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for key, value in machine.items():
+        if isinstance(value, dict):
+            pairs += _flat(value, f"{prefix}{key} ")
+        elif isinstance(value, list):
+            if value:
+                pairs.append((f"{prefix}{key}", ", ".join(map(str, value))))
+        elif value is not None:
+            pairs.append(
+                (f"{prefix}{key}", value if isinstance(value, (int, float)) else str(value))
+            )
+    return pairs
+
+
+def comparison_json(subject: Subject) -> dict[str, Any]:
+    """The comparison as a baseline reads it: exact rows, without a machine."""
+    from dataclasses import replace
+
+    from gadprof.comparison.compare import Comparison, comparison_object, percents
+    from gadprof.results.plain import Machine
+
+    rows = tuple(
+        replace(row, relative=ratios, change_percent=percents(ratios))
+        for row, ratios in zip(subject.rows, subject.relative, strict=True)
+    )
+    nowhere = Machine("", 0, None, "", "", {})
+    document = comparison_object(Comparison(rows, nowhere))
+    del document["machine"]
+    return document

@@ -1,0 +1,1 @@
+"""Results: the frozen records that parts exchange, and their plain, JSON and tabular forms."""

@@ -1,0 +1,526 @@
+"""The results store: one SQLite file that keeps every count and measurement with its machine.
+
+Promises: an entry or a sample is kept once its call returns, also after a kill -9; any number of
+processes write at once; a file that is damaged, foreign or of a newer schema is refused before
+it is opened for writing, and its bytes stay as they were. Imports nothing beyond the standard
+library, and ``sqlite3`` only on use.
+
+Where it lies: ``--store PATH``, else ``$GADPROF_STORE``, else ``gadprof/results.sqlite`` in the
+user's data folder. ``off`` in either place records nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import struct
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from gadprof.errors import StoreError, nearest
+from gadprof.version import __version__
+
+if TYPE_CHECKING:
+    import sqlite3
+
+STORE_SCHEMA_VERSION = 1
+APPLICATION_ID = 0x47414450  # "GADP", at byte 68 of the file
+BUSY_TIMEOUT_S = 30.0
+ALWAYS_CHECKED_BYTES = 4 << 20  # a file up to this size is checked whole before each write
+
+_SCHEMA = (
+    """CREATE TABLE machines (
+        id INTEGER PRIMARY KEY,
+        fingerprint TEXT NOT NULL UNIQUE,
+        description TEXT NOT NULL
+    )""",
+    """CREATE TABLE entries (
+        id INTEGER PRIMARY KEY,
+        recorded_at TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        model TEXT NOT NULL,
+        name TEXT,
+        gadprof_version TEXT NOT NULL,
+        settings TEXT NOT NULL,
+        result TEXT,
+        machine INTEGER NOT NULL REFERENCES machines (id)
+    )""",
+    "CREATE INDEX entries_by_model ON entries (model, id)",
+    "CREATE INDEX entries_by_name ON entries (name, id) WHERE name IS NOT NULL",
+    """CREATE TABLE samples (
+        entry INTEGER NOT NULL REFERENCES entries (id),
+        position INTEGER NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (entry, position)
+    ) WITHOUT ROWID""",
+)
+
+
+@dataclass(frozen=True)
+class NewEntry:
+    """What a command hands over: a kind, the model's string, the settings and the result.
+
+    ``kind`` is ``cost`` (analytic), ``count`` (traced), ``measurement``, ``accuracy``, ``training``
+    or ``redundancy``; ``result`` is any plain JSON object with base units, for example
+    ``{"params": …, "macs": …}``.
+    """
+
+    kind: str
+    model: str
+    result: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One kept result. ``result`` is None where the process died before it finished."""
+
+    id: int
+    recorded_at: str
+    kind: str
+    model: str
+    name: str | None
+    gadprof_version: str
+    settings: Mapping[str, Any]
+    result: Mapping[str, Any] | None
+    machine: Mapping[str, Any]
+    samples: tuple[Any, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run that wrote this entry reached its end."""
+        return self.result is not None
+
+
+def default_path() -> Path:
+    """The store in the user's data folder (``$XDG_DATA_HOME`` respected)."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/AppData/Local")
+    elif sys.platform == "darwin":
+        base = os.environ.get("XDG_DATA_HOME") or os.path.expanduser(
+            "~/Library/Application Support"
+        )
+    else:
+        base = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+    return Path(base) / "gadprof" / "results.sqlite"
+
+
+def chosen_path(option: str | None) -> Path | None:
+    """The path that an option, the environment or the default names; None for ``off``."""
+    named = option or os.environ.get("GADPROF_STORE")
+    if named in ("off", "none"):
+        return None
+    return Path(named).expanduser() if named else default_path()
+
+
+class Store:
+    """An open store; use it as a context manager. Raises StoreError for a file it refuses."""
+
+    def __init__(self, path: str | Path, *, create: bool = True) -> None:
+        self.path = Path(path)
+        if not self.path.exists():
+            if not create:
+                raise StoreError(
+                    f"no results store at {str(self.path)!r}; run a command with "
+                    f"--store {self.path} first"
+                )
+            _create(self.path)
+        size = _check_header(self.path)
+        if not create or size <= ALWAYS_CHECKED_BYTES:
+            _check_pages(self.path)
+        self._connection = _connect(self.path, writable=create)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the last process to close folds the log into it."""
+        self._connection.close()
+
+    def add(
+        self,
+        entries: Sequence[NewEntry],
+        *,
+        name: str | None = None,
+        machine: Mapping[str, Any] | None = None,
+    ) -> tuple[int, ...]:
+        """Keep entries in one transaction, under a baseline's name if one is given."""
+        with self._transaction() as connection:
+            owner = _machine_id(connection, machine)
+            return tuple(_insert(connection, entry, owner, name) for entry in entries)
+
+    def start(
+        self,
+        kind: str,
+        model: str,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        machine: Mapping[str, Any] | None = None,
+    ) -> Recording:
+        """Begin an entry whose samples are kept one by one as they are taken."""
+        with self._transaction() as connection:
+            owner = _machine_id(connection, machine)
+            entry = _insert(connection, NewEntry(kind, model, {}, settings or {}), owner, None)
+            connection.execute("UPDATE entries SET result = NULL WHERE id = ?", (entry,))
+        return Recording(self, entry)
+
+    def entries(
+        self,
+        model: str | None = None,
+        *,
+        name: str | None = None,
+        kinds: Sequence[str] = (),
+        limit: int | None = None,
+    ) -> tuple[Entry, ...]:
+        """Kept entries, oldest first; the newest ``limit`` of them."""
+        where, values = ["1"], []
+        for column, value in (("model", model), ("name", name)):
+            if value is not None:
+                where.append(f"{column} = ?")
+                values.append(value)
+        if kinds:
+            where.append(f"kind IN ({', '.join('?' * len(kinds))})")
+            values.extend(kinds)
+        query = (
+            "SELECT entries.id, recorded_at, kind, model, name, gadprof_version, settings, result,"
+            " description FROM entries JOIN machines ON machines.id = machine"
+            f" WHERE {' AND '.join(where)} ORDER BY entries.id DESC"
+        )
+        if limit is not None:
+            query += f" LIMIT {int(limit)}"
+        with _refusals(self.path):
+            rows = self._connection.execute(query, values).fetchall()
+            found = [self._entry(row) for row in rows]
+        return tuple(reversed(found))
+
+    def models(self) -> tuple[str, ...]:
+        """Every model that the store knows, by name."""
+        with _refusals(self.path):
+            rows = self._connection.execute("SELECT DISTINCT model FROM entries ORDER BY model")
+            return tuple(row[0] for row in rows)
+
+    def names(self) -> tuple[str, ...]:
+        """Every baseline's name."""
+        with _refusals(self.path):
+            rows = self._connection.execute(
+                "SELECT DISTINCT name FROM entries WHERE name IS NOT NULL ORDER BY name"
+            )
+            return tuple(row[0] for row in rows)
+
+    def baseline(self, name: str) -> tuple[Entry, ...]:
+        """The newest entry of each model under a baseline's name. Raises StoreError."""
+        newest = {entry.model: entry for entry in self.entries(name=name) if entry.finished}
+        if not newest:
+            raise StoreError(
+                f"the store has no baseline {name!r}"
+                + (nearest(name, self.names()) or "; keep one with 'gadprof compare … --save-as'")
+            )
+        return tuple(newest.values())
+
+    def _entry(self, row: Sequence[Any]) -> Entry:
+        try:
+            settings, machine = json.loads(row[6]), json.loads(row[8])
+            result = None if row[7] is None else json.loads(row[7])
+            samples = tuple(
+                json.loads(value)
+                for (value,) in self._connection.execute(
+                    "SELECT value FROM samples WHERE entry = ? ORDER BY position", (row[0],)
+                )
+            )
+        except (ValueError, TypeError) as error:
+            raise StoreError(_damaged(self.path, f"entry {row[0]} is not JSON")) from error
+        number, recorded_at, kind, model, name, version = row[:6]
+        return Entry(
+            number, recorded_at, kind, model, name, version, settings, result, machine, samples
+        )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with _refusals(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+
+class Recording:
+    """An entry that is being measured; each sample is kept when ``sample`` returns."""
+
+    def __init__(self, store: Store, entry: int) -> None:
+        self._store = store
+        self.entry = entry
+        self._count = 0
+
+    def sample(self, value: Any) -> None:
+        """Keep one sample: a number in base units, or a plain JSON value."""
+        self.extend((value,))
+
+    def extend(self, values: Sequence[Any]) -> None:
+        """Keep samples that arrived together."""
+        with self._store._transaction() as connection:
+            connection.executemany(
+                "INSERT INTO samples VALUES (?, ?, ?)",
+                [
+                    (self.entry, position, _json(value))
+                    for position, value in enumerate(values, self._count)
+                ],
+            )
+        self._count += len(values)
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Keep what the samples amount to; the entry is complete from here on."""
+        with self._store._transaction() as connection:
+            connection.execute(
+                "UPDATE entries SET result = ? WHERE id = ?", (_json(result), self.entry)
+            )
+
+
+def record(
+    entries: Sequence[NewEntry],
+    *,
+    store: str | None = None,
+    name: str | None = None,
+    machine: Mapping[str, Any] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> tuple[int, ...]:
+    """Keep a command's results; the entries' ids, or nothing where the store is off.
+
+    ``store`` is the ``--store`` option. A store that cannot be written fails only where the user
+    named it or a baseline's ``name`` (StoreError); the default one is a warning on standard error.
+    """
+    path = chosen_path(store)
+    if path is None:
+        if name:
+            raise StoreError(f"the store is off, so baseline {name!r} cannot be kept; use --store")
+        return ()
+    try:
+        with Store(path) as opened:
+            return opened.add(entries, name=name, machine=machine)
+    except StoreError as error:
+        if store or name:
+            raise
+        (warn or _warn)(f"gadprof: results not kept: {error}")
+        return ()
+
+
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _json(value: Any) -> str:
+    from gadprof.results.plain import to_plain
+
+    return json.dumps(to_plain(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+
+def _insert(connection: sqlite3.Connection, entry: NewEntry, machine: int, name: str | None) -> int:
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+    # a lone surrogate cannot be kept as UTF-8, so it is kept as its escape
+    model = entry.model.encode("utf-8", "backslashreplace").decode()
+    cursor = connection.execute(
+        "INSERT INTO entries (recorded_at, kind, model, name, gadprof_version, settings, result,"
+        " machine) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            now,
+            entry.kind,
+            model,
+            name,
+            __version__,
+            _json(entry.settings),
+            _json(entry.result),
+            machine,
+        ),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def _machine_id(connection: sqlite3.Connection, machine: Mapping[str, Any] | None) -> int:
+    """The row of this machine; describing it costs more than a look at its fingerprint."""
+    fingerprint = _fingerprint() if machine is None else _json(machine)
+    found = connection.execute(
+        "SELECT id FROM machines WHERE fingerprint = ?", (fingerprint,)
+    ).fetchone()
+    if found:
+        return int(found[0])
+    if machine is None:
+        from gadprof.results.plain import describe_machine, to_plain
+
+        machine = to_plain(describe_machine())
+    cursor = connection.execute(
+        "INSERT INTO machines (fingerprint, description) VALUES (?, ?)",
+        (fingerprint, _json(machine)),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def _fingerprint() -> str:
+    """What changes whenever the machine or an installed version does."""
+    parts = [__version__, sys.version, sys.prefix, str(os.cpu_count())]
+    if hasattr(os, "uname"):
+        parts += list(os.uname())
+    for folder in sys.path:
+        if folder.endswith(("site-packages", "dist-packages")):
+            with contextlib.suppress(OSError):
+                parts.append(f"{folder}@{os.stat(folder).st_mtime_ns}")
+    return "\n".join(parts)
+
+
+def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
+    import sqlite3
+
+    # a reader that may write folds the log away when it closes; one that may not leaves it
+    mode = "rw" if writable or os.access(path, os.W_OK) else "ro"
+    with _refusals(path):
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+        )
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if not writable:
+            connection.execute("PRAGMA query_only = ON")
+        return connection
+
+
+def _create(path: Path) -> None:
+    """A store that is born complete: made beside its place, then linked into it."""
+    import sqlite3
+    import tempfile
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(descriptor)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make a results store in {str(path.parent)!r}: {error.strerror}; "
+            "name another with --store, or --store off"
+        ) from error
+    try:
+        with _refusals(path):
+            connection = sqlite3.connect(temporary, isolation_level=None)
+            for statement in _SCHEMA:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {STORE_SCHEMA_VERSION}")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.close()
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            pass  # another process made it first: theirs is as good
+        except OSError:
+            if not path.exists():
+                os.replace(temporary, path)
+    finally:
+        for leftover in (temporary, f"{temporary}-wal", f"{temporary}-shm"):
+            with contextlib.suppress(OSError):
+                os.unlink(leftover)
+
+
+def _check_header(path: Path) -> int:
+    """Refuse what is not a whole store of a known schema, by its first 100 bytes; its size."""
+    try:
+        if not path.is_file():
+            raise StoreError(f"{str(path)!r} is not a file; name another with --store")
+        with path.open("rb") as stream:
+            header = stream.read(100)
+            size = os.fstat(stream.fileno()).st_size
+    except OSError as error:
+        raise StoreError(
+            f"cannot read the results store {str(path)!r}: {error.strerror}; "
+            "name another with --store, or --store off"
+        ) from error
+    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
+        raise StoreError(_damaged(path, "it is not an SQLite file"))
+    (application,) = struct.unpack(">I", header[68:72])
+    (schema,) = struct.unpack(">I", header[60:64])
+    if application != APPLICATION_ID:
+        raise StoreError(
+            f"{str(path)!r} is another program's SQLite file, left untouched; "
+            "name another with --store"
+        )
+    if schema > STORE_SCHEMA_VERSION:
+        raise StoreError(
+            f"the results store {str(path)!r} has schema {schema}, this gadprof reads up to "
+            f"{STORE_SCHEMA_VERSION}; left untouched; upgrade gadprof or name another with --store"
+        )
+    return size
+
+
+def _check_pages(path: Path) -> None:
+    """Refuse a file whose pages do not agree, without writing a byte beside or into it."""
+    uri = path.absolute().as_uri()
+    log = path.with_name(path.name + "-wal")
+    if not log.exists() or log.stat().st_size == 0:
+        if _pages_agree(f"{uri}?mode=ro&immutable=1"):
+            return
+        # another process may have written meanwhile; a locked look decides
+        if not log.exists():
+            raise StoreError(_damaged(path, "its pages do not agree"))
+    if not _pages_agree(f"{uri}?mode=ro"):
+        raise StoreError(_damaged(path, "its pages do not agree"))
+
+
+def _pages_agree(uri: str) -> bool:
+    import sqlite3
+
+    try:
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)
+        try:
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            tables = {
+                name
+                for (name,) in connection.execute(
+                    "SELECT name FROM sqlite_master WHERE type='table'"
+                )
+            }
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError:
+        return False
+    return bool(verdict == "ok") and {"machines", "entries", "samples"} <= tables
+
+
+def _damaged(path: Path, reason: str) -> str:
+    return (
+        f"the results store {str(path)!r} is damaged ({reason}) and was left untouched; "
+        "move it away or name another with --store"
+    )
+
+
+@contextlib.contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """SQLite's errors as one line of ours."""
+    import sqlite3
+
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreError(
+            f"cannot use the results store {str(path)!r}: {error}; "
+            "name another with --store, or --store off"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise StoreError(_damaged(path, str(error))) from error
