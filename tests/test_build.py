@@ -213,9 +213,15 @@ def test_the_same_seed_gives_the_same_weights():
     assert not torch.equal(weights(3), weights(4))
 
 
-def test_a_state_can_be_written_and_read_in_memory():
+def test_a_state_written_in_memory_is_read_into_another_network_value_by_value():
+    torch.manual_seed(0)
     module: nn.Module = gadprof.build(parse_spec("gadnet32:width=4"))
     stream = io.BytesIO()
     torch.save(module.state_dict(), stream)
     stream.seek(0)
-    gadprof.build("gadnet32:width=4").load_state_dict(torch.load(stream, weights_only=True))
+    other = gadprof.build("gadnet32:width=4")
+    assert not torch.equal(other.conv1.weight, module.conv1.weight)
+    other.load_state_dict(torch.load(stream, weights_only=True))
+    assert list(other.state_dict()) == list(module.state_dict())
+    for key, value in module.state_dict().items():
+        assert torch.equal(other.state_dict()[key], value), key
