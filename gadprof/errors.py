@@ -31,6 +31,10 @@ class SourceError(GadprofError):
     """A model source (file, package, checkpoint, ONNX) that cannot be read or built."""
 
 
+class BuildError(SourceError):
+    """A model whose code raised while it was built; one that wants values may build with them."""
+
+
 class MissingExtraError(GadprofError):
     """An optional package that is not installed."""
 
@@ -72,6 +76,10 @@ class ModelFailedError(GadprofError):
     """A model that raised, hung, crashed or ran out of memory while it was observed."""
 
     exit_code = 1
+
+
+class NeedsValuesError(ModelFailedError):
+    """A model that does not run without values; one that holds its weights may run with them."""
 
 
 class TrainingDivergedError(ModelFailedError):

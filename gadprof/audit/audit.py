@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from gadprof.audit.observe import Observation
     from gadprof.counting.records import Trace
 
-# the kinds of model string that run code of the user's
-USER_CODE = ("file", "package")
-
 
 @dataclass(frozen=True)
 class AuditRow:
@@ -121,7 +118,7 @@ def audit(
 
     names = tuple(backends) if backends is not None else installed_backends()
     request = {"model": model, "shapes": shapes, "batch": batch, "backends": names}
-    if resolve(model).kind in USER_CODE:
+    if resolve(model).runs_user_code:
         explained: Explained = call_guarded(
             f"{__name__}:explain_request",
             request,
@@ -160,21 +157,12 @@ def look(
     On the meta device, or on the CPU where the model does not run there. Raises GadprofError.
     """
     from gadprof.audit.observe import observe
-    from gadprof.counting.count import count
-    from gadprof.models.sources import load
+    from gadprof.models.counting import count_here
 
-    try:
-        loaded = load(model, shapes=shapes, batch=batch, device="meta")
-        module, args, kwargs = loaded.module, loaded.args, loaded.kwargs
-    except Exception:  # a model that computes while it is built
-        loaded = load(model, shapes=shapes, batch=batch)
-        module = loaded.module.to("meta")
-        args, kwargs = on_meta(loaded.args), on_meta(loaded.kwargs)
-    trace = count(module, args, kwargs, name=model)
-    if trace.device != "meta":
-        loaded = load(model, shapes=shapes, batch=batch)
-        module, args, kwargs = loaded.module, loaded.args, loaded.kwargs
-        trace = count(module, args, kwargs, name=model)
+    trace, loaded = count_here(model, shapes=shapes, batch=batch)
+    module, args, kwargs = loaded.module, loaded.args, loaded.kwargs
+    if trace.device == "meta":
+        module, args, kwargs = module.to("meta"), on_meta(args), on_meta(kwargs)
     return trace, observe(module, args, kwargs)
 
 

@@ -56,6 +56,7 @@ _loaded: dict[str, Any] = {}
 
 def _load(request: dict[str, Any]) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
     """Build the model; ours is built on the meta device, where it costs no memory."""
+    from gadprof.models.counting import load_without_values
     from gadprof.models.sources import load
 
     shapes = tuple(tuple(shape) for shape in request["shapes"])
@@ -63,17 +64,8 @@ def _load(request: dict[str, Any]) -> tuple[Any, tuple[Any, ...], dict[str, Any]
     key = json.dumps([request["source"], shapes, request["batch"], meta])
     if key not in _loaded:
         _loaded.clear()
-        try:
-            loaded = load(
-                request["source"],
-                shapes=shapes,
-                batch=request["batch"],
-                device="meta" if meta else "cpu",
-            )
-        except Exception:
-            if not meta:
-                raise
-            loaded = load(request["source"], shapes=shapes, batch=request["batch"])
+        build = load_without_values if meta else load
+        loaded = build(request["source"], shapes=shapes, batch=request["batch"])
         _loaded[key] = (loaded.module, loaded.args, loaded.kwargs)
     found: tuple[Any, tuple[Any, ...], dict[str, Any]] = _loaded[key]
     return found

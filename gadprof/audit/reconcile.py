@@ -164,7 +164,6 @@ def full(
 
     Code of the user's runs in a child process, which ``timeout_s`` ends. Raises as ``reconcile``.
     """
-    from gadprof.audit.audit import USER_CODE
     from gadprof.models.guarded import call_guarded
     from gadprof.models.sources import resolve
 
@@ -175,7 +174,7 @@ def full(
         "shapes": shapes,
         "conventions": conventions,
     }
-    if resolve(model).kind in USER_CODE:
+    if resolve(model).runs_user_code:
         result = call_guarded(f"{__name__}:full_request", request, timeout_s=timeout_s)
         assert isinstance(result, Reconciliation)
         return result

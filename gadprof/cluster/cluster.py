@@ -556,7 +556,8 @@ def cluster_compare(
     rows = []
     for model, plain in zip(models, cluster_rows(address, tasks, store=store), strict=True):
         if isinstance(plain, GadprofError):
-            rows.append(ComparedRow(model, shapes, batch, error=str(plain)))
+            code = plain.exit_code
+            rows.append(ComparedRow(model, shapes, batch, error=str(plain), exit_code=code))
         else:
             rows.append(from_plain(ComparedRow, plain))
     return rows

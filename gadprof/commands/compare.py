@@ -146,7 +146,7 @@ def compare(
         click.echo(f"gadprof: {' '.join((row.error or '').split())}", err=True)
     if comparison.interrupted:
         return 130
-    return 2 if failed else 0
+    return max((row.exit_code for row in failed), default=0)
 
 
 def _draw(comparison: Comparison, path: str, plot_format: str) -> None:

@@ -19,8 +19,6 @@ from gadprof.commands.options import (
 if TYPE_CHECKING:
     from gadprof.counting.records import Trace
     from gadprof.counting.summary import Line
-    from gadprof.models.inputs import Input
-    from gadprof.models.sources import Source
 
 CONVENTION = (
     "gadprof: a MAC is one multiply-add of a convolution or matrix product, biases apart; flops "
@@ -77,10 +75,8 @@ def count(
     trace without running anything. An ONNX file is counted from its graph.
     """
     from gadprof.counting.summary import lines
-    from gadprof.errors import SpecError
-    from gadprof.models.guarded import count_guarded
+    from gadprof.models.counting import trace_model
     from gadprof.models.inputs import parse_inputs
-    from gadprof.models.sources import resolve
     from gadprof.output import check_writable, emit
     from gadprof.render.tables import render_table
     from gadprof.results.plain import to_json
@@ -88,23 +84,12 @@ def count(
 
     if output is not None:
         check_writable(output)
-    source = resolve(model)
     inputs = parse_inputs(input_texts)
     if weights is not None:
         from gadprof.comparison.compare import check_weights
 
         check_weights(model, weights)
-    if source.kind == "onnx":
-        from gadprof.counting.onnx.graph import count_onnx
-
-        if train:
-            raise SpecError(f"{model} is a graph without gradients; count it without --train")
-        trace = count_onnx(source.target, inputs=inputs, batch=batch, name=model)
-    elif source.kind == "builtin":  # our own code runs here; everything else in a child process
-        found = None if train or run else _from_plan(source, inputs, batch)
-        trace = found or _from_module(source, inputs, batch, train)
-    else:
-        trace = count_guarded(model, inputs=inputs, batch=batch, train=train, timeout_s=timeout)
+    trace = trace_model(model, inputs=inputs, batch=batch, train=train, run=run, timeout_s=timeout)
     limit = 2 if depth is None and output_format != "json" else depth
     rows = lines(trace, by, depth=limit)  # type: ignore[arg-type]
     if output_format == "json":
@@ -124,26 +109,6 @@ def count(
         click.echo(f"gadprof: operations without a rule: {listed}", err=True)
         return 1
     return 0
-
-
-def _from_plan(source: Source, inputs: tuple[Input, ...], batch: int) -> Trace | None:
-    """The trace of a built-in network without torch, where its plan tells everything."""
-    from gadprof.networks.plan_trace import count_plan
-
-    assert source.spec is not None
-    if len(inputs) > 1 or not all(item.plain for item in inputs):
-        return None
-    shape = inputs[0].shape if inputs else source.spec.default_input
-    return count_plan(source.spec, shape, batch=batch, name=source.name)
-
-
-def _from_module(source: Source, inputs: tuple[Input, ...], batch: int, train: bool) -> Trace:
-    """The trace of a built-in network's module on the meta device."""
-    from gadprof.counting.count import count as count_module
-    from gadprof.models.sources import load
-
-    loaded = load(source, inputs=inputs, batch=batch, device="meta")
-    return count_module(loaded.module, loaded.args, loaded.kwargs, train=train, name=source.name)
 
 
 def trace_object(trace: Trace, rows: tuple[Line, ...], by: str) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from gadprof.results.tabular import Tabular
 
 if TYPE_CHECKING:
     from gadprof.counting.records import Trace
-    from gadprof.models.sources import Source
     from gadprof.store.recording import MeasurementRecorder
 
 QUANTITIES = (
@@ -39,7 +38,8 @@ class ComparedRow:
     ``accuracy`` is a
     measured one and ``published_accuracy`` what a source prints (see accuracies). ``method`` says
     where the figures come from: ``analytic``, ``trace`` or ``onnx graph``; ``note`` what has to
-    be known to read them (a run on the CPU, what an exporter changed).
+    be known to read them (a run on the CPU, what an exporter changed); ``exit_code`` what a
+    command that shows a failed row ends with.
     """
 
     model: str
@@ -64,6 +64,7 @@ class ComparedRow:
     published_accuracy: Mapping[str, Any] | None = None
     error: str | None = None
     note: str = ""
+    exit_code: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def comparison_object(comparison: Comparison) -> dict[str, Any]:
     rows = []
     for row in comparison.rows:
         plain = to_plain(row)
+        del plain["exit_code"]
         for key in (
             "latency_s", "ratio", "verdict", "peak_bytes", "accuracy", "published_accuracy"
         ):  # fmt: skip
@@ -169,45 +171,23 @@ def compare_row(
     timeout_s: float = 300.0,
 ) -> ComparedRow:
     """One model's row, analytic where there is a plan; never raises a GadprofError."""
-    from gadprof.models.sources import resolve
+    from gadprof.counting.records import Trace
+    from gadprof.models.counting import cost_or_trace
 
     try:
-        source = resolve(model)
-        if source.spec is not None:
-            return _analytic_row(source, shapes, batch)
-        if source.kind == "onnx":
-            return _trace_row(source.name, _onnx_trace(source, shapes, batch), "onnx graph")
-        return _traced_row(source, shapes, batch, timeout_s)
+        figures = cost_or_trace(model, shapes=shapes, batch=batch, timeout_s=timeout_s)
     except GadprofError as error:
-        return ComparedRow(model, shapes, batch, error=str(error))
-
-
-def _analytic_row(source: Source, shapes: tuple[tuple[int, ...], ...], batch: int) -> ComparedRow:
-    from gadprof.networks.cost import cost_of
-    from gadprof.networks.spec import plan_of
-
-    assert source.spec is not None
-    if len(shapes) > 1:
-        raise SpecError(f"{source.name} takes one input, not {len(shapes)}; give --input once")
-    shape = shapes[0] if shapes else source.spec.default_input
-    source.spec.check_input(shape)
-    cost = cost_of(plan_of(source.spec), shape, name=source.name, batch=batch)
+        return ComparedRow(model, shapes, batch, error=str(error), exit_code=error.exit_code)
+    if isinstance(figures, Trace):
+        method = "onnx graph" if figures.device == "onnx graph" else "trace"
+        return _trace_row(figures.model, figures, method)
     return ComparedRow(
-        source.name,
-        (shape,),
+        figures.name,
+        (figures.input,),
         batch,
-        **{name: getattr(cost, name) for name in QUANTITIES},
+        **{name: getattr(figures, name) for name in QUANTITIES},
         method="analytic",
     )
-
-
-def _traced_row(
-    source: Source, shapes: tuple[tuple[int, ...], ...], batch: int, timeout_s: float
-) -> ComparedRow:
-    from gadprof.models.guarded import count_guarded
-
-    trace = count_guarded(source.name, shapes=shapes, batch=batch, timeout_s=timeout_s)
-    return _trace_row(source.name, trace, "trace")
 
 
 def _trace_row(name: str, trace: Trace, method: str) -> ComparedRow:
@@ -225,12 +205,6 @@ def _trace_row(name: str, trace: Trace, method: str) -> ComparedRow:
         method=method,
         note=trace.note,
     )
-
-
-def _onnx_trace(source: Source, shapes: tuple[tuple[int, ...], ...], batch: int) -> Trace:
-    from gadprof.counting.onnx.graph import count_onnx
-
-    return count_onnx(source.target, shapes, batch=batch)
 
 
 def _with_backends(row: ComparedRow, backends: Sequence[str], timeout_s: float) -> ComparedRow:
@@ -295,6 +269,7 @@ def with_latency(
             verdict=measured.verdict or None,
             peak_bytes=measured.peak_bytes,
             error=measured.error,
+            exit_code=1 if measured.error else 0,
         )
     warnings = tuple(warning.text for group in result.groups for warning in group.warnings)
     return replace(comparison, rows=tuple(rows), warnings=warnings, interrupted=result.interrupted)

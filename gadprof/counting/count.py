@@ -38,7 +38,7 @@ from gadprof.counting.trace.modules import (
 from gadprof.counting.trace.recorder import Frame, Recorder, dtype_name
 from gadprof.counting.trace.triton_kernels import launches_recorded
 from gadprof.counting.wanted import wanted_input
-from gadprof.errors import GadprofError, ModelFailedError
+from gadprof.errors import GadprofError, ModelFailedError, NeedsValuesError
 
 Device = Literal["meta", "cpu"]
 Speed = Literal["stand-ins", "quick", "plain", "no-grad"]
@@ -55,6 +55,7 @@ def count(
     train: bool = False,
     device: Device = "meta",
     fast: bool = True,
+    fallback: bool = True,
     name: str = "",
 ) -> Trace:
     """Count one run of a module exactly.
@@ -63,7 +64,8 @@ def count(
     ``train`` counts forward and backward of a training step, from a gradient of ones at every
     output (the loss itself is not the model's). ``device`` "cpu" runs it for real. ``fast`` lets
     well-known operations use gadprof's own shape rules; the counts are the same without.
-    Raises ModelFailedError.
+    Without ``fallback`` a model that does not run on meta raises NeedsValuesError. Raises
+    ModelFailedError.
     """
     if isinstance(module, torch._dynamo.OptimizedModule if _dynamo_loaded() else ()):
         module = module._orig_mod
@@ -84,6 +86,10 @@ def count(
         reason = f"{type(error).__name__}: {_first_line(error)}"
         clause = wanted_input(module, inputs, named, error)
         _reset(inventory)
+        if not fallback:
+            _refuse_too_large(label, inventory, reason, clause)
+            told = f"{label} cannot run on the meta device ({reason})"
+            raise NeedsValuesError(told + (clause and f"; {clause}")) from error
         try:
             return _run_on_cpu(label, module, inventory, inputs, named, train, reason, clause)
         except GadprofError:
@@ -115,6 +121,12 @@ def _run_on_cpu(
     reason: str,
     clause: str = "",
 ) -> Trace:
+    _refuse_too_large(label, inventory, reason, clause)
+    note = f"ran on the CPU: {reason}"
+    return _run(label, module, inventory, args, kwargs, train, "cpu", False, note)
+
+
+def _refuse_too_large(label: str, inventory: Inventory, reason: str, clause: str) -> None:
     needed = sum(p.numel() * p.element_size() for _, p in inventory.parameters if p.is_meta)
     available = _available_bytes()
     if available is not None and needed > available // 2:
@@ -122,8 +134,6 @@ def _run_on_cpu(
             f"{label} cannot run on the meta device ({reason}) and its {needed / 1e9:.1f} GB of "
             f"weights do not fit in memory for a real run{clause and f'; {clause}'}"
         )
-    note = f"ran on the CPU: {reason}"
-    return _run(label, module, inventory, args, kwargs, train, "cpu", False, note)
 
 
 def _available_bytes() -> int | None:

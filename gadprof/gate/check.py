@@ -161,12 +161,12 @@ def _figures(budget: Budget) -> tuple[ComparedRow | None, dict[str, Any], str | 
         return row, {}, row.error
     figures = {name: getattr(row, name) for name in QUANTITIES}
     if budget.min_coverage is not None or any(rule in budget.limits for rule in _TRACED_RULES):
-        from gadprof.models.guarded import count_source
+        from gadprof.models.counting import trace_model
 
         source = resolve(budget.model)
         if source.kind != "onnx":
             try:
-                figures |= traced_figures(count_source(source, shapes=shapes, batch=budget.batch))
+                figures |= traced_figures(trace_model(source, shapes=shapes, batch=budget.batch))
             except GadprofError as error:
                 return row, {}, str(error)
     return row, figures, None

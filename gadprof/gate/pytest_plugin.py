@@ -111,10 +111,9 @@ class Gadprof:
                 if row.error is not None:
                     raise ModelFailedError(row.error)
                 return {name: getattr(row, name) for name in QUANTITIES}
-            from gadprof.models.guarded import count_source
-            from gadprof.models.sources import resolve
+            from gadprof.models.counting import trace_model
 
-            model = count_source(resolve(model), shapes=(tuple(inputs),) if inputs else (), batch=1)
+            model = trace_model(model, shapes=(tuple(inputs),) if inputs else ())
         if not hasattr(model, "macs"):
             model = self.count(model, inputs)
         figures = {

@@ -21,8 +21,7 @@ from gadprof.counting.records import Trace
 from gadprof.errors import GadprofError, ModelFailedError
 
 if TYPE_CHECKING:
-    from gadprof.models.inputs import Input
-    from gadprof.models.sources import Source
+    from gadprof.counting.inputs import Input
 
 DEFAULT_TIMEOUT_S = 300.0
 _STDERR_KEPT = 2000
@@ -55,17 +54,6 @@ def count_guarded(
     )
     assert isinstance(result, Trace)
     return result
-
-
-def count_source(
-    source: Source,
-    *,
-    shapes: tuple[tuple[int, ...], ...] = (),
-    batch: int = 1,
-    timeout_s: float = DEFAULT_TIMEOUT_S,
-) -> Trace:
-    """Count a model string that has been resolved. Raises as ``count_guarded`` does."""
-    return count_guarded(source.name, shapes=shapes, batch=batch, timeout_s=timeout_s)
 
 
 def call_guarded(
@@ -161,23 +149,10 @@ def _serve(answer: str) -> None:
 
 def trace_of(request: dict[str, Any]) -> Trace:
     """Count the model of a request. Raises GadprofError, and what building the model raises."""
-    from gadprof.counting.count import count
-    from gadprof.models.sources import load
+    from gadprof.models.counting import count_here
 
-    model = request["model"]
-    given = {name: request[name] for name in ("shapes", "batch", "inputs")}
-    train = request["train"]
-    try:
-        loaded = load(model, **given, device="meta")
-        return count(loaded.module, loaded.args, loaded.kwargs, train=train, name=model)
-    except GadprofError as error:
-        # code of the user's that needs values, of weights or of tensors that it keeps aside
-        if not isinstance(error.__cause__, Exception) or (
-            isinstance(error, ModelFailedError) and "meta" not in str(error).lower()
-        ):
-            raise
-    loaded = load(model, **given)
-    return count(loaded.module, loaded.args, loaded.kwargs, train=train, name=model)
+    given = {name: request[name] for name in ("shapes", "batch", "train", "inputs")}
+    return count_here(request["model"], **given)[0]
 
 
 def _answer(request: dict[str, Any]) -> Any:

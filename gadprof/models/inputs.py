@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gadprof.counting.inputs import Input
 from gadprof.errors import InputShapeError, nearest
 from gadprof.networks.spec import parse_shape
 
@@ -23,21 +23,6 @@ DTYPES = (
     "float32", "float16", "bfloat16", "float64", "int64", "int32", "int16", "int8", "uint8",
     "bool", "complex64", "complex128",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Input:
-    """One input: ``shape`` without the batch, torch's name of its type ("" for the default), and
-    the keyword that it is passed by ("" for position)."""
-
-    shape: tuple[int, ...]
-    dtype: str = ""
-    name: str = ""
-
-    @property
-    def plain(self) -> bool:
-        """Whether a shape says it all."""
-        return not self.dtype and not self.name
 
 
 def parse_input(text: str) -> Input:

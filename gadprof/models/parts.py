@@ -121,9 +121,9 @@ def _traced(
     batch: int,
     group: Callable[[str, str], str],
 ) -> tuple[Part, ...]:
-    from gadprof.models.guarded import count_source
+    from gadprof.models.counting import trace_model
 
-    trace = count_source(source, shapes=shapes, batch=batch)
+    trace = trace_model(source, shapes=shapes, batch=batch)
     totals: dict[str, list[int]] = {}
     for path, module in trace.modules.items():
         if module.own_params:

@@ -12,14 +12,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from gadprof.errors import GadprofError, MissingExtraError, SourceError, nearest
+from gadprof.errors import BuildError, GadprofError, MissingExtraError, SourceError, nearest
 from gadprof.networks.spec import ModelSpec, is_builtin, known_presets, parse_shape, parse_spec
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from gadprof.models.inputs import Input
+    from gadprof.counting.inputs import Input
 
 Kind = Literal["builtin", "timm", "torchvision", "transformers", "file", "package", "onnx"]
 
@@ -36,7 +36,7 @@ class Source:
 
     ``name`` is the text as the user typed it; ``target`` is what the kind needs (a timm name, a
     path, a module); ``attribute`` is the function for file and package sources; ``spec`` is set
-    for built-in models only.
+    for built-in models only; ``inputs`` are those that the text itself names.
     """
 
     name: str
@@ -44,6 +44,12 @@ class Source:
     target: str
     attribute: str = ""
     spec: ModelSpec | None = None
+    inputs: tuple[Input, ...] = ()
+
+    @property
+    def runs_user_code(self) -> bool:
+        """Whether building it runs code that is no installed package's."""
+        return self.kind in ("file", "package")
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ def build_module(source: Source, *, device: str = "cpu") -> nn.Module:
         raise
     except (Exception, SystemExit) as error:
         where = source.target if source.kind == "file" else ""
-        raise SourceError(f"building {source.name!r} {_raised(error, where)}") from error
+        raise BuildError(f"building {source.name!r} {_raised(error, where)}") from error
     if not isinstance(module, torch.nn.Module):
         raise SourceError(
             f"{source.name!r} returned {type(module).__name__}, not a torch.nn.Module"
@@ -152,7 +158,8 @@ def load(
     """
     import torch
 
-    from gadprof.models.inputs import Input, example
+    from gadprof.counting.inputs import Input
+    from gadprof.models.inputs import example
 
     if all(item.plain for item in inputs):
         shapes = tuple(item.shape for item in inputs) or shapes
@@ -182,7 +189,7 @@ def _transformers_inputs(
     source: Source, module: nn.Module, shapes: tuple[tuple[int, ...], ...]
 ) -> tuple[Input, ...]:
     """What a transformers model is called with: tokens, or pixels at its configured size."""
-    from gadprof.models.inputs import Input
+    from gadprof.counting.inputs import Input
 
     main = str(getattr(module, "main_input_name", "input_ids"))
     config: Any = getattr(module, "config", None)

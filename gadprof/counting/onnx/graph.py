@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from gadprof.counting.inputs import Input
 from gadprof.counting.onnx.file import OnnxFile, read_onnx
 from gadprof.counting.onnx.inputs import Bound, bind, graph_inputs
 from gadprof.counting.onnx.rules import MOVING, VIEWS, label_of, onnx_work, operation_name
@@ -30,7 +31,6 @@ from gadprof.counting.records import (
 )
 from gadprof.counting.rules.work import Work
 from gadprof.errors import GadprofError, ModelFailedError, SourceError
-from gadprof.models.inputs import Input
 
 _QUOTED = re.compile(r"'([^']*)'")  # the exporter writes lists of words as Python does
 

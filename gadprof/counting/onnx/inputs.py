@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gadprof.counting.inputs import Input
 from gadprof.counting.onnx.file import DTYPES
 from gadprof.errors import InputShapeError
-from gadprof.models.inputs import Input
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,10 @@ def load_graph(
     """
     import torch
 
+    from gadprof.counting.inputs import Input
     from gadprof.counting.onnx.file import DTYPES, read_onnx
     from gadprof.counting.onnx.inputs import bind, graph_inputs
-    from gadprof.models.inputs import Input, example
+    from gadprof.models.inputs import example
 
     if setting.runtime not in RUNTIMES:
         raise SourceError(
