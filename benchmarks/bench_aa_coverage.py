@@ -34,9 +34,9 @@ from pathlib import Path
 from typing import Any
 
 from gadprof.measuring import schedule, statistics
-from gadprof.measuring.bench import Launcher, measure
+from gadprof.measuring.bench import measure
+from gadprof.measuring.launcher import Launcher, default_memory_limit, load
 from gadprof.measuring.settings import Setting
-from gadprof.measuring.worker_process import default_memory_limit, load
 from gadprof.results.plain import describe_machine
 from gadprof.version import __version__
 

@@ -19,8 +19,8 @@ import subprocess
 import sys
 
 from gadprof.measuring import schedule
+from gadprof.measuring.launcher import load, measuring_worker
 from gadprof.measuring.settings import Setting
-from gadprof.measuring.worker_process import Worker, load
 from gadprof.results.plain import describe_machine
 
 MODELS = ("hrnet32", "gadnet32", "timm:resnet18", "timm:mobilenetv2_100")
@@ -61,7 +61,7 @@ def compare(model: str, rounds: int, seconds: float) -> tuple[float, float]:
     theirs: list[float] = []
     try:
         assert other.stdout.readline().strip() == "ready"
-        with Worker(model) as worker:
+        with measuring_worker() as worker:
             load(worker, model, Setting(), timeout_s=300)
             finished, latency_s = False, 0.0
             while not finished:

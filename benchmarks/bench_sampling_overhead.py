@@ -13,8 +13,8 @@ import statistics as stdlib_statistics
 import time
 
 from gadprof.measuring import schedule
+from gadprof.measuring.launcher import measuring_worker
 from gadprof.measuring.settings import Setting
-from gadprof.measuring.worker_process import Worker
 from gadprof.results.plain import describe_machine
 
 WANTED_US = 20.0
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     turns = 50 if parser.parse_args().quick else 300
     machine = describe_machine()
-    with Worker("empty") as worker:
+    with measuring_worker() as worker:
         worker.request(
             "load",
             timeout_s=60,

@@ -70,7 +70,7 @@ def test_a_failing_backend_costs_its_row_and_the_others_stand(run_cli) -> None: 
     assert ours["residual"] == 0
     assert hung["reported"] is None
     assert "gave no answer within 12 s" in hung["error"]
-    assert re.search(r"^gadprof: torch on .*: gave no answer", err, re.MULTILINE)
+    assert re.search(r"^gadprof: torch on .*: it gave no answer", err, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_failing_backend_costs_its_row_and_the_others_stand(run_cli) -> None: 
         (("audit", "hrnet32", "--input", "3x250x192"), 2, "250"),
         (("audit", "hrnet32", "-o", "/nowhere/page.md"), 2, "does not exist"),
         (("audit", f"{SMALL}:Raising"), 1, "no further"),
-        (("audit", f"{SMALL}:Stuck", "--timeout", "8"), 1, "gave no answer in 8 s"),
+        (("audit", f"{SMALL}:Stuck", "--timeout", "8"), 1, "gave no answer within 8 s"),
         (("audit", f"{SMALL}:Quits"), 1, "ended its process with code 7"),
         (("reconcile", f"{SMALL}:Quits", "--claimed", "1G"), 1, "ended its process with code 7"),
         (("reconcile", "hrnet32"), 2, "--claimed"),

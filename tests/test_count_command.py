@@ -138,7 +138,7 @@ def test_a_model_that_misbehaves_is_one_line(function, words, run_cli, user_file
 def test_a_model_that_hangs_is_given_up(run_cli, user_file):
     code, _, err = run_cli("count", f"{user_file}:hangs", "--timeout", "6")
     assert code == 1
-    assert "gave no answer in 6 s" in err
+    assert "gave no answer within 6 s" in err
 
 
 def test_strict_fails_where_an_operation_has_no_rule(run_cli, user_file):

@@ -51,7 +51,6 @@ TO_CUT = {
     ("render", "report"),
     ("render", "sweep"),
     ("results", "render"),
-    ("workers", "measuring"),
 }
 COMMAND_LINE = {"cli", "commands"}
 

@@ -22,10 +22,10 @@ from gadprof.measuring.probes.noise import (
 from gadprof.measuring.progress import RunProgress
 from gadprof.measuring.result import BenchResult
 from gadprof.measuring.settings import Setting, check_setting, sweep
-from gadprof.measuring.worker_process import WorkerFailedError
 from gadprof.render.bench import bench_payload, console_text, render_bench
 from gadprof.render.live import draw
 from gadprof.results.plain import to_json
+from gadprof.workers.process import WorkerFailedError
 
 
 class World:

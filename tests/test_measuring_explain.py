@@ -284,7 +284,7 @@ class PairWorker:
         self.block = False
 
     def request(self, operation: str, *, timeout_s: float, **fields: Any) -> dict[str, Any]:
-        from gadprof.measuring.worker_process import WorkerFailedError
+        from gadprof.workers.process import WorkerFailedError
 
         if operation == "load":
             arguments = fields["factory"]["arguments"]
@@ -388,8 +388,8 @@ def bench_of(monkeypatch: pytest.MonkeyPatch, **latencies: float | None) -> None
     from gadprof.measuring import bench
     from gadprof.measuring.explain import explain
     from gadprof.measuring.result import BenchResult, BenchRow, Latency
-    from gadprof.measuring.worker_process import WorkerFailedError
     from gadprof.results.plain import Machine
+    from gadprof.workers.process import WorkerFailedError
 
     def row(name: str, time: float | None) -> BenchRow:
         if time is None:

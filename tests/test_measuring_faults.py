@@ -11,13 +11,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from process_marks import MARK, marked_processes
 
 from gadprof.measuring.bench import measure
+from gadprof.measuring.launcher import load, measuring_worker
 from gadprof.measuring.result import BenchResult, BenchRow
 from gadprof.measuring.settings import Setting
-from gadprof.measuring.worker_process import Worker, WorkerFailedError, load, worker_environment
+from gadprof.workers.process import WorkerFailedError
 from gadprof.workers.zygote import Zygote, available
 
+RUN = "measuring faults"
 MODELS = str(Path(__file__).with_name("fault_models.py"))
 FAULTS = (
     "Crash",
@@ -36,6 +39,12 @@ FAULTS = (
 @pytest.fixture(scope="module")
 def faulty() -> BenchResult:
     """One run of a good model, every fault, and a good model again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MARK, RUN)
+        return measure_all()
+
+
+def measure_all() -> BenchResult:
     return measure(
         [f"{MODELS}:{name}" for name in ("Good", *FAULTS, "Good")],
         Setting(),
@@ -102,17 +111,12 @@ def test_failed_rows_make_the_exit_code_one(faulty: BenchResult) -> None:
     assert faulty.exit_code == 1
 
 
-def test_no_worker_is_left_behind(faulty: BenchResult) -> None:
-    names = [
-        " ".join(child.cmdline())
-        for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE
-    ]
-    assert not [name for name in names if "measuring.worker" in name]
+def test_no_process_of_a_run_is_left_behind(faulty: BenchResult) -> None:
+    assert not marked_processes(RUN)
 
 
 def test_a_worker_that_is_killed_from_outside_says_so() -> None:
-    with Worker("good") as worker:
+    with measuring_worker() as worker:
         load(worker, f"{MODELS}:Good", Setting(), timeout_s=60)
         os.kill(worker.pid, signal.SIGKILL)
         with pytest.raises(WorkerFailedError, match="SIGKILL") as caught:
@@ -215,9 +219,9 @@ def test_an_unknown_model_is_refused_before_any_work(capsys: pytest.CaptureFixtu
 
 @pytest.mark.skipif(not available(), reason="workers are forked on Linux only")
 def test_a_forked_worker_answers_crashes_and_ends_like_one_of_its_own() -> None:
-    zygote = Zygote(worker_environment(1))
+    zygote = Zygote(1)
     try:
-        good, crashing = Worker("good", zygote=zygote), Worker("crash", zygote=zygote)
+        good, crashing = measuring_worker(zygote=zygote), measuring_worker(zygote=zygote)
         assert good.pid != crashing.pid
         assert load(good, f"{MODELS}:Good", Setting(), timeout_s=60)["pid"] == good.pid
         load(crashing, f"{MODELS}:Crash", Setting(), timeout_s=60)
@@ -232,8 +236,8 @@ def test_a_forked_worker_answers_crashes_and_ends_like_one_of_its_own() -> None:
 
 @pytest.mark.skipif(not available(), reason="workers are forked on Linux only")
 def test_workers_end_with_the_process_that_forked_them() -> None:
-    zygote = Zygote(worker_environment(1))
-    worker = Worker("good", zygote=zygote)
+    zygote = Zygote(1)
+    worker = measuring_worker(zygote=zygote)
     load(worker, f"{MODELS}:Good", Setting(), timeout_s=60)
     zygote.close()
     with pytest.raises(WorkerFailedError, match="SIGKILL"):

@@ -20,7 +20,8 @@ from gadprof.measuring.probes.memory import (
 )
 from gadprof.measuring.runtimes import largest_difference, prepare
 from gadprof.measuring.settings import Setting
-from gadprof.measuring.worker import describe_failure, wall_samples
+from gadprof.measuring.worker import wall_samples
+from gadprof.workers.child import describe_failure
 from gadprof.workers.wire import WireClosedError, read_message, write_message
 
 

@@ -119,8 +119,9 @@ def audit(
     names = tuple(backends) if backends is not None else installed_backends()
     request = {"model": model, "shapes": shapes, "batch": batch, "backends": names}
     if resolve(model).runs_user_code:
-        explained: Explained = call_guarded(
+        explained = call_guarded(
             f"{__name__}:explain_request",
+            Explained,
             request,
             timeout_s=timeout_s,
             memory_limit_bytes=memory_limit_bytes,

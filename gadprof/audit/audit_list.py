@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from gadprof.audit.audit import Audit, explain_all, look
 from gadprof.audit.backends import BackendCount
-from gadprof.audit.counter_process import DEFAULT_TIMEOUT_S, Worker
+from gadprof.audit.counter_process import DEFAULT_TIMEOUT_S, CounterProcess
 from gadprof.errors import GadprofError
 from gadprof.networks.spec import known_presets, parse_shape
 
@@ -121,7 +121,7 @@ def audit_models(
     answers: dict[tuple[str, str], BackendCount] = {}
 
     def ask(backend: str) -> None:
-        with Worker(memory_limit_bytes) as worker:
+        with CounterProcess(memory_limit_bytes) as worker:
             for index, name in enumerate(models, start=1):
                 progress(f"{backend}: {index} of {len(models)}: {name}")
                 answers[backend, name] = worker.count(

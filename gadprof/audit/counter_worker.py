@@ -1,75 +1,54 @@
-"""The process in which a foreign counter runs: one request a line in, one answer a line out.
+"""What runs in a foreign counter's process: one model, one backend, one count a request.
 
-Started by ``gadprof.audit.counter_process``; never imported by it. Requests come on standard input,
-answers go to a descriptor of their own, so that nothing a model prints can be taken for an answer.
-The memory limit is set before torch is imported.
+Promises: the model of the last request is kept for the next backend; whatever building or counting
+raises is the answer's ``error``. Started by ``gadprof.audit.counter_process`` by name.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import os
-import sys
+from collections.abc import Callable
 from typing import Any
 
+from gadprof.errors import GadprofError
 
-def main() -> None:
-    """Serve requests until the input ends: ``worker ANSWER_FD MEMORY_LIMIT_BYTES``."""
-    answers = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
-    _limit_memory(int(sys.argv[2]))
-    requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)  # a model that asks for input gets the end of a file
-    for line in requests:
-        request = json.loads(line)
-        answers.write(json.dumps(_answer(request)) + "\n")
-        answers.flush()
+Called = tuple[Any, tuple[Any, ...], dict[str, Any]]
 
 
-def _limit_memory(limit_bytes: int) -> None:
-    if limit_bytes <= 0:
-        return
-    try:
-        import resource
-    except ImportError:  # not on every system
-        return
-    resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
+def service() -> Callable[[dict[str, Any]], Any]:
+    """Answers a request (``backend``, ``source``, ``shapes``, ``batch``) with a BackendCount."""
+    loaded: dict[str, Called] = {}
+
+    def answer(request: dict[str, Any]) -> Any:
+        from gadprof.audit.backends import describe_error, failed, run_backend
+
+        name = request["backend"]
+        key = json.dumps([request[key] for key in ("source", "shapes", "batch")] + [_meta(request)])
+        try:
+            if key not in loaded:
+                loaded.clear()
+                loaded[key] = _load(request)
+        except GadprofError as error:
+            return failed(name, str(error))
+        except BaseException as error:
+            return failed(name, describe_error(error))
+        return run_backend(name, *loaded[key])
+
+    return answer
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
-    from gadprof.audit.backends import describe_error, failed, run_backend
-    from gadprof.errors import GadprofError
-
-    name = request["backend"]
-    try:
-        module, args, kwargs = _load(request)
-    except GadprofError as error:
-        return dataclasses.asdict(failed(name, str(error)))
-    except BaseException as error:
-        return dataclasses.asdict(failed(name, describe_error(error)))
-    return dataclasses.asdict(run_backend(name, module, args, kwargs))
+def _meta(request: dict[str, Any]) -> bool:
+    """Whether the counter is ours, for which a model need not have values."""
+    return bool(request["backend"] == "gadprof")
 
 
-_loaded: dict[str, Any] = {}
-
-
-def _load(request: dict[str, Any]) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+def _load(request: dict[str, Any]) -> Called:
     """Build the model; ours is built on the meta device, where it costs no memory."""
     from gadprof.models.counting import load_without_values
-    from gadprof.models.sources import load
+    from gadprof.models.sources import find_beside, load
 
+    find_beside(request["source"])
     shapes = tuple(tuple(shape) for shape in request["shapes"])
-    meta = request["backend"] == "gadprof"
-    key = json.dumps([request["source"], shapes, request["batch"], meta])
-    if key not in _loaded:
-        _loaded.clear()
-        build = load_without_values if meta else load
-        loaded = build(request["source"], shapes=shapes, batch=request["batch"])
-        _loaded[key] = (loaded.module, loaded.args, loaded.kwargs)
-    found: tuple[Any, tuple[Any, ...], dict[str, Any]] = _loaded[key]
-    return found
-
-
-if __name__ == "__main__":
-    main()
+    build = load_without_values if _meta(request) else load
+    made = build(request["source"], shapes=shapes, batch=request["batch"])
+    return made.module, made.args, made.kwargs

@@ -175,9 +175,8 @@ def full(
         "conventions": conventions,
     }
     if resolve(model).runs_user_code:
-        result = call_guarded(f"{__name__}:full_request", request, timeout_s=timeout_s)
-        assert isinstance(result, Reconciliation)
-        return result
+        call = f"{__name__}:full_request"
+        return call_guarded(call, Reconciliation, request, timeout_s=timeout_s)
     return full_request(request)
 
 

@@ -13,19 +13,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gadprof.errors import MissingExtraError, SettingError
+from gadprof.errors import SettingError
 from gadprof.measuring.conclusions import conclude, unmeasured
 from gadprof.measuring.entry import Entry, Limits, OnTurn, Spawn
 from gadprof.measuring.group_run import GroupRun
-from gadprof.measuring.launcher import Launcher
+from gadprof.measuring.launcher import Launcher, default_memory_limit
 from gadprof.measuring.probes.heap import heap_policy
 from gadprof.measuring.progress import Progress, Silent
 from gadprof.measuring.result import BenchGroup, BenchResult, BenchRow
 from gadprof.measuring.settings import Setting, check_device, check_setting
-from gadprof.measuring.worker_process import default_memory_limit
 from gadprof.results.plain import MACHINE_PACKAGES, describe_machine
 
-__all__ = ["BenchResult", "GroupRun", "Launcher", "Limits", "measure", "require_extra"]
+__all__ = ["BenchResult", "GroupRun", "Launcher", "Limits", "measure"]
 
 
 def measure(
@@ -55,9 +54,8 @@ def measure(
     run (None: as often as the time limit allows, where workers can be forked; 1: once), because a
     process keeps for life how the system happened to lay it out. ``on_turn`` is told each turn's
     row number, model, setting and samples (s) as they
-    arrive. Raises SettingError, UnknownNameError, SourceError, MissingExtraError.
+    arrive. Raises SettingError, UnknownNameError, SourceError.
     """
-    require_extra()
     if not models:
         raise SettingError("no model to measure; name at least one")
     if not precision > 0:
@@ -173,12 +171,3 @@ def _measure(
             "freed_memory": heap_policy(),
         },
     )
-
-
-def require_extra() -> None:
-    """Refuse to measure without the extra's packages. Raises MissingExtraError."""
-    for package in ("scipy", "psutil"):
-        try:
-            __import__(package)
-        except ImportError as error:
-            raise MissingExtraError(package, "bench", "measuring") from error

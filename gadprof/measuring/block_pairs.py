@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from gadprof.measuring.bench import require_extra
 from gadprof.measuring.conclusions import conclude
 from gadprof.measuring.entry import Entry, Limits
 from gadprof.measuring.group_run import GroupRun
+from gadprof.measuring.launcher import measuring_worker, quietest_cpus
 from gadprof.measuring.progress import Silent
 from gadprof.measuring.settings import Setting, check_device, check_setting
-from gadprof.measuring.worker_process import Runner, Worker, WorkerFailedError, quietest_cpus
+from gadprof.workers.process import Runner, WorkerFailedError
 
 Factory = dict[str, Any]
 # the pair, 0 for the reference or 1 for the block, the setting, the samples (s) of one turn
@@ -48,47 +48,47 @@ class MeasuredPair:
     other_busy_cores: float | None = None
 
 
-class Lender:
+class WorkerPair:
     """Two workers that outlive single runs; a dead one is replaced when it is next asked for."""
 
     def __init__(self, spawn: Callable[[], Runner]) -> None:
         self._spawn = spawn
-        self._runners: dict[int, Runner] = {}
+        self._runners: dict[str, Runner] = {}
 
-    def lend(self, seat: int) -> Lent:
-        """The worker of a seat, started when there is none."""
-        if seat not in self._runners:
-            self._runners[seat] = self._spawn()
-        return Lent(self, seat, self._runners[seat])
+    def get(self, name: str) -> BorrowedWorker:
+        """The worker for ``reference`` or ``block``, started when there is none."""
+        if name not in self._runners:
+            self._runners[name] = self._spawn()
+        return BorrowedWorker(self, name, self._runners[name])
 
-    def drop(self, seat: int) -> None:
-        """End a seat's worker."""
-        runner = self._runners.pop(seat, None)
+    def drop(self, name: str) -> None:
+        """End a worker."""
+        runner = self._runners.pop(name, None)
         if runner is not None:
             runner.close()
 
     def close(self) -> None:
         """End both."""
-        for seat in list(self._runners):
-            self.drop(seat)
+        for name in list(self._runners):
+            self.drop(name)
 
 
-class Lent:
-    """A worker on loan: closing it gives it back, a failure ends it."""
+class BorrowedWorker:
+    """A worker for the time of one run: closing it leaves it alive, a failure ends it."""
 
-    def __init__(self, lender: Lender, seat: int, runner: Runner) -> None:
-        self._lender, self._seat, self._runner = lender, seat, runner
+    def __init__(self, pair: WorkerPair, name: str, runner: Runner) -> None:
+        self._pair, self._name, self._runner = pair, name, runner
 
     def request(self, operation: str, *, timeout_s: float, **fields: Any) -> dict[str, Any]:
         """Ask the worker. Raises WorkerFailedError, after which the worker is gone."""
         try:
             return self._runner.request(operation, timeout_s=timeout_s, **fields)
         except WorkerFailedError:
-            self._lender.drop(self._seat)
+            self._pair.drop(self._name)
             raise
 
     def close(self) -> None:
-        """Give it back."""
+        """Leave it alive for the next run."""
 
 
 def measure_pairs(
@@ -110,23 +110,22 @@ def measure_pairs(
 
     Raises SettingError, MissingExtraError.
     """
-    require_extra()
     check_setting(setting)
     if spawn is None:
         check_device(setting.device)
         cpus = quietest_cpus(setting.threads) if setting.device == "cpu" else ()
 
         def spawn() -> Runner:
-            return Worker("pair", threads=setting.threads, cpus=cpus)
+            return measuring_worker(threads=setting.threads, cpus=cpus)
 
-    lender = Lender(spawn)
+    workers = WorkerPair(spawn)
     limits = Limits(precision, point_limit_s, timeout_s, warm_up_s=1.0, grace=10.0)
     try:
         for number, (block, reference) in enumerate(pairs):
-            told = partial(on_turn, number) if on_turn is not None else None
-            yield _measure_pair(block, reference, setting, limits, lender, seed, clock, told)
+            pair_turn = partial(on_turn, number) if on_turn is not None else None
+            yield _measure_pair(block, reference, setting, limits, workers, seed, clock, pair_turn)
     finally:
-        lender.close()
+        workers.close()
 
 
 def _measure_pair(
@@ -134,7 +133,7 @@ def _measure_pair(
     reference: Factory,
     setting: Setting,
     limits: Limits,
-    lender: Lender,
+    workers: WorkerPair,
     seed: int,
     clock: Callable[[], float],
     on_turn: Callable[[int, Setting, Sequence[float]], None] | None = None,
@@ -147,7 +146,7 @@ def _measure_pair(
         entries,
         limits,
         share_s=limits.time_limit_s,
-        spawn=lambda name, _: lender.lend(0 if name == "reference" else 1),
+        spawn=lambda name, _: workers.get(name),
         clock=clock,
         seed=seed,
         null=False,
@@ -156,7 +155,7 @@ def _measure_pair(
         position=(1, 1),
         on_turn=None
         if on_turn is None
-        else lambda seat, _, setting, samples: on_turn(seat, setting, samples),
+        else lambda row, _, setting, samples: on_turn(row, setting, samples),
     )
     run.go()
     if run.interrupted:

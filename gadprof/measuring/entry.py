@@ -11,7 +11,7 @@ from typing import Any
 
 from gadprof.measuring.settings import Setting
 from gadprof.measuring.warmup import WarmUp
-from gadprof.measuring.worker_process import Runner, WorkerFailedError
+from gadprof.workers.process import Runner, WorkerFailedError
 
 MIN_BLOCKS = 12
 NULL = "null"

@@ -1,4 +1,4 @@
-"""Who starts the workers of a run, and on which processors.
+"""Who starts the workers of a run, on which processors, under which limits.
 
 Promises: on the CPU all workers of a thread count are forked from one process that has imported
 what their models need, where the system can fork; all of them run on the same processors.
@@ -6,11 +6,46 @@ what their models need, where the system can fork; all of them run on the same p
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from gadprof.measuring.settings import Setting
-from gadprof.measuring.worker_process import Runner, Worker, quietest_cpus, worker_environment
+from gadprof.workers.limits import Limits
+from gadprof.workers.process import Runner, Worker
 from gadprof.workers.zygote import Zygote, available
+
+SERVICE = "gadprof.measuring.worker:service"
+
+
+def measuring_worker(
+    *,
+    threads: int = 1,
+    memory_limit_bytes: int | None = None,
+    cpus: tuple[int, ...] = (),
+    zygote: Zygote | None = None,
+) -> Worker:
+    """A process that holds one model and is asked for its samples. Raises WorkerFailedError."""
+    limits = Limits(memory_limit_bytes)
+    return Worker(SERVICE, limits=limits, threads=threads, cpus=cpus, zygote=zygote)
+
+
+def load(
+    worker: Runner,
+    model: str,
+    setting: Setting,
+    *,
+    timeout_s: float,
+    factory: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Have a worker build a model string (or call ``factory``) under a setting.
+
+    Raises WorkerFailedError.
+    """
+    return worker.request(
+        "load", timeout_s=timeout_s, model=model, setting=asdict(setting), factory=factory
+    )
 
 
 class Launcher:
@@ -37,14 +72,11 @@ class Launcher:
         """A worker for one model. Raises WorkerFailedError."""
         threads = setting.threads
         if setting.device != "cpu":
-            return Worker(name, threads=threads)
+            return measuring_worker(threads=threads)
         cpus = self._cpus.get(threads, ())
         if self.forks and threads not in self._zygotes:
-            self._zygotes[threads] = Zygote(
-                worker_environment(threads), cpus=cpus, modules=self._modules
-            )
-        return Worker(
-            name,
+            self._zygotes[threads] = Zygote(threads, cpus=cpus, modules=self._modules)
+        return measuring_worker(
             threads=threads,
             memory_limit_bytes=self._limit_bytes,
             cpus=cpus,
@@ -57,3 +89,29 @@ class Launcher:
     def __exit__(self, *_: object) -> None:
         for zygote in self._zygotes.values():
             zygote.close()
+
+
+def quietest_cpus(count: int) -> tuple[int, ...]:
+    """The ``count`` least busy processors, on which all workers of a run are put.
+
+    Only one of them runs at a time; on the same processors they meet the same neighbours, where
+    the scheduler would give one model a quiet core and another a busy one. Empty (no restriction)
+    where all processors are wanted or the system cannot do it.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return ()
+    allowed = sorted(os.sched_getaffinity(0))
+    if count >= len(allowed):
+        return ()
+    import psutil
+
+    busy = psutil.cpu_percent(interval=0.2, percpu=True)
+    allowed.sort(key=lambda cpu: busy[cpu] if cpu < len(busy) else 100.0)
+    return tuple(sorted(allowed[:count]))
+
+
+def default_memory_limit() -> int:
+    """Nine tenths of the memory that is free now: the machine must not swap."""
+    import psutil
+
+    return int(psutil.virtual_memory().available * 0.9)

@@ -28,16 +28,6 @@ def blocks(names: Sequence[str], seed: int = 0) -> Iterator[tuple[str, ...]]:
         yield tuple(order)
 
 
-def blocked(names: Sequence[str], count: int) -> Iterator[tuple[str, ...]]:
-    """The order that interleaving replaces: all turns of one model, then all of the next.
-
-    Kept for the benchmark that shows what interleaving is worth.
-    """
-    for name in names:
-        for _ in range(count):
-            yield (name,)
-
-
 def turn_samples(latency_s: float, turn_s: float = TURN_S) -> int:
     """How many runs a model makes in one turn: about ``turn_s`` worth of them, at least one."""
     if not (latency_s > 0 and math.isfinite(latency_s)):

@@ -2,7 +2,7 @@
 
 Promises: it does nothing between requests but wait in a read, so that only the model whose turn it
 is uses the machine; samples are taken with the garbage collector off and nothing between the two
-clock readings but the model. It ends when its parent does. Refuses outputs that hold NaN.
+clock readings but the model. Refuses outputs that hold NaN.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import gc
 import math
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,11 +19,12 @@ from typing import Any
 from gadprof.errors import GadprofError
 from gadprof.measuring.probes.heap import keep_heap
 from gadprof.measuring.settings import Setting
-from gadprof.workers.wire import WireClosedError, read_message, write_message
 
 
-class NanOutputError(Exception):
+class NanOutputError(GadprofError):
     """The model returned NaN."""
+
+    failure_kind = "nan"
 
 
 @dataclass
@@ -44,36 +44,17 @@ class Held:
     warming: list[float] = field(default_factory=list)
 
 
-def main(argv: list[str]) -> None:
-    """Serve requests on two inherited pipes until they close."""
-    incoming, outgoing = int(argv[0]), int(argv[1])
-    die_with_parent()
+def service() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Answers the requests of a measuring run; holds the model between them."""
     keep_heap()
-
-    def forget_pipes() -> None:
-        for descriptor in (incoming, outgoing):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
-
-    # a copy that the model forks must never answer in this process's place
-    os.register_at_fork(after_in_child=forget_pipes)
-    serving = os.getpid()
     held: Held | None = None
-    while True:
-        try:
-            message = read_message(incoming)
-        except WireClosedError:
-            os._exit(0)
-        try:
-            held, reply = serve(message, held)
-        except BaseException as error:
-            reply = {"error": describe_failure(error)}
-        if os.getpid() != serving:
-            os._exit(0)
-        try:
-            write_message(outgoing, reply)
-        except WireClosedError:
-            os._exit(0)
+
+    def answer(message: dict[str, Any]) -> dict[str, Any]:
+        nonlocal held
+        held, reply = serve(message, held)
+        return reply
+
+    return answer
 
 
 def serve(message: dict[str, Any], held: Held | None) -> tuple[Held | None, dict[str, Any]]:
@@ -160,7 +141,6 @@ def load(message: dict[str, Any]) -> tuple[Held, dict[str, Any]]:
     torch.set_num_threads(setting.threads)
     with contextlib.suppress(RuntimeError):
         torch.set_num_interop_threads(1)
-    _limit_memory(message.get("memory_limit_bytes"), setting.device)
     module, args, kwargs, shapes = _build(message, setting)
     module.train(setting.mode == "train")
     if setting.channels_last:
@@ -214,9 +194,10 @@ def _build(
         module = module.to(setting.device, dtype)
         args = tuple(value.to(setting.device, dtype) for value in args)
         return module, args, {}, tuple(tuple(value.shape[1:]) for value in args)
+    from gadprof.models.sources import find_beside, resolve
     from gadprof.models.sources import load as load_source
-    from gadprof.models.sources import resolve
 
+    find_beside(message["model"])
     source = resolve(message["model"])
     if source.kind == "onnx":
         from gadprof.measuring.runtimes.onnx_graph import load_graph
@@ -310,25 +291,10 @@ def take_turn(held: Held, count: int, refresh: int) -> dict[str, Any]:
     try:
         for _ in range(refresh):
             held.run()
-        before = time.process_time_ns()
-        switches = _involuntary_switches()
-        samples = held.sample(held.run, count)
-        return {
-            "samples_ns": samples,
-            "cpu_ns": time.process_time_ns() - before,
-            "switches": _involuntary_switches() - switches,
-        }
+        return {"samples_ns": held.sample(held.run, count)}
     finally:
         if enabled:
             gc.enable()
-
-
-def _involuntary_switches() -> int:
-    try:
-        import resource
-    except ImportError:
-        return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 def check_outputs(held: Held) -> dict[str, Any]:
@@ -392,61 +358,3 @@ def release(held: Held) -> None:
         close()
     held.module = held.run = held.plain_run = held.args = None  # type: ignore[assignment]
     gc.collect()
-
-
-def describe_failure(error: BaseException) -> dict[str, str]:
-    """An exception of the model as a kind and one line."""
-    import traceback
-
-    if not isinstance(error, (NanOutputError, GadprofError)):
-        traceback.print_exception(error, file=sys.stderr)
-        sys.stderr.flush()
-    text = " ".join(str(error).split())
-    name = type(error).__name__
-    if isinstance(error, NanOutputError):
-        return {"kind": "nan", "reason": text}
-    if isinstance(error, GadprofError):
-        return {"kind": "usage" if error.exit_code == 2 else "model", "reason": text}
-    if isinstance(error, SystemExit):
-        return {"kind": "model", "reason": f"it called sys.exit({error.code!r})"}
-    lowered = text.lower()
-    if (
-        isinstance(error, MemoryError)
-        or name == "OutOfMemoryError"
-        or "out of memory" in lowered
-        or "can't allocate memory" in lowered
-        or "cannot allocate memory" in lowered
-    ):
-        return {"kind": "memory", "reason": f"out of memory: {text[:200] or name}"}
-    return {"kind": "model", "reason": f"it raised {name}: {text[:300]}"}
-
-
-def _limit_memory(limit_bytes: int | None, device: str) -> None:
-    """Make an allocation beyond the limit fail inside the model, where it can be named.
-
-    The parent's watch over the resident size stays the backstop.
-    """
-    if limit_bytes is None or device != "cpu" or not sys.platform.startswith("linux"):
-        return
-    import resource
-
-    with open("/proc/self/status", encoding="ascii") as stream:
-        used = next((int(line.split()[1]) for line in stream if line.startswith("VmData:")), 0)
-    with contextlib.suppress(ValueError, OSError):
-        ceiling = int(limit_bytes) + used * 1024
-        resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
-
-
-def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent ends, also while the model hangs."""
-    if not sys.platform.startswith("linux"):
-        return
-    import ctypes
-    import signal
-
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -303,6 +303,30 @@ def _transformers_from_config(transformers: Any, path: str) -> Any:
     return transformers.AutoModel.from_config(config)
 
 
+def find_beside(text: str) -> None:
+    """Let the code that a model string names import what lies beside it, later too.
+
+    For a process of its own, whose import path has no current folder. What lies there comes after
+    the standard library and before installed packages. Does nothing for any other string.
+    """
+    import os
+    import sys
+
+    try:
+        source = resolve(text)
+    except GadprofError:
+        return
+    if source.kind == "file":
+        folder = os.path.dirname(os.path.abspath(source.target))
+    elif source.kind == "package":
+        folder = os.getcwd()
+    else:
+        return
+    if folder not in sys.path:
+        packages = (i for i, entry in enumerate(sys.path) if entry.endswith("-packages"))
+        sys.path.insert(next(packages, len(sys.path)), folder)
+
+
 def _file_function(path: str, attribute: str) -> Any:
     import importlib.util
     import os

@@ -56,21 +56,14 @@ def error_summary(gaps: Floats, families: Sequence[str], method: str) -> dict[st
         found["interval_method"] = "conformal by families"
         found["interval_coverage"] = round(coverage(gaps, families), 4)
         return found
+    from scipy import stats
+
     means = [
         float(np.mean([g for g, f in zip(gaps, families, strict=True) if f == name]))
         for name in sorted(set(families))
     ]
     spread = math.sqrt(sum(g * g for g in gaps) / len(gaps))
-    factor = student_97_5(max(1, len(means) - 1))
+    factor = float(stats.t.ppf(0.975, max(1, len(means) - 1)))
     found["log_error_95"] = round(factor * spread * math.sqrt(1 + 1 / len(means)), 4)
     found["interval_method"] = f"Student's t over {len(means)} families"
     return found
-
-
-_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179,
-            2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093)  # fmt: skip
-
-
-def student_97_5(degrees: int) -> float:
-    """Student's 97.5 % quantile, from the printed table up to 19 degrees, then the last one."""
-    return _STUDENT[min(degrees, len(_STUDENT)) - 1]

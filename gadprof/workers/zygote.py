@@ -3,8 +3,8 @@
 Two processes with the very same model differ by a per cent or two for as long as they live (where
 the system happened to put their memory), so that a ratio needs several launches of each model.
 Importing torch for each would take longer than the measurement. Promises: the zygote never builds
-a model or starts a thread; every worker is a fresh copy in a session of its own that dies with the
-zygote, and the zygote dies with its parent. Refuses systems without ``fork`` (``available``).
+a model or starts a thread; every worker is a fresh copy under a keeper of its own that dies with
+the zygote, and the zygote dies with its parent. Refuses systems without ``fork`` (``available``).
 """
 
 from __future__ import annotations
@@ -19,13 +19,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from gadprof.errors import ModelFailedError
+from gadprof.workers.child import serve
+from gadprof.workers.keeper import serve_under_keeper
+from gadprof.workers.launch import Started, child_environment, start_child
+from gadprof.workers.limits import Limits
+from gadprof.workers.wire import WireClosedError, write_message
 
 START_TIMEOUT_S = 120.0
 POLL_S = 0.005
+MESSAGE_BYTES = 1 << 16
 
 
 def available() -> bool:
@@ -59,55 +66,46 @@ class Zygote:
 
     def __init__(
         self,
-        environment: Mapping[str, str],
+        threads: int | None = None,
         *,
-        cpus: tuple[int, ...] = (),
+        cpus: Sequence[int] = (),
         modules: Sequence[str] = ("torch",),
     ) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket = ours
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
         self._socket.settimeout(START_TIMEOUT_S)
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "gadprof.workers.zygote", str(theirs.fileno()), *modules],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-                env=dict(environment),
+            self._started = start_child(
+                "gadprof.workers.zygote:forking_service",
+                child_environment(threads),
+                cpus=cpus,
+                passes=(theirs.fileno(),),
+                output=subprocess.DEVNULL,
             )
-        if cpus and hasattr(os, "sched_setaffinity"):
-            with contextlib.suppress(OSError):
-                os.sched_setaffinity(self._process.pid, cpus)
+            request = {"channel": theirs.fileno(), "modules": list(modules)}
+            with contextlib.suppress(WireClosedError):  # told when a worker is wanted
+                write_message(self._started.request, request)
 
-    def _ask(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
+    def fork(self, service: str, limits: Limits) -> Started:
+        """A fresh worker that serves ``service``. Raises ModelFailedError."""
+        incoming, request = os.pipe()
+        reply, outgoing = os.pipe()
+        read, output = os.pipe()
+        ours, theirs = (request, reply, read), (incoming, outgoing, output)
         try:
-            with self._lock:
-                socket.send_fds(self._socket, [json.dumps(message).encode()], descriptors)
-                reply = self._socket.recv(4096)
-        except OSError as error:
-            raise ModelFailedError(f"the process that starts workers is gone ({error})") from error
-        if not reply:
-            raise ModelFailedError("the process that starts workers has ended")
-        answer: dict[str, Any] = json.loads(reply)
-        return answer
-
-    def fork(self, incoming: int, outgoing: int) -> ForkedProcess:
-        """A fresh worker that serves these two descriptors. Raises ModelFailedError."""
-        read, write = os.pipe()
-        try:
-            answer = self._ask({"operation": "fork"}, (incoming, outgoing, write))
+            message = {"operation": "fork", "service": service, "limits": asdict(limits)}
+            answer = self._ask(message, theirs)
+            if "error" in answer:
+                raise ModelFailedError(str(answer["error"]))
         except ModelFailedError:
-            os.close(read)
+            for descriptor in ours:
+                os.close(descriptor)
             raise
         finally:
-            os.close(write)
-        if "error" in answer:
-            os.close(read)
-            raise ModelFailedError(f"cannot start a worker: {answer['error']}")
-        return ForkedProcess(self, int(answer["pid"]), os.fdopen(read, "rb", buffering=0))
+            for descriptor in theirs:
+                os.close(descriptor)
+        stdout = os.fdopen(read, "rb", buffering=0)
+        return Started(ForkedProcess(self, int(answer["pid"]), stdout), request, reply)
 
     def exit_code(self, pid: int) -> int | None:
         """How a worker ended, or None while it lives; a lost zygote took its workers along."""
@@ -117,28 +115,41 @@ class Zygote:
             return -signal.SIGKILL
         return None if code is None else int(code)
 
+    def _ask(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
+        try:
+            with self._lock:
+                socket.send_fds(self._socket, [json.dumps(message).encode()], descriptors)
+                reply = self._socket.recv(MESSAGE_BYTES)
+        except OSError as error:
+            raise ModelFailedError(f"the process that starts workers is gone ({error})") from error
+        if not reply:
+            raise ModelFailedError("the process that starts workers has ended")
+        answer: dict[str, Any] = json.loads(reply)
+        return answer
+
     def close(self) -> None:
         """End the zygote and every worker that is left; safe to call twice."""
         self._socket.close()
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=10)
+        self._started.end()
 
 
-def main(argv: list[str]) -> None:
+def forking_service() -> Callable[[dict[str, Any]], None]:
+    """The zygote's own service: one request, after which it forks until its channel closes."""
+    return lambda request: fork_on_request(int(request["channel"]), request["modules"])
+
+
+def fork_on_request(descriptor: int, modules: Sequence[str]) -> None:
     """Import the modules, then fork on request until the socket closes."""
-    from gadprof.measuring import worker
-
-    worker.die_with_parent()
-    channel = socket.socket(fileno=int(argv[0]))
-    for name in argv[1:]:
+    channel = socket.socket(fileno=descriptor)
+    channel.set_inheritable(False)
+    for name in modules:
         # a package that cannot be imported is the model's own failure, told by its worker
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     codes: dict[int, int] = {}
+    zygote = os.getpid()
     while True:
-        data, descriptors, _, _ = socket.recv_fds(channel, 4096, 3)
+        data, descriptors, _, _ = socket.recv_fds(channel, MESSAGE_BYTES, 3)
         if not data:
             return
         message = json.loads(data)
@@ -152,7 +163,7 @@ def main(argv: list[str]) -> None:
             pid = -1
         if pid == 0:
             channel.close()
-            _become_worker(*descriptors)
+            _become_worker(zygote, descriptors, message["service"], Limits(**message["limits"]))
         for descriptor in descriptors:
             os.close(descriptor)
         if pid > 0:
@@ -171,19 +182,14 @@ def _poll(pid: int, codes: dict[int, int]) -> int | None:
     return codes[pid]
 
 
-def _become_worker(incoming: int, outgoing: int, output: int) -> None:
+def _become_worker(zygote: int, descriptors: Sequence[int], service: str, limits: Limits) -> None:
     """Serve requests as if started on its own; never returns."""
-    from gadprof.measuring import worker
-
-    os.setsid()
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
     try:
-        worker.main([str(incoming), str(outgoing)])
+        incoming, outgoing, output = descriptors
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.close(output)
+        serve_under_keeper(zygote, (incoming, outgoing))
+        serve(incoming, outgoing, service, limits)
     finally:
         os._exit(1)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -13,16 +13,16 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gadprof.errors import SettingError
-from gadprof.measuring.bench import require_extra
 from gadprof.measuring.explain.explained import Explained, Part, Unexplained, assemble, parts
 from gadprof.measuring.explain.reasons import reasons
 from gadprof.measuring.explain.roofline import Peaks
+from gadprof.measuring.launcher import default_memory_limit, load, measuring_worker
 from gadprof.measuring.progress import Progress
 from gadprof.measuring.result import BenchResult, BenchRow
 from gadprof.measuring.settings import Setting
-from gadprof.measuring.worker_process import Worker, WorkerFailedError, default_memory_limit, load
 from gadprof.results.plain import Machine
 from gadprof.results.tabular import Tabular
+from gadprof.workers.process import WorkerFailedError
 
 __all__ = [
     "Explained",
@@ -100,7 +100,6 @@ def explain(
     """
     from gadprof.measuring.bench import measure
 
-    require_extra()
     if setting.runtime not in ("eager", "torchscript"):
         raise SettingError(f"{setting.runtime} hides its operations from torch; use eager")
     bench = measure(
@@ -190,7 +189,7 @@ def _ratios(bench: BenchResult) -> dict[str, Any]:
 
 def measured_peaks(setting: Setting, *, timeout_s: float = 300.0) -> Peaks:
     """This machine's peaks under a setting, by a process of its own. Raises WorkerFailedError."""
-    with Worker("peaks", threads=setting.threads) as worker:
+    with measuring_worker(threads=setting.threads) as worker:
         reply = worker.request("peaks", timeout_s=timeout_s, setting=asdict(setting))
     return Peaks(**reply)
 
@@ -198,8 +197,7 @@ def measured_peaks(setting: Setting, *, timeout_s: float = 300.0) -> Peaks:
 def _observe(
     model: str, setting: Setting, timeout_s: float, trace_path: str | None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    worker = Worker(
-        model,
+    worker = measuring_worker(
         threads=setting.threads,
         memory_limit_bytes=default_memory_limit() if setting.device == "cpu" else None,
     )
