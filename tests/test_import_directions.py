@@ -41,7 +41,6 @@ ALLOWED: dict[str, set[str]] = {
 }
 # imports against the direction that are still to be cut, by the parts that they join
 TO_CUT = {
-    ("counting", "audit"),
     ("render", "audit"),
     ("render", "comparison"),
     ("render", "counting"),
