@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
+from threading import RLock
 from typing import Any, Literal
 
 import torch
@@ -36,6 +37,8 @@ from gadprof.counting.trace.trees import mapped, tensors_in
 from gadprof.counting.trace.triton_kernels import launches_recorded
 from gadprof.counting.wanted import wanted_input
 from gadprof.errors import GadprofError, ModelFailedError, NeedsValuesError
+
+_one_at_a_time = RLock()
 
 Device = Literal["meta", "cpu"]
 Speed = Literal["stand-ins", "quick", "plain", "no-grad"]
@@ -73,7 +76,8 @@ def count(
     with collector_paused():
         inventory = take_inventory(module)
     label = name or type(module).__name__
-    with outer_counts_asleep():
+    # one count at a time: two threads that count one model would see each other's changes to it
+    with _one_at_a_time, outer_counts_asleep():
         return _count(label, module, inventory, inputs, named, train, device, fast)
 
 

@@ -23,6 +23,8 @@ import torch
 from torch import nn
 from torch.nn.modules import module as module_file
 
+from gadprof.counting.trace.patches import patched_names
+
 # what holds nothing that can change
 _ATOMS = frozenset((
     bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size,
@@ -160,23 +162,24 @@ def _write_back(tensor: torch.Tensor, values: torch.Tensor) -> None:
 def _remember_classes(kinds: Iterable[type], memory: _Memory) -> Callable[[], None]:
     """The attributes of classes, and the containers among those of the user's."""
     classes = {base: None for kind in kinds for base in kind.__mro__ if base is not object}
-    before = [(base, dict(vars(base))) for base in classes]
-    for base, content in before:
+    before = [(base, dict(vars(base)), patched_names(base)) for base in classes]
+    for base, content, _ in before:
         if base.__module__.partition(".")[0] not in _FOREIGN:
             for name, value in content.items():
                 if name[:2] != "__" and isinstance(value, (dict, list, set, deque)):
                     memory.visit(value)
 
     def restore() -> None:
-        for base, content in before:
+        for base, content, hidden in before:
             now = vars(base)
             if len(now) == len(content) and all(map(is_, now.values(), content.values())):
                 continue
+            hidden = hidden | patched_names(base)  # another count's to put back
             with contextlib.suppress(AttributeError, TypeError):  # a class may forbid it
-                for name in [name for name in now if name not in content]:
+                for name in [name for name in now if name not in content and name not in hidden]:
                     delattr(base, name)
                 for name, value in content.items():
-                    if now.get(name) is not value:
+                    if now.get(name) is not value and name not in hidden:
                         setattr(base, name, value)
 
     return restore

@@ -81,6 +81,14 @@ def beneath(owner: Any, name: str) -> Any:
     return getattr(owner, name) if door is None else door.original
 
 
+def patched_names(owner: type) -> set[str]:
+    """The attributes of a class that some thread has replaced now."""
+    if not _doors and not _flags:
+        return set()
+    names = {name for identity, name in tuple(_doors) if identity == id(owner)}
+    return names | {"training"} if owner is nn.Module else names
+
+
 _flags: dict[int, list[dict[int, bool]]] = {}  # thread -> training flags by module identity
 
 
