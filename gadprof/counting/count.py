@@ -78,7 +78,7 @@ def count(
     label = name or type(module).__name__
     # one count at a time: two threads that count one model would see each other's changes to it
     with _one_at_a_time, outer_counts_asleep():
-        return _count(label, module, inventory, inputs, named, train, device, fast)
+        return _count(label, module, inventory, inputs, named, train, device, fast, fallback)
 
 
 def _count(
@@ -90,6 +90,7 @@ def _count(
     train: bool,
     device: Device,
     fast: bool,
+    fallback: bool,
 ) -> Trace:
     if device == "cpu":
         return _run_on_cpu(label, module, inventory, inputs, named, train, "asked for")
