@@ -54,40 +54,22 @@ def count(
     inputs: Any = (),
     kwargs: Mapping[str, Any] | None = None,
     *,
+    batch: int = 1,
     train: bool = False,
 ) -> Trace:
-    """Count any module exactly from a trace on the meta device, leaving it untouched.
+    """Count any module, or what a model string names, exactly; a module is left untouched.
 
-    ``inputs`` is a tensor, a tuple of arguments, or a shape with the batch such as
-    ``(1, 3, 224, 224)``; ``kwargs`` are passed by keyword. The path of an ONNX file is counted
-    from its graph, where ``inputs`` may be the shape that open dimensions take. Raises
-    ModelFailedError when the model raises, GadprofError for a file that cannot be counted.
+    ``inputs`` is a tensor, a tuple of arguments, a shape such as ``(1, 3, 224, 224)`` (with the
+    batch for a module, without it for a string), or inputs as ``--input`` takes them, one text or
+    several: ``"3x224x224"``, ``["ids=7:int64<1000", "mask=7:bool"]``, of which ``batch`` are made.
+    ``kwargs`` are passed by keyword. A string without inputs is called with the model's own.
+    Raises ModelFailedError when the model raises, GadprofError for what cannot be counted.
     """
+    from gadprof.models.counting import count_module, count_named
+
     if isinstance(module, str):
-        return _count_file(module, inputs, kwargs, train)
-    import torch
-
-    from gadprof.counting.count import count as count_module
-
-    if isinstance(inputs, torch.Tensor):
-        args: tuple[Any, ...] = (inputs,)
-    elif inputs and all(isinstance(size, int) for size in inputs):
-        args = (torch.empty(tuple(inputs), device="meta"),)
-    else:
-        args = tuple(inputs)
-    return count_module(module, args, dict(kwargs or {}), train=train)
-
-
-def _count_file(path: str, inputs: Any, kwargs: Any, train: bool) -> Trace:
-    from gadprof.counting.onnx.graph import count_onnx
-    from gadprof.errors import SpecError
-
-    if not path.lower().endswith(".onnx") or kwargs or train:
-        raise SpecError(
-            f"count takes a module, or an ONNX file by its path and a shape, not {path!r}; "
-            "for a named model write gadprof.count(gadprof.build(name), (1, 3, 256, 192))"
-        )
-    return count_onnx(path, (tuple(inputs),) if inputs else ())
+        return count_named(module, inputs, kwargs, batch=batch, train=train)
+    return count_module(module, inputs, kwargs, batch=batch, train=train)
 
 
 def compare(

@@ -137,7 +137,7 @@ def compare_models(
         raise SpecError("no models to compare; type for example: gadprof compare hrnet32 gadnet32")
     rows = [compare_row(model, shapes=shapes, batch=batch, timeout_s=timeout_s) for model in models]
     if backends:
-        rows = [_with_backends(row, backends, timeout_s) for row in rows]
+        rows = [_with_backends(row, backends, shapes, timeout_s) for row in rows]
     first = rows[0]
     related = tuple(
         replace(row, relative=ratios, change_percent=percents(ratios))
@@ -207,7 +207,12 @@ def _trace_row(name: str, trace: Trace, method: str) -> ComparedRow:
     )
 
 
-def _with_backends(row: ComparedRow, backends: Sequence[str], timeout_s: float) -> ComparedRow:
+def _with_backends(
+    row: ComparedRow,
+    backends: Sequence[str],
+    shapes: tuple[tuple[int, ...], ...],
+    timeout_s: float,
+) -> ComparedRow:
     from dataclasses import replace
 
     from gadprof.audit.counter_process import run_isolated
@@ -215,7 +220,7 @@ def _with_backends(row: ComparedRow, backends: Sequence[str], timeout_s: float) 
     if row.error is not None:
         return row
     counts = {
-        name: run_isolated(name, row.model, row.input, row.batch, timeout_s) for name in backends
+        name: run_isolated(name, row.model, shapes, row.batch, timeout_s) for name in backends
     }
     return replace(row, backends=counts)
 
@@ -223,6 +228,7 @@ def _with_backends(row: ComparedRow, backends: Sequence[str], timeout_s: float) 
 def with_latency(
     comparison: Comparison,
     *,
+    given: tuple[tuple[int, ...], ...] = (),
     device: str = "cpu",
     precision: float = 0.02,
     time_limit_s: float = 60.0,
@@ -233,7 +239,8 @@ def with_latency(
 ) -> Comparison:
     """The comparison with interleaved latency of every row that has not failed.
 
-    The engine is that of ``gadprof bench``; ``recorder`` keeps the samples in the store as they
+    ``given`` are the shapes that were asked for, if any. The engine is that of ``gadprof bench``;
+    ``recorder`` keeps the samples in the store as they
     arrive. Raises GadprofError for a device that is not there or
     a missing extra; a model that fails while it is measured keeps its counts and gets an error.
     """
@@ -247,7 +254,8 @@ def with_latency(
         return comparison
     rows = list(comparison.rows)
     shapes = {rows[index].input for index in chosen}
-    shared = shapes.pop() if len(shapes) == 1 else ()
+    own = any(rows[index].method == "trace" for index in chosen)  # types and keywords are not here
+    shared = shapes.pop() if len(shapes) == 1 and not own else given
     result = measure(
         [rows[index].model for index in chosen],
         Setting(device=device, batch=rows[chosen[0]].batch, input_shapes=shared, threads=threads),

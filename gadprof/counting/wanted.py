@@ -1,24 +1,50 @@
 """What a model seems to want to be called with, guessed after it has failed.
 
-Promises one short clause that only states what the model itself declares: the arguments of its
-forward, a configured image size, or what its first layer takes. Says nothing where what was given
-fits that, for then the fault lies elsewhere.
+Promises one short clause that only states what the model itself declares (the arguments of its
+forward, a configured image size, what its first layer takes), and an input to try only where the
+model has just run with it. Says nothing where what was given fits that, for then the fault lies
+elsewhere.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+Runs = Callable[[tuple[Any, ...], dict[str, Any]], bool]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Words about the model, and the input that may suit it: sizes without batch, and its type."""
+
+    words: str
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+
+    @property
+    def text(self) -> str:
+        """The input as it is typed after ``--input``."""
+        sizes = "x".join(map(str, self.shape))
+        return f"{sizes}:{self.dtype}" if self.dtype else sizes
+
 
 def wanted_input(
-    module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], error: BaseException
+    module: nn.Module,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    error: BaseException,
+    runs: Runs = lambda args, kwargs: False,
 ) -> str:
-    """A clause such as ``it seems to want 3x224x224``, or ""."""
+    """A clause such as ``its first convolution takes 3 channels: try 3x224x224``, or "".
+
+    ``runs`` says whether the model runs with other arguments; nothing is suggested that does not.
+    """
     called = getattr(type(module).forward, "__qualname__", "forward")
     if isinstance(error, TypeError) and f"{called}() " in str(error):
         names = [
@@ -27,20 +53,63 @@ def wanted_input(
             if item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD)
         ]
         return f"its forward takes {', '.join(names)}" if names else "its forward takes no input"
-    given = [item for item in (*args, *kwargs.values()) if isinstance(item, torch.Tensor)]
-    if not given:
+    place = _first_tensor(args, kwargs)
+    if place is None:
         return ""
-    shape = tuple(given[0].shape[1:])
+    key, given = place
+    said = ""
+    for guess in _guesses(module, given, error):
+        said = said or guess.words
+        if guess.shape and runs(*_with(args, kwargs, key, _like(guess, given))):
+            name = f"{key}=" if isinstance(key, str) else ""
+            typed = "--input " if name or guess.dtype else ""
+            return f"{guess.words}{guess.words and ': '}try {typed}{name}{guess.text}"
+    return said
+
+
+def _first_tensor(
+    args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[int | str, torch.Tensor] | None:
+    places: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+    for key, item in places:
+        if isinstance(item, torch.Tensor) and item.dim():
+            return key, item
+    return None
+
+
+def _with(
+    args: Sequence[Any], kwargs: Mapping[str, Any], key: int | str, value: torch.Tensor
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(key, str):
+        return tuple(args), {**kwargs, key: value}
+    return tuple(value if index == key else item for index, item in enumerate(args)), dict(kwargs)
+
+
+def _like(guess: Guess, given: torch.Tensor) -> torch.Tensor:
+    dtype = getattr(torch, guess.dtype) if guess.dtype else None
+    return torch.empty((given.shape[0], *guess.shape), dtype=dtype, device="meta")
+
+
+def _guesses(module: nn.Module, given: torch.Tensor, error: BaseException) -> Iterator[Guess]:
+    """What may suit, the likeliest first; those without words are common inputs."""
+    shape = tuple(given.shape[1:])
     weight = next((item for item in module.parameters() if item.is_floating_point()), None)
-    if weight is not None and "type" in str(error):
-        kinds = [str(item.dtype).removeprefix("torch.") for item in (weight, given[0])]
-        if given[0].is_floating_point() and kinds[0] != kinds[1]:
-            sizes = "x".join(map(str, shape))
-            return f"its weights are {kinds[0]}: try --input {sizes}:{kinds[0]}"
+    kind = str(given.dtype).removeprefix("torch.")
+    if weight is not None and "type" in str(error) and given.is_floating_point():
+        own = str(weight.dtype).removeprefix("torch.")
+        if own != kind:
+            yield Guess(f"its weights are {own}", shape, own)
+            return
     declared = _declared(module)
     if declared and declared != shape:
-        return f"it seems to want {'x'.join(map(str, declared))}"
-    return _first_layer(module, given[0], shape)
+        yield Guess(f"it seems to want {'x'.join(map(str, declared))}", declared)
+    first = _first_layer(module, given, shape)
+    if first is not None:
+        yield first
+    if len(shape) == 2:  # a picture whose channels were left out
+        yield Guess("", (3, *shape))
+    yield Guess("", (3, 224, 224))
+    yield Guess("", (128,), "int64")
 
 
 def _declared(module: nn.Module) -> tuple[int, ...]:
@@ -61,36 +130,32 @@ def _declared(module: nn.Module) -> tuple[int, ...]:
     return (layer.in_channels, int(height), int(width))
 
 
-def _first_layer(module: nn.Module, given: torch.Tensor, shape: tuple[int, ...]) -> str:
+def _first_layer(module: nn.Module, given: torch.Tensor, shape: tuple[int, ...]) -> Guess | None:
     """What the first layer with weights takes, where the input does not have it."""
     for path, layer in module.named_modules():
         name = f" ({path})" if path else ""
         if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
             rank = len(layer.kernel_size)
-            rest = shape[-rank:] if len(shape) >= rank else ()
+            rest = shape[-rank:] if len(shape) >= rank else (224,) * rank
             if len(shape) == rank + 1 and shape[0] == layer.in_channels:
-                return ""
-            sizes = "x".join(map(str, rest or ("N",) * rank))
-            return (
-                f"its first convolution{name} takes {layer.in_channels} channels: "
-                f"try {layer.in_channels}x{sizes}"
-            )
+                return None
+            words = f"its first convolution{name} takes {layer.in_channels} channels"
+            return Guess(words, (layer.in_channels, *rest))
         if isinstance(layer, (nn.RNNBase, nn.MultiheadAttention)):
             kind = "attention" if isinstance(layer, nn.MultiheadAttention) else "recurrent layer"
-            size = layer.embed_dim if kind == "attention" else layer.input_size
+            size: Any = layer.embed_dim if kind == "attention" else layer.input_size
             if len(shape) == 2 and shape[-1] == size:
-                return ""
+                return None
             length = shape[-2] if len(shape) > 1 else 16
-            return (
-                f"its first {kind}{name} takes sequences of {size} features: "
-                f"try --input {length}x{size}:float32"
-            )
+            words = f"its first {kind}{name} takes sequences of {size} features"
+            return Guess(words, (length, int(size)), "float32")
         if isinstance(layer, nn.Linear):
             if shape and shape[-1] == layer.in_features:
-                return ""
-            return f"its first linear layer{name} takes {layer.in_features} features"
+                return None
+            words = f"its first linear layer{name} takes {layer.in_features} features"
+            return Guess(words, (*shape[:-1], layer.in_features))
         if isinstance(layer, nn.Embedding):
             if not given.is_floating_point():
-                return ""
-            return f"its first layer{name} looks up integers: try --input 128:int64"
-    return ""
+                return None
+            return Guess(f"its first layer{name} looks up integers", (128,), "int64")
+    return None

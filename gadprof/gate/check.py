@@ -9,6 +9,7 @@ replace.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -42,12 +43,12 @@ def run_check(
     Without ``measure`` a latency rule is a warning. Raises ConfigError, BaselineError, StoreError,
     or what a model string that names nothing raises.
     """
-    from gadprof.models.sources import parse_shapes, resolve
+    from gadprof.models.sources import given_inputs, resolve
 
     budgets = _chosen(config, models)
     for budget in budgets:
         resolve(budget.model)
-        parse_shapes(budget.input_texts)
+        given_inputs((budget.model,), budget.input_texts)
         if budget.reference:
             resolve(budget.reference)
     kept = _baseline(config, budgets, baseline, store)
@@ -153,17 +154,17 @@ def _latency(budget: Budget, measure: Measure | None) -> tuple[RatioInterval | N
 def _figures(budget: Budget) -> tuple[ComparedRow | None, dict[str, Any], str | None]:
     """The row, its exact figures and None; or the failure in one line."""
     from gadprof.comparison.compare import QUANTITIES, compare_row
-    from gadprof.models.sources import parse_shapes, resolve
+    from gadprof.models.sources import given_inputs, resolve
 
-    shapes = parse_shapes(budget.input_texts)
-    row = compare_row(budget.model, shapes=shapes, batch=budget.batch)
+    (model,), shapes = given_inputs((budget.model,), budget.input_texts)
+    row = replace(compare_row(model, shapes=shapes, batch=budget.batch), model=budget.model)
     if row.error is not None:
         return row, {}, row.error
     figures = {name: getattr(row, name) for name in QUANTITIES}
     if budget.min_coverage is not None or any(rule in budget.limits for rule in _TRACED_RULES):
         from gadprof.models.counting import trace_model
 
-        source = resolve(budget.model)
+        source = resolve(model)
         if source.kind != "onnx":
             try:
                 figures |= traced_figures(trace_model(source, shapes=shapes, batch=budget.batch))
@@ -211,14 +212,13 @@ def measured_ratio(
     """
     from gadprof.measuring.bench import measure
     from gadprof.measuring.settings import Setting
-    from gadprof.models.sources import parse_shapes
+    from gadprof.models.sources import given_inputs
 
     assert budget.reference is not None
-    setting = Setting(
-        batch=budget.batch, threads=threads, input_shapes=parse_shapes(budget.input_texts)
-    )
+    models, shapes = given_inputs((budget.reference, budget.model), budget.input_texts)
+    setting = Setting(batch=budget.batch, threads=threads, input_shapes=shapes)
     result = measure(
-        (budget.reference, budget.model),
+        models,
         setting,
         time_limit_s=time_limit_s,
         null=False,

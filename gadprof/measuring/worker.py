@@ -202,7 +202,7 @@ def _build(
     if source.kind == "onnx":
         from gadprof.measuring.runtimes.onnx_graph import load_graph
 
-        graph, named, shapes = load_graph(source.target, setting)
+        graph, named, shapes = load_graph(source.target, setting, source.inputs)
         return graph, (), named, shapes
     loaded = load_source(
         source,

@@ -13,13 +13,17 @@ Raises GadprofError alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from gadprof.counting.inputs import Input, check_sizes
 from gadprof.errors import BuildError, InputShapeError, NeedsValuesError
-from gadprof.models.sources import Loaded, Source, load, resolve
+from gadprof.models.sources import Loaded, Source, load, picture, resolve
 
 if TYPE_CHECKING:
-    from gadprof.counting.inputs import Input
+    from torch import nn
+
     from gadprof.counting.records import Trace
     from gadprof.networks.cost import Cost
 
@@ -46,7 +50,7 @@ def cost_or_trace(
     from gadprof.networks.cost import cost_of
     from gadprof.networks.spec import plan_of
 
-    shape = _picture(source, shapes, inputs)
+    shape = _picture(source, shapes, inputs, batch)
     source.spec.check_input(shape)
     return cost_of(plan_of(source.spec), shape, name=source.name, batch=batch)
 
@@ -70,7 +74,7 @@ def trace_model(
     the process of its own.
     """
     source = resolve(model) if isinstance(model, str) else model
-    given = inputs or source.inputs
+    given = source.inputs or inputs
     if source.kind == "onnx":
         from gadprof.counting.onnx.graph import count_onnx
         from gadprof.errors import SpecError
@@ -81,12 +85,12 @@ def trace_model(
     if source.spec is not None and not (train or run) and all(item.plain for item in given):
         from gadprof.networks.plan_trace import count_plan
 
-        shape = _picture(source, shapes, given)
+        shape = _picture(source, shapes, given, batch)
         planned = count_plan(source.spec, shape, batch=batch, name=source.name)
         if planned is not None:
             return planned
     if source.spec is not None or (in_process and not source.runs_user_code):
-        return count_here(source, shapes=shapes, inputs=inputs, batch=batch, train=train)[0]
+        return trace_here(source, shapes=shapes, inputs=inputs, batch=batch, train=train)
     from gadprof.models.guarded import count_guarded
 
     return count_guarded(
@@ -98,6 +102,16 @@ def trace_model(
         memory_limit_bytes=memory_limit_bytes,
         inputs=inputs,
     )
+
+
+def trace_here(model: Source | str, **given: Any) -> Trace:
+    """As ``count_here``, the trace alone, whose note says what it was called with if nobody did."""
+    trace, loaded = count_here(model, **given)
+    if not loaded.inputs_from:
+        return trace
+    shapes = " and ".join("x".join(map(str, shape)) for shape in trace.input_shapes)
+    said = f"called with {shapes}, from {loaded.inputs_from}"
+    return replace(trace, note="; ".join(filter(None, (trace.note, said))))
 
 
 def load_without_values(
@@ -138,11 +152,82 @@ def count_here(
     return count(*called, train=train, name=loaded.name), loaded
 
 
-def _picture(source: Source, shapes: Shapes, inputs: tuple[Input, ...]) -> tuple[int, ...]:
+def count_module(
+    module: nn.Module, inputs: Any, kwargs: Mapping[str, Any] | None, *, batch: int, train: bool
+) -> Trace:
+    """Count a module called with tensors, with one shape (batch included), or with texts."""
+    import torch
+
+    from gadprof.counting.count import count
+    from gadprof.models.inputs import call_of
+    from gadprof.models.own_inputs import settle
+
+    named = dict(kwargs or {})
+    texts = _texts(inputs)
+    if texts is not None:
+        given = [settle("", module, item) for item in texts]
+        args, more = call_of(given, batch, device="meta" if _valueless(given) else "cpu")
+        named = {**more, **named}
+    elif isinstance(inputs, torch.Tensor):
+        args = (inputs,)
+    elif _is_shape(inputs):
+        args = (torch.empty(check_sizes(tuple(inputs)), device="meta"),)
+    else:
+        args = tuple(inputs)
+    return count(module, args, named, train=train)
+
+
+def count_named(
+    model: str, inputs: Any, kwargs: Mapping[str, Any] | None, *, batch: int, train: bool
+) -> Trace:
+    """Count what a model string names, in this process, where rules that were added apply."""
+    source = resolve(model)
+    texts = _texts(inputs)
+    if kwargs or not (texts is not None or _is_shape(inputs) or inputs in ((), None)):
+        raise InputShapeError(
+            f"{source.name} is named by a string: give its inputs as a shape without the batch or "
+            'as texts such as "3x224x224" or "mask=128:bool"'
+        )
+    given = texts if texts is not None else (Input(tuple(inputs)),) if inputs else ()
+    if source.kind == "onnx" or source.spec is not None:
+        return trace_model(source, inputs=given, batch=batch, train=train)
+    return trace_here(source, inputs=given, batch=batch, train=train)
+
+
+def _is_shape(inputs: Any) -> bool:
+    sizes = inputs if isinstance(inputs, (tuple, list)) else ()
+    return bool(sizes) and all(type(size) is int for size in sizes)
+
+
+def _texts(inputs: Any) -> tuple[Input, ...] | None:
+    """Inputs written as texts, or None."""
+    from gadprof.models.inputs import parse_inputs
+
+    if isinstance(inputs, str):
+        return parse_inputs((inputs,))
+    if isinstance(inputs, Input):
+        return (inputs,)
+    if isinstance(inputs, (tuple, list)) and inputs:
+        if all(isinstance(item, str) for item in inputs):
+            return parse_inputs(inputs)
+        if all(isinstance(item, Input) for item in inputs):
+            return tuple(inputs)
+    return None
+
+
+def _valueless(inputs: Sequence[Input]) -> bool:
+    """Whether no input says what it holds, so that the meta device does."""
+    return not any(item.fill or item.file for item in inputs)
+
+
+def _picture(
+    source: Source, shapes: Shapes, inputs: tuple[Input, ...], batch: int
+) -> tuple[int, ...]:
     """The one shape that a built-in network is called with."""
     assert source.spec is not None
-    given = tuple(item.shape for item in inputs or source.inputs) or shapes
+    given = tuple(item.shape for item in source.inputs or inputs) or shapes
     if len(given) > 1:
         raise InputShapeError(f"{source.name} takes one input, not {len(given)}; give --input once")
-    shape = given[0] if given else source.spec.default_input
-    return (3, *shape) if len(shape) == 2 else shape
+    shape = picture(given[0]) if given else source.spec.default_input
+    check_sizes(shape, batch)
+    return shape

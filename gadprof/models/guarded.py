@@ -112,8 +112,9 @@ def service() -> Callable[[dict[str, Any]], Any]:
 def trace_of(request: dict[str, Any]) -> Trace:
     """Count the model of a request. Raises GadprofError, and what building the model raises."""
     from gadprof.counting.inputs import Input
-    from gadprof.models.counting import count_here
+    from gadprof.models.counting import trace_here
 
-    given = {name: request[name] for name in ("shapes", "batch", "train")}
+    given = {name: request[name] for name in ("batch", "train")}
+    shapes = tuple(tuple(shape) for shape in request["shapes"])
     inputs = tuple(from_plain(Input, item) for item in request["inputs"])
-    return count_here(request["model"], **given, inputs=inputs)[0]
+    return trace_here(request["model"], **given, shapes=shapes, inputs=inputs)

@@ -9,7 +9,8 @@ name code. ``resolve`` imports neither torch nor the model's package; ``load`` d
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from gadprof.errors import BuildError, GadprofError, MissingExtraError, SourceError, nearest
@@ -54,20 +55,30 @@ class Source:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A module in eval mode with the example inputs to call it with."""
+    """A module in eval mode with the inputs to call it with; ``inputs_from`` says who chose them,
+    "" where the caller did."""
 
     name: str
     module: nn.Module
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     input_shapes: tuple[tuple[int, ...], ...]
+    inputs_from: str = ""
 
 
 def resolve(text: str) -> Source:
     """Understand a model string without importing torch or running any code.
 
-    Raises UnknownNameError, SpecError or SourceError.
+    What follows ``@`` are inputs of its own. Raises UnknownNameError, SpecError, SourceError or
+    InputShapeError.
     """
+    from gadprof.models.inputs import split_inputs
+
+    named, inputs = split_inputs(text)
+    return replace(_resolved(named), name=text.strip(), inputs=inputs)
+
+
+def _resolved(text: str) -> Source:
     text = text.strip()
     if not text:
         raise SourceError("an empty model name; 'gadprof models' lists what can be named")
@@ -97,6 +108,11 @@ def build_module(source: Source, *, device: str = "cpu") -> nn.Module:
 
     Raises SourceError, MissingExtraError, SpecError.
     """
+    return _built(source, device)[0]
+
+
+def _built(source: Source, device: str) -> tuple[nn.Module, tuple[Any, dict[str, Any]] | None]:
+    """A source's module, and what its builder says to call it with, if anything."""
     import torch
 
     if source.kind == "builtin":
@@ -104,7 +120,7 @@ def build_module(source: Source, *, device: str = "cpu") -> nn.Module:
 
         assert source.spec is not None
         with torch.device(device):
-            return build_spec(source.spec).eval()
+            return build_spec(source.spec).eval(), None
     if source.kind == "onnx":
         raise SourceError(
             f"{source.name!r} is an ONNX graph, not a torch module; this command needs a module"
@@ -118,27 +134,30 @@ def build_module(source: Source, *, device: str = "cpu") -> nn.Module:
     except (Exception, SystemExit) as error:
         where = source.target if source.kind == "file" else ""
         raise BuildError(f"building {source.name!r} {_raised(error, where)}") from error
+    call = None
+    if isinstance(module, tuple) and 2 <= len(module) <= 3:
+        module, args, kwargs = (*module, {})[:3]
+        if not isinstance(kwargs, Mapping):
+            raise SourceError(
+                f"{source.name!r} returned {type(kwargs).__name__} for the keywords; return "
+                "(module, args, kwargs)"
+            )
+        call = (tuple(args) if isinstance(args, (tuple, list)) else (args,), dict(kwargs))
     if not isinstance(module, torch.nn.Module):
         raise SourceError(
             f"{source.name!r} returned {type(module).__name__}, not a torch.nn.Module"
         )
-    return module.eval()
+    return module.eval(), call
 
 
 def default_shapes(source: Source, module: nn.Module | None = None) -> tuple[tuple[int, ...], ...]:
     """The input shapes (without batch) that a source is used with when none is given."""
-    if source.kind == "builtin":
-        assert source.spec is not None
-        return (source.spec.default_input,)
-    if source.kind == "timm" and module is not None:
-        config = getattr(module, "default_cfg", None) or {}
-        size = config.get("input_size")
-        if size:
-            return (tuple(int(value) for value in size),)
-    declared = getattr(module, "example_input_shapes", None)
-    if declared:
-        return tuple(tuple(int(size) for size in shape) for shape in declared)
-    return ((3, 224, 224),)
+    from gadprof.models.own_inputs import own_inputs
+
+    if module is None or source.spec is not None:
+        return (source.spec.default_input if source.spec is not None else (3, 224, 224),)
+    found, _ = own_inputs(source.kind, source.target, module)
+    return tuple(item.shape[1:] if item.whole else item.shape for item in found)
 
 
 def load(
@@ -154,61 +173,73 @@ def load(
     """Build a source and its example inputs (random normal from ``seed``; nothing on meta).
 
     ``shapes`` are without batch; empty means the source's own default. ``inputs`` say the same
-    with types and keywords, and are then all that the model is called with. Raises GadprofError.
+    with types and keywords, and are then all that the model is called with; what the model string
+    itself names comes before both. Raises GadprofError.
     """
     import torch
 
     from gadprof.counting.inputs import Input
-    from gadprof.models.inputs import example
+    from gadprof.models.inputs import call_of
 
-    if all(item.plain for item in inputs):
-        shapes = tuple(item.shape for item in inputs) or shapes
-        inputs = ()
     if isinstance(source, str):
         source = resolve(source)
-    if source.spec is not None and (shapes or inputs):
-        source.spec.check_input(shapes[0] if shapes else inputs[0].shape)
+    given = source.inputs or inputs or tuple(map(Input, shapes))
+    if source.spec is not None and given and not given[0].file:
+        source.spec.check_input(picture(given[0].shape))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = build_module(source, device=device)
+        module, call = _built(source, device)
         if dtype is not None:
             module = module.to(dtype)
-        if not inputs and source.kind == "transformers":
-            inputs = _transformers_inputs(source, module, shapes)
-        if not inputs:
-            shapes = shapes or default_shapes(source, module)
-            inputs = tuple(Input(shape) for shape in shapes)
-        made = [(item.name, example(item, batch, device=device, default=dtype)) for item in inputs]
-    args = tuple(tensor for name, tensor in made if not name)
-    kwargs = {name: tensor for name, tensor in made if name}
-    ordered = sorted(inputs, key=lambda item: item.name != "")
-    return Loaded(source.name, module, args, kwargs, tuple(item.shape for item in ordered))
+        if call is not None and not given:
+            args, kwargs = _on(call, device, dtype)
+            said = "the builder"
+        else:
+            given, said = _inputs_for(source, module, given)
+            args, kwargs = call_of(given, batch, device=device, default=dtype)
+    tensors = _tensors((args, kwargs))
+    shown = tuple(tuple(tensor.shape[1:]) for tensor in tensors)
+    return Loaded(source.name, module, args, kwargs, shown, said)
 
 
-def _transformers_inputs(
-    source: Source, module: nn.Module, shapes: tuple[tuple[int, ...], ...]
-) -> tuple[Input, ...]:
-    """What a transformers model is called with: tokens, or pixels at its configured size."""
+def _inputs_for(
+    source: Source, module: nn.Module, given: tuple[Input, ...]
+) -> tuple[tuple[Input, ...], str]:
+    """What a module is called with, and who says so ("" where the caller does)."""
     from gadprof.counting.inputs import Input
+    from gadprof.models.own_inputs import by_main_keyword, own_inputs, settle, takes_keywords
 
-    main = str(getattr(module, "main_input_name", "input_ids"))
-    config: Any = getattr(module, "config", None)
-    if main == "input_ids":
-        length = shapes[0][-1] if shapes else 128
-        tokens = Input((length,), "int64", "input_ids")
-        if getattr(config, "is_encoder_decoder", False):
-            return tokens, Input((length,), "int64", "decoder_input_ids")
-        return (tokens,)
-    if shapes:
-        return (Input(shapes[0], "", main),)
-    size, channels = getattr(config, "image_size", None), getattr(config, "num_channels", 3)
-    if main != "pixel_values" or size is None:
-        raise SourceError(
-            f"{source.name} is called with {main!r}, whose shape its configuration does not say; "
-            f"type --input {main}=SHAPE"
-        )
-    height, width = size if isinstance(size, (list, tuple)) else (size, size)
-    return (Input((int(channels), int(height), int(width)), "", main),)
+    if source.spec is not None:
+        given = given or (Input(source.spec.default_input),)
+    if not given:
+        return own_inputs(source.kind, source.target, module)
+    if takes_keywords(module) and all(item.plain for item in given):
+        return by_main_keyword(module, [settle("", module, item).shape for item in given]), ""
+    return tuple(settle(source.kind, module, item) for item in given), ""
+
+
+def picture(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape with three channels where only height and width are given."""
+    return (3, *shape) if len(shape) == 2 else shape
+
+
+def _on(call: tuple[Any, dict[str, Any]], device: str, dtype: torch.dtype | None) -> Any:
+    """What a builder returned, on a device and in a type."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    def moved(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(device, dtype if tensor.is_floating_point() else None)
+
+    return pytree.tree_map_only(torch.Tensor, moved, call)
+
+
+def _tensors(call: Any) -> list[torch.Tensor]:
+    """Every tensor of arguments, keywords included, in order."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    return [item for item in pytree.tree_leaves(call) if isinstance(item, torch.Tensor)]
 
 
 def _factory(source: Source) -> Any:
@@ -438,5 +469,32 @@ def _same_file(name: str, path: str) -> bool:
 
 
 def parse_shapes(texts: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
-    """Read every ``--input`` of a command line. Raises InputShapeError."""
+    """Read every ``--input`` of a command that takes pictures alone. Raises InputShapeError."""
     return tuple(parse_shape(text) for text in texts)
+
+
+def given_inputs(
+    models: Sequence[str], texts: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
+    """Models and shapes of a command line whose ``--input`` is meant for every model.
+
+    What a shape alone does not say goes with each model's string (``model@ids=7:int64``); a model
+    that carries inputs keeps its own. Raises InputShapeError.
+    """
+    from gadprof.models.inputs import parse_inputs, split_inputs
+
+    inputs = parse_inputs(texts)
+    if all(item.plain for item in inputs):
+        pictures = all(_takes_pictures(model) for model in models)
+        return tuple(models), tuple(
+            picture(item.shape) if pictures else item.shape for item in inputs
+        )
+    tail = "".join(f"@{item.text}" for item in inputs)
+    return tuple(name if split_inputs(name)[1] else name + tail for name in models), ()
+
+
+def _takes_pictures(model: str) -> bool:
+    try:
+        return resolve(model).kind in ("builtin", "timm", "torchvision")
+    except GadprofError:
+        return True  # said where the model is used

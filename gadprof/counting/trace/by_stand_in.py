@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -21,7 +22,6 @@ from gadprof.counting.trace.layers import HANDLERS, Layers
 from gadprof.counting.trace.lifetimes import Level
 from gadprof.counting.trace.locked_layers import locked
 from gadprof.counting.trace.modules import Inventory
-from gadprof.counting.trace.patches import beneath, seen_here
 from gadprof.counting.trace.recorder import Recorder
 from gadprof.counting.trace.replay import Tripwire
 from gadprof.counting.trace.stand_in import RefusedError, StandIn
@@ -52,13 +52,14 @@ def forward(
     given = _stand_ins(engine, args)
     named = _stand_ins(engine, kwargs)
     frames = inventory.frames
-    original = beneath(nn.Module, "__call__")
+    thread = get_ident()
+    original = nn.Module.__call__
     handlers = HANDLERS
     leaves = {kind for kind in {type(item) for item in inventory.modules} if _is_layer(kind)}
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         frame = frames.get(id(self))
-        if frame is None:
+        if frame is None or get_ident() != thread:
             if engine.recording:
                 return original(self, *args, **kwargs)
             raise engine.refuse(f"{type(self).__name__}, which the model does not hold")
@@ -94,9 +95,12 @@ def forward(
         )
         return output
 
-    doors = {"__call__": call, **locked(frames, HANDLERS, engine.refuse)}
-    with seen_here(nn.Module, doors), mode:
-        output = call(module, *given, **named)
+    nn.Module.__call__ = call  # type: ignore[method-assign]
+    try:
+        with locked(frames, HANDLERS, engine.refuse), mode:
+            output = call(module, *given, **named)
+    finally:
+        nn.Module.__call__ = original  # type: ignore[method-assign]
     if engine.refused:
         raise RefusedError(engine.refused)
     recorder.peak, recorder._next = level.peak, level.next

@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from gadprof.counting.rules.registry import operation_name
-from gadprof.counting.trace.patches import beneath, seen_here
+from gadprof.counting.trace.dispatch import tensors_in
 from gadprof.counting.trace.recorder import Recorder
-from gadprof.counting.trace.trees import tensors_in
 
 
 @contextlib.contextmanager
@@ -27,7 +26,7 @@ def launches_recorded(recorder: Recorder) -> Iterator[None]:
         yield
         return
     interface: Any = jit.KernelInterface
-    launch = beneath(interface, "__getitem__")
+    launch = interface.__getitem__
 
     def recorded(kernel: Any, grid: Any) -> Any:
         real = launch(kernel, grid)
@@ -41,5 +40,8 @@ def launches_recorded(recorder: Recorder) -> Iterator[None]:
 
         return call
 
-    with seen_here(interface, {"__getitem__": recorded}):
+    interface.__getitem__ = recorded
+    try:
         yield
+    finally:
+        interface.__getitem__ = launch

@@ -6,9 +6,10 @@ Inputs are the graph's own, their open dimensions bound by the setting. Refuses 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gadprof.counting.inputs import Input
 from gadprof.errors import SourceError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class OnnxGraph:
 
 
 def load_graph(
-    path: str, setting: Setting
+    path: str, setting: Setting, given: Sequence[Input] = ()
 ) -> tuple[OnnxGraph, dict[str, Any], tuple[tuple[int, ...], ...]]:
     """A graph, CPU tensors for its inputs by name, and their shapes without the batch.
 
@@ -43,7 +44,6 @@ def load_graph(
     """
     import torch
 
-    from gadprof.counting.inputs import Input
     from gadprof.counting.onnx.file import DTYPES, read_onnx
     from gadprof.counting.onnx.inputs import bind, graph_inputs
     from gadprof.models.inputs import example
@@ -54,7 +54,7 @@ def load_graph(
             "type --runtime onnxruntime (or openvino)"
         )
     graph = read_onnx(path).model.graph
-    given = [Input(shape) for shape in setting.input_shapes]
+    given = given or [Input(shape) for shape in setting.input_shapes]
     bound = bind(path, graph, given, batch=setting.batch)
     inputs: dict[str, Any] = {}
     torch.manual_seed(setting.seed)
