@@ -338,7 +338,8 @@ def find_beside(text: str) -> None:
     """Let the code that a model string names import what lies beside it, later too.
 
     For a process of its own, whose import path has no current folder. What lies there comes after
-    the standard library and before installed packages. Does nothing for any other string.
+    the standard library and before installed packages, but torch and what it needs are loaded
+    first. Does nothing for any other string.
     """
     import os
     import sys
@@ -353,6 +354,8 @@ def find_beside(text: str) -> None:
         folder = os.getcwd()
     else:
         return
+    import torch  # noqa: F401
+
     if folder not in sys.path:
         packages = (i for i, entry in enumerate(sys.path) if entry.endswith("-packages"))
         sys.path.insert(next(packages, len(sys.path)), folder)

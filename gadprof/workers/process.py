@@ -129,14 +129,18 @@ class Worker:
             if self._prints:
                 selector.register(self._output, selectors.EVENT_READ)
             unsent = memoryview(data)
+            check_at = time.monotonic() + WATCH_S
 
             def read(count: int) -> bytes:
-                nonlocal unsent
+                nonlocal unsent, check_at
                 while True:
-                    left = deadline - time.monotonic()
-                    if left <= 0:
+                    now = time.monotonic()
+                    if now >= deadline:
                         raise self._ended("timeout", words)
-                    ready = {key.fd for key, _ in selector.select(min(left, WATCH_S))}
+                    if now >= check_at:
+                        self._check_limits()
+                        check_at = time.monotonic() + WATCH_S
+                    ready = {key.fd for key, _ in selector.select(min(deadline - now, WATCH_S))}
                     if self._output.fileno() in ready and not self._take_output():
                         selector.unregister(self._output)
                     if self._request in ready:
@@ -145,8 +149,6 @@ class Worker:
                             selector.unregister(self._request)
                     if self._reply in ready:
                         return self._read(count)
-                    if not ready:
-                        self._check_limits()
 
             try:
                 if self._pid is None:
