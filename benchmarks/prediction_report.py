@@ -17,15 +17,15 @@ from typing import Any
 
 import click
 import numpy as np
+from gadprof.render.report_files import index_page
 
 from gadprof.output import write_folder
 from gadprof.pose.ablation import variant_names
 from gadprof.prediction.api import predict, predict_trace
 from gadprof.prediction.fits import Fit, find_fit, fits, transfer_errors
 from gadprof.prediction.tracing import trace_of
-from gadprof.render.cells import scaled
-from gadprof.render.report_files import index_page
 from gadprof.render.tables import render_table
+from gadprof.results.cells import scaled
 
 DATA, PLOT = "data/prediction.json", "plots/prediction.png"
 COEFFICIENTS = Path(__file__).parents[1] / "gadprof" / "data" / "latency_coefficients.json"

@@ -13,7 +13,8 @@ from gadprof.audit.published import rows as published_rows
 from gadprof.comparison.accuracies import chosen_published, published
 from gadprof.comparison.compare import compare_row
 from gadprof.pose.accuracy import Accuracy, accuracies_json
-from gadprof.report.gather import Report, Section, gather
+from gadprof.report.gather import Report, gather
+from gadprof.results.page import Section
 from gadprof.store.recording import record_accuracies
 
 MEASURED = Accuracy(

@@ -167,16 +167,17 @@ def test_the_kept_report_is_explained_to_at_least_95_per_cent() -> None:
 
 def test_the_page_is_the_same_text_from_the_same_results() -> None:
     from gadprof.audit.audit import Audit, AuditRow
-    from gadprof.render.audit_report import report_data, report_markdown
+    from gadprof.audit.list_page import list_data, list_page
+    from gadprof.render.markdown import page_markdown
 
     row = AuditRow("fvcore", "fvcore", "0.1", 120, "macs", 100, (), 20, 5, (), None)
     audits = (Audit("small", ((3, 8, 8),), 1, 100, 5, "", (row,)),)
-    page = report_markdown(audits, {"broken": "it raised"})
-    assert page == report_markdown(audits, {"broken": "it raised"})
+    page = page_markdown(list_page(audits, {"broken": "it raised"}), str)
+    assert page == page_markdown(list_page(audits, {"broken": "it raised"}), str)
     assert "0 of 1 pairs explained" in page
     assert "not understood yet" in page
     assert "it raised" in page
-    assert report_data(audits, {})["models"][0]["backends"][0]["residual"] == 20
+    assert list_data(audits, {})["models"][0]["backends"][0]["residual"] == 20
 
 
 def test_module_paths_are_folded_where_only_numbers_differ() -> None:
@@ -186,24 +187,26 @@ def test_module_paths_are_folded_where_only_numbers_differ() -> None:
 
 def test_the_kept_page_is_the_text_of_the_kept_data() -> None:
     from gadprof.audit.audit_data import audits_of, read_data
-    from gadprof.render.audit_report import report_json, report_markdown
+    from gadprof.audit.list_page import list_json, list_page
+    from gadprof.render.markdown import page_markdown
 
     folder = Path(__file__).resolve().parents[1] / "reports"
     data = read_data(folder / "audit.json")
-    page = report_markdown(audits_of(data), data["refused"], data["versions"])
+    made = list_page(audits_of(data), data["refused"], data["versions"])
+    page = page_markdown(made, str, [("JSON", "audit.json")])
     assert page.rstrip() == (folder / "audit.md").read_text().rstrip()
-    assert report_json(data) == (folder / "audit.json").read_text()
+    assert list_json(data) == (folder / "audit.json").read_text()
 
 
 @pytest.fixture
 def kept_page(tmp_path: Path) -> Path:
     """A page and its data: two models, as the counter ``gadprof`` alone saw them once."""
     from gadprof.audit.audit import Audit, AuditRow
-    from gadprof.render.audit_report import report_data, report_json
+    from gadprof.audit.list_page import list_data, list_json
 
     row = AuditRow("gadprof", "gadprof", "0.1", 7, "macs", 7, (), 0, 5, (), None)
     audits = [Audit(f"{SMALL}:{name}", ((3, 8, 8),), 1, 7, 5, "", (row,)) for name in ("A", "B")]
-    (tmp_path / "audit.json").write_text(report_json(report_data(audits, {f"{SMALL}:C": "gone"})))
+    (tmp_path / "audit.json").write_text(list_json(list_data(audits, {f"{SMALL}:C": "gone"})))
     return tmp_path / "audit.md"
 
 
@@ -275,9 +278,9 @@ def test_counts_of_other_versions_or_counters_are_not_merged(run_cli, kept_page:
 def test_a_part_of_the_list_needs_data_to_merge_into(
     run_cli, tmp_path: Path, arguments: tuple[str, ...], words: str
 ) -> None:  # type: ignore[no-untyped-def]
-    from gadprof.render.audit_report import report_data, report_json
+    from gadprof.audit.list_page import list_data, list_json
 
-    (tmp_path / "PAGE.json").write_text(report_json(report_data((), {})))
+    (tmp_path / "PAGE.json").write_text(list_json(list_data((), {})))
     (tmp_path / "EMPTY.json").write_text("{}")
     (tmp_path / "TORN.json").write_text('{"schema')
     placed = [

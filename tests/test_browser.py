@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from test_report import AUDIT, BENCH, NASTY, report_named
 
-from gadprof.render.report_files import report_files
-from gadprof.render.report_html import to_report_html
+from gadprof.render.html import page_html
+from gadprof.render.page_files import page_files
 from gadprof.report.gather import gather
 
 pytestmark = pytest.mark.browser
@@ -62,7 +62,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.json").write_text(json.dumps(document))
         data.append(str(folder / f"{name}.json"))
     made = gather(["hrnet32", "ghost-hrnet32", "ghost-se-hrnet32", "gadnet32"], data=data)
-    (folder / "report.html").write_bytes(report_files(made)["report.html"])
+    (folder / "report.html").write_bytes(page_files(made, html=True)["report.html"])
     return folder / "report.html"
 
 
@@ -223,7 +223,7 @@ def test_the_tables_are_there_without_scripts(browser: Any, page_file: Path) -> 
 @pytest.mark.parametrize("name", NASTY)
 def test_no_name_runs_as_a_script(browser: Any, tmp_path: Path, name: str) -> None:
     path = tmp_path / "nasty.html"
-    path.write_bytes(to_report_html(report_named(name)).encode())
+    path.write_bytes(page_html(report_named(name)).encode())
     opened = Visit(browser, path)
     dialogs: list[str] = []
     opened.page.on("dialog", lambda dialog: dialogs.append(dialog.message))

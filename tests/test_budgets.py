@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from gadprof.errors import BaselineError, ConfigError
 from gadprof.gate.baseline import BaselineRow, find_baseline, read_rows
-from gadprof.gate.budgets import CheckResult, RatioInterval, Verdict, failed_model, judge
+from gadprof.gate.budgets import RatioInterval, failed_model, judge
 from gadprof.gate.config import MAX_CONFIG_BYTES, Budget, find_config, load_config, read_config
 from gadprof.render.annotations import to_annotations, to_step_summary
 from gadprof.render.junit import to_junit
 from gadprof.results.plain import to_json
 from gadprof.results.quantities import read_bytes, read_count, read_ratio, read_share
+from gadprof.results.verdicts import CheckResult, Verdict
 from gadprof.store.store import NewEntry, Store
 
 FIGURES = {"params": 12_000_000, "macs": 3_000, "peak_activation_bytes": 64 << 20, "kernels": 7}

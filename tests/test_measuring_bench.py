@@ -22,8 +22,9 @@ from gadprof.measuring.probes.noise import (
 from gadprof.measuring.progress import RunProgress
 from gadprof.measuring.result import BenchResult
 from gadprof.measuring.settings import Setting, check_setting, sweep
-from gadprof.render.bench import bench_payload, console_text, render_bench
+from gadprof.render.console import page_console
 from gadprof.render.live import draw
+from gadprof.render.tables import render
 from gadprof.results.plain import to_json
 from gadprof.workers.process import WorkerFailedError
 
@@ -296,7 +297,7 @@ def test_an_interrupt_keeps_what_was_measured() -> None:
     ratio = result.rows[1].ratio
     assert ratio is not None
     assert ratio.value == pytest.approx(0.5, rel=0.05)
-    assert "interrupted" in console_text(result)
+    assert "interrupted" in page_console(result.page())
 
 
 def test_an_interrupt_between_groups_marks_the_rest_as_not_measured() -> None:
@@ -348,7 +349,7 @@ def test_progress_hears_of_samples_and_of_the_narrowing_interval() -> None:
 def test_json_has_the_promised_fields() -> None:
     world = World({"a": 0.1, "b": 0.05})
     world.fail["b"] = ("load", 1, WorkerFailedError("timeout", "no answer within 1 s"))
-    document = json.loads(to_json(bench_payload(run(world, ["a", "b"]))))
+    document = json.loads(to_json(run(world, ["a", "b"]).page().json()))
     good, bad = document["rows"]
     assert {"model", "latency_s", "ratio", "peak_bytes", "error"} <= set(good)
     assert {"median", "mean", "p90", "p95", "p99", "ci95", "samples"} <= set(good["latency_s"])
@@ -361,14 +362,16 @@ def test_json_has_the_promised_fields() -> None:
 
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_the_table_fits(width: int) -> None:
-    text = console_text(run(World({"a" * 20: 0.1, "b" * 20: 0.05}), ["a" * 20, "b" * 20]), width)
+    text = page_console(
+        run(World({"a" * 20: 0.1, "b" * 20: 0.05}), ["a" * 20, "b" * 20]).page(), width=width
+    )
     assert max(len(line) for line in text.splitlines()) <= width
     assert "faster" in text
 
 
 @pytest.mark.parametrize("output_format", ["csv", "md", "latex"])
 def test_every_format_names_every_model_and_its_verdict(output_format: str) -> None:
-    text = render_bench(run(World({"aa": 0.1, "bb": 0.05}), ["aa", "bb"]), output_format)
+    text = render(run(World({"aa": 0.1, "bb": 0.05}), ["aa", "bb"]).page(), output_format)
     assert "aa" in text
     assert "bb" in text
     assert "faster" in text
@@ -452,9 +455,9 @@ def test_steady_medians_give_no_drift_warning() -> None:
 def test_a_measured_comparison_says_the_verdict_and_what_the_run_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from gadprof.comparison.compare import ComparedRow, Comparison, comparison_object, with_latency
+    from gadprof.comparison.compare import ComparedRow, Comparison, with_latency
+    from gadprof.comparison.page import comparison_object, notes
     from gadprof.measuring import bench
-    from gadprof.render.comparison import notes
     from gadprof.results.plain import Machine
 
     world = World({"a": 0.1, "b": 0.05})

@@ -423,7 +423,7 @@ def test_a_failing_model_costs_its_own_part_of_an_explanation_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from gadprof.measuring.explain.explain import explain
-    from gadprof.render.explain import render_explanation
+    from gadprof.render.tables import render
 
     bench_of(monkeypatch, bad=None, a=0.1, b=0.2, uncountable=0.3)
     found = explain(["bad", "a", "b", "uncountable"], Setting())
@@ -432,16 +432,16 @@ def test_a_failing_model_costs_its_own_part_of_an_explanation_alone(
     (sentence, *_) = found.words
     assert sentence.startswith("b has")
     assert "the MACs of a and takes 2.00 x its time" in sentence
-    models = json.loads(render_explanation(found, "json"))["models"]
+    models = json.loads(render(found.page(), "json"))["models"]
     assert [model["error"] is None for model in models] == [False, True, True, False]
     assert models[0]["latency_s"] is None
     assert models[3]["latency_s"] == 0.3
-    text = render_explanation(found, "table")
+    text = render(found.page(), "table")
     assert "bad: FAILED, killed\n| <U+001B>[31mits last words" in text
     assert "uncountable: FAILED, measured, but could not be counted" in text
     assert "b by operation class" in text
     assert "bad by operation class" not in text
-    assert "\x1b" not in text + render_explanation(found, "md")
+    assert "\x1b" not in text + render(found.page(), "md")
     assert "bad: FAILED" in found._repr_html_()
 
 
@@ -460,14 +460,14 @@ def test_where_every_model_fails_the_failures_are_shown_without_a_roofline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from gadprof.measuring.explain.explain import explain
-    from gadprof.render.explain import render_explanation
+    from gadprof.render.tables import render
 
     bench_of(monkeypatch, bad=None, worse=None)
     found = explain(["bad", "worse"], Setting())
     assert found.exit_code == 1
     assert found.peaks is None
     assert found.words == ()
-    text = render_explanation(found, "table")
+    text = render(found.page(), "table")
     assert "worse: FAILED, killed" in text
     assert "Roofline" not in text
 

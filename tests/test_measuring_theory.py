@@ -15,7 +15,7 @@ from gadprof.formulas.formula import Formula, formula
 from gadprof.measuring.block_pairs import MeasuredPair
 from gadprof.measuring.block_pairs_log import PointLog
 from gadprof.measuring.explain.roofline import Peaks
-from gadprof.render.theory_reasons import layers_of, reasons
+from gadprof.report.formula_reasons import layers_of, reasons
 
 PAIR = MeasuredPair(0.5, (0.4, 0.6), 1.1, 2e-4, 1e-4, 900, 1000, 12, None, 0.1)
 PEAKS = Peaks("here", 100e9, 12e9, True, "a test")

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.cells import cell_len
 
-from gadprof.render import escape
 from gadprof.render.tables import (
     TABLE_FORMATS,
     render_table,
@@ -24,6 +23,7 @@ from gadprof.render.tables import (
     to_latex,
     to_markdown,
 )
+from gadprof.results import escape
 
 NASTY = [
     "<script>alert(1)</script>",
@@ -202,13 +202,45 @@ def test_csv_keeps_every_digit() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])
-def test_a_table_of_many_columns_fits_and_loses_no_digit(width: int) -> None:
+def test_a_table_of_many_columns_fits_loses_no_digit_and_names_what_it_leaves_out(
+    width: int,
+) -> None:
     headers = ["model", *(f"quantity {index}" for index in range(14))]
     rows = [[f"model{row}", *(10**9 + 17 * row + c for c in range(14))] for row in range(9)]
     text = to_console(headers, rows, width=width)
     assert max(cell_len(line) for line in text.splitlines()) <= width
+    drawn, _, note = text.partition(f"not shown at {width} columns: ")
+    left_out = [name.strip() for name in note.replace("\n", " ").split(",")]
+    assert left_out == headers[-len(left_out) :]
     for row in rows:
-        assert all(f"{value:,}" in text for value in row[1:])
+        shown = row[1 : len(row) - len(left_out)]
+        assert all(f"{value:,}" in drawn for value in shown)
+        assert drawn.count(str(row[0])) == 1
+
+
+def test_the_least_important_columns_are_left_out_first() -> None:
+    headers = ["path", "kind", "channels", "height", "width"]
+    rows = [["stage1.0.branches.0", "a kind of it" * 2, 32 + row, 64, 48] for row in range(9)]
+    text = to_console(headers, rows, width=50, ranks=[0, 3, 0, 1, 1])
+    assert text.split()[:4] == ["path", "channels", "height", "width"]
+    assert "not shown at 50 columns: kind" in text
+
+
+def test_rows_without_names_of_their_own_are_never_turned() -> None:
+    headers = ["stage", *(f"a long quantity {index}" for index in range(8))]
+    text = to_console(headers, [["stem", *range(8)], ["stem", *range(8)]], width=80)
+    assert text.splitlines()[0].split()[0] == "stage"
+    assert [line.split()[0] for line in text.splitlines()[2:4]] == ["stem", "stem"]
+    assert "not shown at 80 columns" in text
+
+
+def test_a_tree_keeps_its_levels_in_every_language() -> None:
+    rows = [["model", 3], ["  stage", 2], ["    block", 1]]
+    assert [line.partition("block")[0] for line in to_console(["m", "n"], rows).splitlines()][
+        -1
+    ] == "    "
+    assert "| &nbsp;&nbsp;stage | 2 |" in to_markdown(["m", "n"], rows)
+    assert "<bdi>&nbsp;&nbsp;&nbsp;&nbsp;block</bdi>" in to_html(["m", "n"], rows)
 
 
 BENCH_HEADERS = ["model", "runtime", "median", "±", "spread", "ratio", "its 95 %", "verdict"]
@@ -229,13 +261,16 @@ BENCH_ROWS = [
 
 @pytest.mark.parametrize("width", [80, 90, 100, 110, 120, 160])
 def test_no_word_interval_or_number_with_its_unit_is_ever_folded(width: int) -> None:
-    text = to_console(BENCH_HEADERS, BENCH_ROWS, width=width)
+    text = to_console(BENCH_HEADERS, BENCH_ROWS, width=width, ranks=[0, 2, 0, 1, 3, 0, 0, 0])
+    drawn, _, note = text.partition(f"not shown at {width} columns: ")
     assert max(cell_len(line) for line in text.splitlines()) <= width
     for row in BENCH_ROWS:
-        assert all(cell in text for cell in row[:-1])
+        for name, cell in zip(BENCH_HEADERS[:-1], row[:-1], strict=True):
+            assert cell in drawn or name in note
     whole = ["slower:", "hrnet32:width=8", "(−61.1 %)", "11.09 MiB"]
-    assert [text.count(word) >= len(BENCH_ROWS) for word in whole] == [True] * 4
+    assert [drawn.count(word) >= len(BENCH_ROWS) for word in whole] == [True] * 4
     assert all(name in text for name in BENCH_HEADERS)
+    assert (width >= 100) == (not note)
 
 
 @pytest.mark.parametrize("width", range(80, 100))
@@ -270,8 +305,9 @@ def test_on_a_very_narrow_terminal_numbers_still_lose_no_digit() -> None:
     headers = ["a model", "quantity", "another"]
     rows = [["some words in a row", 10**15 + row, 10**16 + row] for row in range(9)]
     for width in (20, 30, 40):
-        text = to_console(headers, rows, width=width)
-        assert all(f"{value:,}" in text for row in rows for value in row[1:])
+        drawn = to_console(headers, rows, width=width)
+        assert all(f"{row[1]:,}" in drawn for row in rows)
+        assert "another" in drawn
 
 
 def test_a_wide_table_of_two_models_is_turned() -> None:

@@ -21,14 +21,16 @@ from gadprof import cli
 from gadprof.errors import ReportDataError, SourceError, SpecError, UnknownNameError
 from gadprof.models.parts import by_block, by_stage
 from gadprof.networks.spec import parse_spec
+from gadprof.render.html import page_html
+from gadprof.render.markdown import page_markdown
+from gadprof.render.page_files import index_page, page_files, stale_files
 from gadprof.render.plots import PLOT_FORMATS, render_plot
-from gadprof.render.report_files import index_page, report_files, stale_files
-from gadprof.render.report_html import to_report_html
-from gadprof.render.report_markdown import to_report_markdown
 from gadprof.report.data import read_data
-from gadprof.report.gather import Column, Plot, Report, Section, Table, gather
+from gadprof.report.gather import Report, gather
 from gadprof.report.sections.bubbles import pareto_front
+from gadprof.results.page import Page, Plot, Section
 from gadprof.results.plain import to_json
+from gadprof.results.table import Column, Table
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODELS = ("hrnet32", "gadnet32")
@@ -92,7 +94,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 @pytest.fixture(scope="module")
 def files(full: Report) -> dict[str, bytes]:
-    return report_files(full)
+    return page_files(full, html=True)
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -112,13 +114,13 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 def test_a_report_is_equal_when_it_is_gathered_again(analytic: Report) -> None:
     assert gather(MODELS) == analytic
-    assert report_files(gather(MODELS)) == report_files(analytic)
+    assert page_files(gather(MODELS), html=True) == page_files(analytic, html=True)
 
 
 def test_an_analytic_report_holds_no_machine_no_clock_and_no_path(analytic: Report) -> None:
     import platform
 
-    for path, data in report_files(analytic).items():
+    for path, data in page_files(analytic, html=True).items():
         text = data.decode()
         assert str(REPOSITORY) not in text, path
         assert platform.node() not in text or len(platform.node()) < 6, path
@@ -307,7 +309,7 @@ NASTY = (
 )
 
 
-def report_named(name: str) -> Report:
+def report_named(name: str) -> Page:
     """A small report that shows a name at every place where a name can stand."""
     columns = (Column("model", name), Column("macs", "MACs", "scaled"), Column("t", "t", "seconds"))
     table = Table("t", name, columns, ((name, 5, None), (name, None, 0.25)), name or "n", True)
@@ -317,7 +319,8 @@ def report_named(name: str) -> Report:
     )
     section = Section("s", "A section", (name,), (table,), plots, (name,))
     summary = Section("summary", "Summary", (name,))
-    return Report("report", name, (name,), (summary, section), {"rows": []})
+    document = {"models": [name], "words": name}
+    return Page("report", name, (summary, section), document, name)
 
 
 def renamed(value: Any, name: str) -> Any:
@@ -326,7 +329,7 @@ def renamed(value: Any, name: str) -> Any:
     return [renamed(item, name) for item in value] if isinstance(value, list) else value
 
 
-class Page(html.parser.HTMLParser):
+class Markup(html.parser.HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.tags: list[str] = []
@@ -343,12 +346,12 @@ class Page(html.parser.HTMLParser):
 
 
 def tags_of(page: str) -> list[str]:
-    parser = Page()
+    parser = Markup()
     parser.feed(page)
     return parser.tags
 
 
-PLAIN_TAGS = tags_of(to_report_html(report_named("plain")))
+PLAIN_TAGS = tags_of(page_html(report_named("plain")))
 
 
 def nasty(function):  # type: ignore[no-untyped-def]
@@ -360,14 +363,14 @@ def nasty(function):  # type: ignore[no-untyped-def]
 
 @nasty
 def test_no_name_adds_a_tag_to_the_html_page(name: str) -> None:
-    page = to_report_html(report_named(name))
+    page = page_html(report_named(name))
     page.encode("utf-8")
     assert tags_of(page) == PLAIN_TAGS
 
 
 @nasty
 def test_no_name_breaks_the_plots_data_in_the_page(name: str) -> None:
-    page = to_report_html(report_named(name))
+    page = page_html(report_named(name))
     block = re.search(r'<script type="application/json" id="plots">(.*?)</script>', page, re.DOTALL)
     assert block is not None
     assert set(json.loads(block.group(1))) == {"s", "b"}
@@ -375,7 +378,7 @@ def test_no_name_breaks_the_plots_data_in_the_page(name: str) -> None:
 
 def structure(name: str) -> list[str]:
     """What a CommonMark parser sees in the page that shows a name everywhere."""
-    page = to_report_markdown(report_named(name), lambda plot: f"plots/{plot.key}.svg")
+    page = page_markdown(report_named(name), lambda plot: f"plots/{plot.key}.svg")
     page.encode("utf-8")
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(page)
     kinds = [token.type for token in tokens]
@@ -421,7 +424,7 @@ def test_every_plot_draws_any_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", NASTY)
 def test_the_json_of_any_name_is_json(name: str) -> None:
-    files = report_files(report_named(name))
+    files = page_files(report_named(name), html=True)
     json.loads(files["data/report.json"])
 
 

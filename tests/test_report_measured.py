@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from gadprof.report.data import read_data
-from gadprof.report.gather import Report, Section, gather
+from gadprof.report.gather import Report, gather
+from gadprof.results.page import Section
 
 RECORDED = Path(__file__).resolve().parent / "recorded"
 MODELS = ("hrnet32:width=8", "gadnet32:width=8")
@@ -186,8 +187,8 @@ def test_no_broken_value_in_a_data_file_breaks_the_page(tmp_path: Path, name: st
     import random
 
     from gadprof.errors import GadprofError
-    from gadprof.render.report_html import to_report_html
-    from gadprof.render.report_markdown import to_report_markdown
+    from gadprof.render.html import page_html
+    from gadprof.render.markdown import page_markdown
 
     chance = random.Random(name)
     path = tmp_path / "odd.json"
@@ -206,6 +207,6 @@ def test_no_broken_value_in_a_data_file_breaks_the_page(tmp_path: Path, name: st
             made = gather(MODELS, shapes=SHAPE, data=[str(path)])
         except GadprofError:
             continue
-        page = to_report_html(made)
+        page = page_html(made)
         assert page.count("</script>") == 2
-        to_report_markdown(made, lambda plot: f"{plot.key}.svg")
+        page_markdown(made, lambda plot: f"{plot.key}.svg")

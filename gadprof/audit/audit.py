@@ -20,6 +20,7 @@ from gadprof.results.tabular import Tabular
 if TYPE_CHECKING:
     from gadprof.audit.observe import Observation
     from gadprof.counting.records import Trace
+    from gadprof.results.page import Page
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,12 @@ class Audit(Tabular):
     params: int
     note: str
     backends: tuple[AuditRow, ...]
+
+    def page(self) -> Page:
+        """What each counter reported, the ledgers and the JSON document."""
+        from gadprof.audit.page import audit_page
+
+        return audit_page([self])
 
     @property
     def explained(self) -> bool:

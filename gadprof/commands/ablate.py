@@ -58,7 +58,8 @@ def ablate(
     from gadprof.output import check_writable, emit, write_atomic
     from gadprof.pose.ablation import accuracies, variant_names
     from gadprof.pose.extra import require
-    from gadprof.render.ablation import ablation_page
+    from gadprof.pose.pages import ablation_page
+    from gadprof.render.markdown import page_markdown
     from gadprof.results.plain import describe_machine, to_json
     from gadprof.store.recording import record_accuracies
 
@@ -89,13 +90,12 @@ def ablate(
         test = find_split(data, test_split)
         record_accuracies(accuracies(variants, test, shape, told), store=store)
     machine = describe_machine()
-    page = ablation_page(variants, budget, machine)
+    page = ablation_page(variants, budget, machine, name, shape)
     if output is None:
-        emit(page)
+        emit(page_markdown(page, str))
         return
-    payload = {"variants": variants, "budget": budget, "input": shape, "machine": machine}
-    write_atomic(Path(output) / f"{name}.json", to_json(payload))
-    write_atomic(Path(output) / f"{name}.md", page)
+    write_atomic(Path(output) / f"{name}.json", to_json(page.json()))
+    write_atomic(Path(output) / f"{name}.md", page_markdown(page, str, [("JSON", f"{name}.json")]))
     click.echo(f"wrote {Path(output) / f'{name}.md'}")
 
 

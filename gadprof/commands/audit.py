@@ -95,9 +95,10 @@ def audit(
     """Run every counting backend on MODEL and explain each number against ours."""
     from gadprof.audit.audit import audit as audit_model
     from gadprof.audit.backends import distribution_of, not_installed, parse_backends
+    from gadprof.audit.page import audit_page
     from gadprof.models.sources import parse_shapes
     from gadprof.output import check_writable, emit
-    from gadprof.render.audit import render_audit
+    from gadprof.render.tables import render
     from gadprof.store.recording import record_audits
 
     if bool(models) == whole_list:
@@ -145,7 +146,7 @@ def audit(
             )
             for model in models
         ]
-    emit(render_audit(audits, output_format), output)
+    emit(render(audit_page(audits), output_format), output)
     record_audits(audits, store=store, name=save_as)
     absent = [name for name in names if distribution_of(name) is None]
     for name in absent:
@@ -176,10 +177,10 @@ def _audit_list(
 ) -> int:
     from pathlib import Path
 
-    from gadprof.audit import audit_data
+    from gadprof.audit import audit_data, list_page
     from gadprof.audit.audit_list import MODELS, audit_models
     from gadprof.output import emit
-    from gadprof.render import audit_report
+    from gadprof.render.markdown import page_markdown
 
     page = output is not None and output.endswith(".md")
     beside = str(Path(output).with_suffix(".json")) if output is not None and page else ""
@@ -187,7 +188,7 @@ def _audit_list(
     models = MODELS
     if merging:
         kept = audit_data.read_data(beside)
-        audit_data.check_mergeable(kept, audit_report.installed_versions(), names)
+        audit_data.check_mergeable(kept, list_page.installed_versions(), names)
         part = (
             audit_data.chosen(only, MODELS)
             if only is not None
@@ -203,16 +204,18 @@ def _audit_list(
         progress=lambda text: click.echo(text, err=True),
     )
     keep(audits)
-    data = audit_report.report_data(audits, refused)
+    data = list_page.list_data(audits, refused)
     if merging:
         data = audit_data.merge(kept, data, MODELS)
         audits, refused = audit_data.audits_of(data), data["refused"]
-    text = audit_report.report_json(data)
+    text = list_page.list_json(data)
+    shown = page_markdown(
+        list_page.list_page(audits, refused), str, [("JSON", Path(beside).name)] if page else []
+    )
     if page:
-        emit(audit_report.report_markdown(audits, refused), output)
+        emit(shown, output)
         emit(text, beside)
     else:
-        shown = audit_report.report_markdown(audits, refused)
         emit(text if output_format == "json" else shown, output)
     if merging:
         absent = audit_data.missing_from(data, MODELS)

@@ -117,9 +117,9 @@ def bench(
 
 def _show(result: Any, output_format: str, output: str | None) -> int:
     from gadprof.output import emit
-    from gadprof.render.bench import render_bench
+    from gadprof.render.tables import render
 
-    emit(render_bench(result, output_format), output)
+    emit(render(result.page(), output_format), output)
     if output_format != "table" or output is not None:
         tell_failures(result.rows, interrupted=result.interrupted)
     return int(result.exit_code)

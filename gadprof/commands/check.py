@@ -10,8 +10,8 @@ from gadprof.commands.options import baseline_option, format_option, output_opti
 
 if TYPE_CHECKING:
     from gadprof.comparison.compare import ComparedRow
-    from gadprof.gate.budgets import CheckResult
     from gadprof.gate.config import Config
+    from gadprof.results.verdicts import CheckResult
 
 
 @click.command(name="check")
@@ -102,11 +102,11 @@ def check(
 
 
 def _render(result: CheckResult, config: Config, output_format: str) -> str:
-    from gadprof.gate.budgets import ordered
     from gadprof.render.annotations import MARKS, to_annotations, to_step_summary
     from gadprof.render.console import to_console
     from gadprof.render.junit import to_junit
     from gadprof.results.plain import to_json
+    from gadprof.results.verdicts import ordered
 
     match output_format:
         case "json":
@@ -134,7 +134,7 @@ def _object(result: CheckResult) -> dict[str, object]:
 
 
 def _kept(row: ComparedRow) -> dict[str, object]:
-    from gadprof.comparison.compare import QUANTITIES
+    from gadprof.results.figures import KEYS
 
-    figures = {name: getattr(row, name) for name in QUANTITIES}
+    figures = {name: getattr(row, name) for name in KEYS}
     return {"model": row.model, "input": row.input, "batch": row.batch, **figures}

@@ -19,7 +19,6 @@ from gadprof.commands.options import (
 
 if TYPE_CHECKING:
     from gadprof.comparison.compare import Comparison
-    from gadprof.gate.baseline import Baseline
 
 
 @click.command(name="compare")
@@ -80,6 +79,7 @@ def compare(
     from gadprof.comparison.compare import compare_models
     from gadprof.models.sources import parse_shapes
     from gadprof.output import check_writable, emit, plot_suffix
+    from gadprof.render.tables import render
 
     if output is not None:
         check_writable(output)
@@ -132,10 +132,12 @@ def compare(
 
         comparison = with_accuracy(comparison, accuracy, store=store)
     if kept is None:
-        text = _render(comparison, output_format)
+        page = comparison.page()
     else:
-        text = _render_with_baseline(comparison, kept, output_format)
-    emit(text, output)
+        from gadprof.gate.changes import changes_page
+
+        page = changes_page(comparison, kept)
+    emit(render(page, output_format), output)
     if plot is not None:
         _draw(comparison, plot, plot_format)
     from gadprof.store.recording import record_rows
@@ -160,41 +162,3 @@ def _draw(comparison: Comparison, path: str, plot_format: str) -> None:
     if plot is None:
         raise SpecError("no row has MACs and a second figure, so there is nothing to draw")
     write_atomic(path, render_plot(plot, plot_format))
-
-
-def _render(comparison: Comparison, output_format: str) -> str:
-    from gadprof.render.comparison import comparison_table, notes
-    from gadprof.render.tables import render_table
-
-    if output_format == "json":
-        return comparison.to_json()
-    headers, rows = comparison_table(comparison, exact=output_format == "csv")
-    if output_format == "table":
-        return render_table("table", headers, rows, notes=notes(comparison))
-    return render_table(output_format, headers, rows)
-
-
-def _render_with_baseline(comparison: Comparison, kept: Baseline, output_format: str) -> str:
-    """The comparison, and what changed since the baseline: a second table, or more columns."""
-    from gadprof.comparison.compare import QUANTITIES, comparison_object
-    from gadprof.gate.changes import changes, changes_object, changes_table
-    from gadprof.render.comparison import comparison_table
-    from gadprof.render.tables import render_table
-    from gadprof.results.plain import to_json
-
-    found = changes(comparison, kept)
-    if output_format == "json":
-        return to_json({**comparison_object(comparison), "baseline": changes_object(kept, found)})
-    if output_format == "csv":
-        headers, rows = comparison_table(comparison, exact=True)
-        headers += [f"{name}_relative_to_baseline" for name in QUANTITIES]
-        for row, change in zip(rows, found, strict=True):
-            row += [change.relative.get(name) for name in QUANTITIES]
-        return render_table("csv", headers, rows)
-    headers, rows = changes_table(comparison, found)
-    options: dict[str, object] = {}
-    if output_format == "table":
-        problems = [f"{c.model}: {c.problem}" for c in found if c.problem]
-        options = {"title": f"against baseline {kept.origin}", "notes": problems}
-    second = render_table(output_format, headers, rows, **options)
-    return f"{_render(comparison, output_format)}\n{second}"

@@ -53,9 +53,10 @@ def evaluate(model: str, **options: Any) -> None:
     from gadprof.pose.evaluate import Suppression
     from gadprof.pose.evaluate import evaluate as run_evaluation
     from gadprof.pose.inference import settings_for
+    from gadprof.pose.pages import score_page
     from gadprof.pose.weights import load_into, read_weights
-    from gadprof.render.accuracy import score_table
-    from gadprof.results.plain import describe_machine, to_json
+    from gadprof.render.tables import render
+    from gadprof.results.plain import describe_machine
     from gadprof.store.recording import record_accuracies
 
     for path in (options["results"], options["accuracy"], options["output"]):
@@ -135,8 +136,5 @@ def evaluate(model: str, **options: Any) -> None:
         write_atomic(options["results"], json.dumps(results) + "\n")
     if options["accuracy"]:
         write_atomic(options["accuracy"], accuracies.add_accuracy(options["accuracy"], measured))
-    if options["output_format"] == "json":
-        payload = {"accuracy": measured, "scores": scores, "machine": machine}
-        emit(to_json(payload), options["output"])
-    else:
-        emit(score_table(measured, scores), options["output"])
+    page = score_page(measured, scores, machine)
+    emit(render(page, options["output_format"]), options["output"])

@@ -79,8 +79,8 @@ def explain(
         "timeout_s": parse_duration(timeout, "--timeout"),
     }
     from gadprof.measuring.explain.explain import explain as run
-    from gadprof.render.explain import render_explanation
     from gadprof.render.live import live_view
+    from gadprof.render.tables import render
     from gadprof.store.recording import MeasurementRecorder
 
     with MeasurementRecorder(store) as recorder, live_view() as view:
@@ -94,7 +94,7 @@ def explain(
             on_measured=recorder.finish,
             **limits,
         )
-    emit(render_explanation(explanation, output_format), output)
+    emit(render(explanation.page(), output_format), output)
     if output_format != "table" or output is not None:
         tell_failures(explanation.failed, interrupted=explanation.interrupted)
     for path, model in zip(paths, explanation.models, strict=True):

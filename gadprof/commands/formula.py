@@ -81,7 +81,10 @@ def formula(
       stn       spatial transformer       mra               MRA-UNet
       ccw       Lite-HRNet, branches
     """
+    from gadprof.formulas.page import grid_table, point_object
     from gadprof.output import check_writable, emit
+    from gadprof.render.tables import render
+    from gadprof.results.page import page_of
     from gadprof.results.plain import to_json
 
     if output is not None:
@@ -115,7 +118,8 @@ def formula(
     elif len(points) == 1 and output_format == "table":
         emit(describe(points[0], verified[0] if verified else None), output)
     else:
-        emit(grid_text(points, verified, output_format), output)
+        grid = page_of(grid_table(points, verified), document={}, name="formula")
+        emit(render(grid, output_format), output)
     ours = [row["gadprof"] for row in verified or () if "gadprof" in row]
     if interrupted:
         return 130
@@ -218,61 +222,20 @@ def _circumstances(threads: int) -> dict[str, Any]:
 def _measured_text(
     points: list[Formula], measured: Sequence[MeasuredPair], output_format: str
 ) -> str:
-    from gadprof.render.tables import render_table, to_console
-    from gadprof.render.theory import HEADERS, measured_cells, words
+    from gadprof.render.tables import render
+    from gadprof.report.formula_page import measured_table, words
+    from gadprof.results.page import page_of
 
-    varying = [
-        name
-        for name in points[0].inputs
-        if len({point.inputs.get(name) for point in points}) > 1 or name in ("c_in", "c_out")
-    ]
-    headers = ["form", *varying, *HEADERS]
-    rows = [
-        [point.block, *(point.inputs.get(name) for name in varying), *measured_cells(point, pair)]
-        for point, pair in zip(points, measured, strict=True)
-    ]
-    if output_format != "table":
-        return render_table(output_format, headers, rows)
-    failures = list(dict.fromkeys(f"failed: {pair.error}" for pair in measured if pair.error))
-    return to_console(headers, rows, notes=[*words(points, measured), *failures])
-
-
-def point_object(
-    point: Formula, verified: dict[str, Any] | None, measured: MeasuredPair | None = None
-) -> dict[str, Any]:
-    """A point as JSON: block, inputs, GP, GG, Rs, terms, reference, and verified when asked."""
-    plain: dict[str, Any] = {
-        "block": point.block,
-        "inputs": dict(point.inputs),
-        "GP": point.GP,
-        "GG": point.GG,
-        "Rs": point.Rs,
-        "Rs_macs": point.Rs_macs,
-        "params": point.params,
-        "terms": list(point.terms),
-        "symbols": dict(point.symbols),
-        "substituted": dict(point.substituted),
-        "derived": dict(point.names),
-        "limit": point.limit,
-        "Rs_limit": point.Rs_limit,
-        "uses": list(point.uses),
-        "source": point.source,
-        "note": point.note,
-    }
-    if point.reference is not None:
-        plain["reference"] = point_object(point.reference, None)
-    else:
-        plain["reference"] = {"block": "conv", "GP": point.GP, "GG": point.GG}
-    if verified is not None:
-        plain["verified"] = verified
-    if measured is not None:
-        plain["measured"] = measured
-    return plain
+    failures = dict.fromkeys(f"failed: {pair.error}" for pair in measured if pair.error)
+    notes = (*words(points, measured), *failures)
+    table = measured_table(points, measured, notes=notes)
+    return render(page_of(table, document={}, name="formula"), output_format)
 
 
 def describe(point: Formula, verified: dict[str, Any] | None) -> str:
     """One point for a person: the formulas, the terms, the ordinary convolution, the check."""
-    from gadprof.render.tables import to_console
+    from gadprof.formulas.page import totals_table, verified_table
+    from gadprof.render.console import table_console
 
     shown = {"c_in": "Cin", "c_out": "Cout", "h": "H", "w": "W"}
     read = point.uses or tuple(point.inputs)
@@ -289,25 +252,7 @@ def describe(point: Formula, verified: dict[str, Any] | None) -> str:
         lines.append(f"  G / GG = {point.reference.GG} / {point.GG} = {point.Rs_macs:.4f}")
         lines.append(f"  limit: {point.limit}")
     lines.append("")
-    rows: list[list[Any]] = [
-        [
-            term.name,
-            term.params_symbols,
-            term.params,
-            term.macs,
-            term.operations,
-            term.operations_kind,
-            "yes" if term.counted else "no",
-        ]
-        for term in point.terms
-    ]
-    rows.append([f"{point.block} GP, GG", "", point.GP, point.GG, None, "", ""])
-    if point.reference is not None:
-        reference = point.reference
-        replaced = reference.symbols["GP"].partition(" = ")[2]
-        rows.append(["ordinary conv P, G", replaced, reference.GP, reference.GG, None, "", ""])
-    headers = ["term", "weights", "params", "MACs", "other ops", "kind", "in GP, GG"]
-    table = to_console(headers, rows)
+    table = table_console(totals_table(point))
     lines.append(table.rstrip("\n"))
     lines.append("")
     if point.note:
@@ -315,75 +260,5 @@ def describe(point: Formula, verified: dict[str, Any] | None) -> str:
     lines.append(f"source: {point.source}")
     if verified:
         lines.append("")
-        lines.append(_verified_table(point, verified).rstrip("\n"))
+        lines.append(table_console(verified_table(point, verified)).rstrip("\n"))
     return "\n".join(lines) + "\n"
-
-
-def _verified_table(point: Formula, verified: dict[str, Any]) -> str:
-    from gadprof.render.tables import to_console
-
-    rows = [
-        [name, row.version, _whole(row.macs), _whole(row.difference), row.params, _word(row)]
-        for name, row in verified.items()
-    ]
-    return to_console(
-        ["counter", "version", "MACs", "minus GG", "params", "verdict"],
-        rows,
-        title=f"the real block, counted (GG = {point.GG:,}, params = {point.params:,})",
-    )
-
-
-def _whole(value: float | None) -> int | str | None:
-    """A count as an integer; half a MAC (a FLOP counted alone) keeps its digit."""
-    if value is None or float(value).is_integer():
-        return None if value is None else int(value)
-    return f"{value:,.1f}"
-
-
-def _word(row: Any) -> str:
-    if row.error is not None:
-        return str(row.error)
-    if row.equal:
-        return "equal"
-    named = ", ".join(f"{cause} {amount:+,}" for cause, amount in row.causes.items())
-    if row.residual:
-        named += f", unexplained {row.residual:+,}"
-    return named or "differs"
-
-
-def grid_text(
-    points: list[Formula], verified: list[dict[str, Any]] | None, output_format: str
-) -> str:
-    """A grid as one table, a row a point."""
-    from gadprof.render.tables import render_table
-
-    varying = [
-        name
-        for name in points[0].inputs
-        if len({point.inputs.get(name) for point in points}) > 1 or name in ("c_in", "c_out")
-    ]
-    headers = ["block", *varying, "GP", "GG", "P", "G", "Rs", "Rs limit"]
-    backends = list(verified[0]) if verified else []
-    headers += backends
-    rows = []
-    for index, point in enumerate(points):
-        reference = point.reference or point
-        row: list[Any] = [point.block, *(point.inputs.get(name) for name in varying)]
-        row += [point.GP, point.GG, reference.GP, reference.GG, f"{point.Rs:.4f}"]
-        row.append(None if point.reference is None else _limit(point.Rs_limit))
-        if verified:
-            row += [_short(verified[index][name]) for name in backends]
-        rows.append(row)
-    return render_table(output_format, headers, rows)
-
-
-def _limit(value: float | None) -> int | str | None:
-    if value is None or value.is_integer():
-        return None if value is None else int(value)
-    return f"{value:.4f}"
-
-
-def _short(row: Any) -> str:
-    if row.error is not None:
-        return "failed"
-    return "equal" if row.equal else f"{row.difference:+,}"

@@ -14,7 +14,7 @@ from gadprof.formulas.formula import DEFAULTS, Formula
 from gadprof.measuring.block_pairs import Factory, MeasuredPair, measure_pairs
 from gadprof.measuring.settings import Setting
 from gadprof.output import write_atomic
-from gadprof.render.theory import NOT_MEASURED
+from gadprof.report.formula_page import NOT_MEASURED
 from gadprof.store.recording import MeasurementRecorder, block_name
 
 if TYPE_CHECKING:
@@ -140,13 +140,16 @@ def write_page(
     """
     from gadprof.measuring.explain.explain import measured_peaks
     from gadprof.output import check_writable
-    from gadprof.render.theory import page_files
+    from gadprof.render.page_files import page_files
+    from gadprof.report.formula_page import formula_page
 
     target = check_writable(page)
     command = "gadprof " + " ".join(_shell_word(word) for word in sys.argv[1:])
     written = []
-    files = page_files(target.stem, points, measured, setting, command, measured_peaks(setting))
-    for name, content in files.items():
+    page_shown = formula_page(
+        target.stem, points, measured, setting, command, measured_peaks(setting)
+    )
+    for name, content in page_files(page_shown).items():
         path = target.parent / name
         path.parent.mkdir(exist_ok=True)
         written.append(write_atomic(path, content))

@@ -26,8 +26,9 @@ def models(knobs: str | None, output_format: str, output: str | None) -> None:
     """List what can be named, one line each."""
     from gadprof.networks.spec import families, format_value, parse_spec, presets
     from gadprof.output import check_writable, emit
-    from gadprof.render.tables import render_table
-    from gadprof.results.plain import to_json
+    from gadprof.render.tables import render
+    from gadprof.results.page import page_of
+    from gadprof.results.table import Column, Table
 
     if output is not None:
         check_writable(output)
@@ -46,15 +47,13 @@ def models(knobs: str | None, output_format: str, output: str | None) -> None:
         headers = ["model", "what it is", "source"]
         rows = [[name, preset.summary, preset.source] for name, (_, preset) in presets().items()]
         rows += [[form, meaning, ""] for form, meaning in OTHER_FORMS]
-    if output_format == "json":
-        key = "knobs" if knobs is not None else "models"
-        emit(to_json({key: [dict(zip(headers, row, strict=True)) for row in rows]}), output)
-    elif output_format == "table":
-        note = (
-            "type MODEL:knob=value,… to change it"
-            if knobs is not None
-            else "'gadprof models --knobs MODEL' lists what MODEL:knob=value takes"
-        )
-        emit(render_table("table", headers, rows, notes=(note,)), output)
-    else:
-        emit(render_table(output_format, headers, rows), output)
+    key = "knobs" if knobs is not None else "models"
+    note = (
+        "type MODEL:knob=value,… to change it"
+        if knobs is not None
+        else "'gadprof models --knobs MODEL' lists what MODEL:knob=value takes"
+    )
+    columns = tuple(Column(name, name, rank=number) for number, name in enumerate(headers))
+    table = Table(key, "", columns, tuple(map(tuple, rows)), notes=(note,))
+    document = {key: [dict(zip(headers, row, strict=True)) for row in rows]}
+    emit(render(page_of(table, document=document, name=key), output_format), output)

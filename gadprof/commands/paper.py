@@ -54,10 +54,9 @@ def _page(target: object, *, check: bool) -> int:
 
     from gadprof.errors import OutputError
     from gadprof.output import check_writable, write_folder
-    from gadprof.paper.gather import gather
-    from gadprof.render.escape import file_stem
-    from gadprof.render.paper import page_files
-    from gadprof.render.report_files import stale_files
+    from gadprof.paper.gather import gather, paper_page
+    from gadprof.render.page_files import page_files, stale_files
+    from gadprof.results.escape import file_stem
 
     page = Path(str(target))
     if page.suffix != ".md" or file_stem(page.stem) != page.stem or page.stem == "index":
@@ -67,7 +66,7 @@ def _page(target: object, *, check: bool) -> int:
         )
     if not check:
         check_writable(page)
-    files = page_files(gather(), page.stem)
+    files = page_files(paper_page(gather(), page.stem))
     if check:
         stale = stale_files(page.parent, files)
         for path in stale:
@@ -87,38 +86,27 @@ def _page(target: object, *, check: bool) -> int:
 
 
 def _paper_text(output_format: str, stem: str) -> str:
-    from gadprof.paper.gather import gather
-    from gadprof.render.paper import to_page, to_paper_json, to_terminal
+    from gadprof.paper.gather import gather, paper_page
+    from gadprof.render.page_files import markdown_of
+    from gadprof.render.tables import render
 
-    judged = gather()
-    match output_format:
-        case "json":
-            return to_paper_json(judged)
-        case "md":
-            return to_page(judged, stem)
-        case _:
-            return to_terminal(judged.sections)
+    page = paper_page(gather(), stem)
+    return markdown_of(page) if output_format == "md" else render(page, output_format)
 
 
 def _search_text(output_format: str, nearest: int) -> str:
     from gadprof.paper.search import AXES, RULES, WITHIN_POINTS, run_search
     from gadprof.paper.search_sections import search_section, why_default
-    from gadprof.render.paper import to_section, to_terminal
-    from gadprof.results.plain import to_json
+    from gadprof.render.tables import render
+    from gadprof.results.page import Page
 
     found = run_search(nearest)
-    match output_format:
-        case "json":
-            return to_json(
-                {
-                    "axes": dict(AXES),
-                    "rows_that_may_break": dict(RULES),
-                    "within_points": WITHIN_POINTS,
-                    "why_default": why_default(found),
-                    "search": found,
-                }
-            )
-        case "md":
-            return to_section(search_section(found))
-        case _:
-            return to_terminal([search_section(found)])
+    document = {
+        "axes": dict(AXES),
+        "rows_that_may_break": dict(RULES),
+        "within_points": WITHIN_POINTS,
+        "why_default": why_default(found),
+        "search": found,
+    }
+    page = Page("search", "The reconstruction search", (search_section(found),), document)
+    return render(page, output_format)

@@ -48,9 +48,10 @@ def reconcile(
     """List the readings (convention, unit, G, input, scope) that give a claimed figure."""
     from gadprof.audit.claims import parse_claim
     from gadprof.audit.reconcile import full
+    from gadprof.audit.reconcile_page import reconciliation_page
     from gadprof.models.sources import parse_shapes
     from gadprof.output import check_writable, emit
-    from gadprof.render.reconcile import render_reconciliation
+    from gadprof.render.tables import render
     from gadprof.store.recording import record_reconciliation
 
     if output is not None:
@@ -61,6 +62,6 @@ def reconcile(
     result = full(
         model, claimed, params=params, shapes=parse_shapes(input_texts), timeout_s=timeout
     )
-    emit(render_reconciliation(result, output_format, limit), output)
+    emit(render(reconciliation_page(result, limit), output_format), output)
     record_reconciliation(result, store=store)
     return 0 if result.readings and (params is None or result.params) else 1

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import click
 
 from gadprof.commands.options import format_option, output_option, store_option
-
-HEADERS = (
-    "model",
-    "place",
-    "maps",
-    "size",
-    "constant",
-    "|r|",
-    "eff. rank",
-    "rank/maps",
-    "CKA",
-    "dup.",
-)
 
 
 @click.command()
@@ -48,10 +34,11 @@ def redundancy(models: tuple[str, ...], **options: Any) -> None:
     from pathlib import Path
 
     from gadprof.output import check_writable, emit, write_atomic
+    from gadprof.pose.pages import redundancy_page
     from gadprof.pose.redundancy import DEFAULT_PLACES, NEAR_DUPLICATE
     from gadprof.pose.side_by_side import FIGURE_FORMATS, VARIANTS, look
-    from gadprof.render.tables import render_table
-    from gadprof.results.plain import describe_machine, to_json
+    from gadprof.render.tables import render
+    from gadprof.results.plain import describe_machine
     from gadprof.store.recording import record_redundancy
 
     names = models or VARIANTS
@@ -87,53 +74,14 @@ def redundancy(models: tuple[str, ...], **options: Any) -> None:
     if figure is not None:
         kind = Path(figure).suffix.lower().lstrip(".")
         write_atomic(figure, seen.figure(kind, limit=options["limit"]))
-    kind = options["output_format"]
-    if kind == "json":
-        payload = {
-            "image": Path(options["image"]).name,
-            "input": seen.size,
-            "weights": dict(zip(names, weights, strict=True)) if weights else None,
-            "seed": options["seed"],
-            "near_duplicate_correlation": NEAR_DUPLICATE,
-            "redundancy": seen.figures,
-            "machine": machine,
-        }
-        emit(to_json(payload), options["output"])
-        return
-    rows = [
-        [
-            item.model,
-            item.place,
-            item.maps,
-            f"{item.height}x{item.width}",
-            item.constant,
-            _figure(item.mean_abs_correlation, 3),
-            _figure(item.effective_rank, 1),
-            _figure(item.effective_rank_share, 2),
-            _figure(item.neighbour_cka, 3),
-            _figure(item.near_duplicate_share, 2),
-        ]
-        for item in seen.figures
-    ]
-    table_options = {"notes": _notes(bool(weights), NEAR_DUPLICATE)} if kind == "table" else {}
-    emit(render_table(kind, HEADERS, rows, **table_options), options["output"])
-
-
-def _notes(trained: bool, duplicate: float) -> tuple[str, ...]:
-    notes = (
-        "|r|: mean absolute correlation of all pairs of maps; eff. rank: exp of the entropy of the "
-        "singular values; CKA: linear, between neighbouring maps; dup.: share of maps that another "
-        f"follows with |r| >= {duplicate}. Constant maps are left out of all four.",
-    )
-    if trained:
-        return notes
-    untrained = (
-        "Random weights, batch normalisation calibrated on the picture: these figures tell of the "
-        "architecture, not of training."
-    )
-    return (untrained, *notes)
-
-
-def _figure(value: float, digits: int) -> str:
-    """A figure with so many digits, or a dash where there is none."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+    document = {
+        "image": Path(options["image"]).name,
+        "input": seen.size,
+        "weights": dict(zip(names, weights, strict=True)) if weights else None,
+        "seed": options["seed"],
+        "near_duplicate_correlation": NEAR_DUPLICATE,
+        "redundancy": seen.figures,
+        "machine": machine,
+    }
+    page = redundancy_page(seen.figures, document, trained=bool(weights))
+    emit(render(page, options["output_format"]), options["output"])

@@ -66,9 +66,9 @@ def report(
     from gadprof.gate.config import load_config
     from gadprof.models.sources import parse_shapes
     from gadprof.output import write_folder
-    from gadprof.render.escape import file_stem
-    from gadprof.render.report_files import INDEX, index_page, report_files, stale_files
+    from gadprof.render.page_files import INDEX, index_page, page_files, stale_files
     from gadprof.report.gather import gather
+    from gadprof.results.escape import file_stem
     from gadprof.store.recording import record_rows
 
     folder = Path(output)
@@ -95,7 +95,7 @@ def report(
             command=_again(models, config, output, name, title, input_texts, batch, data, plots),
         )
         failures, rows = made.failures, made.rows
-        files = report_files(made, plots or ("svg",))
+        files = page_files(made, plots or ("svg",), html=True)
     files[INDEX] = index_page(folder, files)
     if check:
         stale = stale_files(folder, files)

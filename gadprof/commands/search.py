@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -40,10 +41,12 @@ def search(
     output: str | None,
 ) -> None:
     """Search a space for its Pareto front with NSGA-II; knobs are options, as in 'sweep'."""
-    from gadprof.commands.sweep import front_table, knob_options, read_limits
+    from gadprof.commands.sweep import draw_front, knob_options, read_limits
     from gadprof.output import check_writable, emit, plot_suffix
-    from gadprof.render.tables import render_table
-    from gadprof.results.plain import describe_machine, to_json
+    from gadprof.render.tables import render
+    from gadprof.results.page import page_of
+    from gadprof.results.plain import describe_machine
+    from gadprof.sweep.page import front_table
     from gadprof.sweep.run import Limits, read_objectives
     from gadprof.sweep.search import run_search
     from gadprof.sweep.space import make_space
@@ -67,11 +70,10 @@ def search(
         trials=trials, population=population, seed=seed, on_trial=report,
     )  # fmt: skip
     if plot is not None:
-        from gadprof.render.front import plot_front
+        draw_front(result.front, objectives, plot)
 
-        plot_front(result.front, objectives, plot)
-    if output_format == "json":
-        payload = {
+    def document() -> dict[str, Any]:
+        return {
             "space": space.describe(),
             "objectives": [item.text for item in objectives],
             "max": dict(limits.largest),
@@ -85,10 +87,7 @@ def search(
             "elapsed_s": result.elapsed_s,
             "machine": describe_machine(),
         }
-        emit(to_json(payload), output)
-        return
-    exact = output_format == "csv"
-    headers, cells = front_table(list(result.front), objectives, timed=False, exact=exact)
+
     notes = [
         f"{result.trials:,} trials, {result.distinct:,} different designs of {space.size:,}, "
         f"{len(result.front)} on the front of {', '.join(o.text for o in objectives)}, "
@@ -101,7 +100,5 @@ def search(
         )
     else:
         notes.append("the space is too large to enumerate, so the exact front is not known")
-    if output_format == "table":
-        emit(render_table("table", headers, cells, notes=notes), output)
-    else:
-        emit(render_table(output_format, headers, cells), output)
+    table = front_table(result.front, objectives, timed=False, notes=notes)
+    emit(render(page_of(table, document=document, name="search"), output_format), output)

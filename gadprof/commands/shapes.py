@@ -23,10 +23,10 @@ def shapes(
     """Every feature map's channels and size, by stage and branch."""
     from gadprof.errors import SourceError
     from gadprof.models.sources import parse_shapes, resolve
-    from gadprof.networks.shapes import feature_maps
+    from gadprof.networks.shapes import feature_maps, maps_table
     from gadprof.output import check_writable, emit
-    from gadprof.render.tables import render_table
-    from gadprof.results.plain import to_json
+    from gadprof.render.tables import render
+    from gadprof.results.page import page_of
 
     if output is not None:
         check_writable(output)
@@ -36,19 +36,7 @@ def shapes(
     given = parse_shapes(input_texts)
     shape = given[0] if given else source.spec.default_input
     maps = feature_maps(source.spec, shape, every=every)
-    if output_format == "json":
-        emit(to_json({"model": model, "input": shape, "maps": list(maps)}), output)
-        return
-    headers = ["stage", "module", "branch", "part", "path", "kind", "channels", "height", "width"]
-    rows = [
-        [
-            item.stage, item.module, item.branch, item.part, item.path, item.kind,
-            item.channels, item.height, item.width,
-        ]
-        for item in maps
-    ]  # fmt: skip
-    if output_format == "table":
-        title = f"{model} at {'x'.join(map(str, shape))}"
-        emit(render_table("table", headers, rows, title=title), output)
-    else:
-        emit(render_table(output_format, headers, rows), output)
+    title = f"{model} at {'x'.join(map(str, shape))}"
+    document = {"model": model, "input": shape, "maps": list(maps)}
+    page = page_of(maps_table(maps, title=title), document=document, name="shapes")
+    emit(render(page, output_format), output)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gadprof.commands.options import format_option, tell_pieces
+
+if TYPE_CHECKING:
+    from gadprof.sweep.run import Objective
 
 SHOWN = 25
 
@@ -71,8 +75,10 @@ def sweep(
     end); 'gadprof models --knobs gadnet32' lists them.
     """
     from gadprof.output import check_writable, emit, plot_suffix
-    from gadprof.results.plain import to_json
+    from gadprof.render.tables import render
+    from gadprof.results.page import page_of
     from gadprof.sweep.latency import PART_DESIGNS, Timed, latency_sweep, split_objectives
+    from gadprof.sweep.page import front_table
     from gadprof.sweep.run import Limits, read_objectives, run_sweep
     from gadprof.sweep.space import make_space
 
@@ -128,22 +134,21 @@ def sweep(
     if latency is not None and not wants_latency:
         rows = _with_latency(rows, latency, batch)
     if plot is not None:
-        from gadprof.render.front import plot_front
+        draw_front(rows, result.objectives, plot)
+    shown = rows[:show] if output_format == "table" else rows
+    notes = _notes(result, len(rows), show)
+    table = front_table(shown, objectives, timed=latency is not None, notes=notes)
+    page = page_of(table, document=lambda: sweep_object(result, rows), name="sweep")
+    emit(render(page, output_format))
 
-        plot_front(rows, result.objectives, plot)
-    if output_format == "json":
-        emit(to_json(sweep_object(result, rows)))
-        return
-    from gadprof.render.tables import render_table
 
-    headers, cells = front_table(
-        rows, objectives, timed=latency is not None, exact=output_format == "csv"
-    )
-    if output_format == "table":
-        cells = cells[:show]
-        emit(render_table("table", headers, cells, notes=_notes(result, len(rows), show)))
-    else:
-        emit(render_table(output_format, headers, cells))
+def draw_front(rows: Sequence[dict[str, Any]], objectives: Sequence[Objective], path: str) -> None:
+    """Draw a front into a file of the kind that its suffix names. Raises OutputError."""
+    from gadprof.output import plot_suffix, write_atomic
+    from gadprof.render.plots import render_plot
+    from gadprof.sweep.page import front_plot
+
+    write_atomic(path, render_plot(front_plot(rows, objectives), plot_suffix(path)))
 
 
 def knob_options(arguments: list[str]) -> dict[str, str]:
@@ -226,32 +231,6 @@ def sweep_object(result: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "front": rows,
         "machine": describe_machine(),
     }
-
-
-def front_table(
-    rows: list[dict[str, Any]], objectives: Any, *, timed: bool, exact: bool
-) -> tuple[list[str], list[list[Any]]]:
-    from gadprof.render.cells import bytes_text, scaled
-
-    quantities = list(dict.fromkeys(["params", "macs", *(item.quantity for item in objectives)]))
-    several = len({row["input"] for row in rows}) > 1
-
-    def cell(row: dict[str, Any], name: str) -> Any:
-        if exact:
-            return row[name]
-        return bytes_text(row[name]) if name.endswith("bytes") else scaled(row[name])
-
-    headers = ["model", *(["input"] if several else []), *quantities]
-    cells = [
-        [row["model"], *([row["input"]] if several else []), *(cell(row, q) for q in quantities)]
-        for row in rows
-    ]
-    if timed:
-        headers.append("predicted latency")
-        for line, row in zip(cells, rows, strict=True):
-            seconds = row.get("predicted_latency_s")
-            line.append(seconds if exact else f"{1e3 * seconds:.2f} ms" if seconds else "refused")
-    return headers, cells
 
 
 def _notes(result: Any, front: int, shown: int) -> list[str]:

@@ -52,16 +52,13 @@ def zoo(only: str | None, output_format: str | None, check: bool, output: str | 
     if only is None and output_format is None:
         return _page(output or PAGE, check=check)
     explained = explain_rows(chosen, progress=progress)
-    from gadprof.render.zoo import to_page, to_zoo_json, to_zoo_terminal
+    from gadprof.render.page_files import markdown_of
+    from gadprof.render.tables import render
+    from gadprof.report.zoo_page import zoo_page
 
-    match output_format or "table":
-        case "json":
-            text = to_zoo_json(explained)
-        case "md":
-            text = to_page(explained, "zoo")
-        case _:
-            text = to_zoo_terminal(explained)
-    emit(text, output)
+    made = zoo_page(explained)
+    emit(markdown_of(made) if output_format == "md" else render(made, output_format or "table"),
+         output)  # fmt: skip
     return 0
 
 
@@ -75,9 +72,9 @@ def _page(target: str, *, check: bool) -> int:
     from gadprof.audit.published import explain_rows, rows
     from gadprof.errors import OutputError
     from gadprof.output import write_folder
-    from gadprof.render.escape import file_stem
-    from gadprof.render.report_files import stale_files
-    from gadprof.render.zoo import page_files
+    from gadprof.render.page_files import page_files, stale_files
+    from gadprof.report.zoo_page import zoo_page
+    from gadprof.results.escape import file_stem
 
     page = Path(target)
     if page.suffix != ".md" or file_stem(page.stem) != page.stem or page.stem == "index":
@@ -86,7 +83,7 @@ def _page(target: str, *, check: bool) -> int:
             f"{page.with_name(file_stem(page.stem) or 'zoo').with_suffix('.md')}"
         )
     explained = explain_rows(rows(), progress=lambda text: click.echo(f"reading {text}", err=True))
-    files = page_files(explained, page.stem)
+    files = page_files(zoo_page(explained, page.stem))
     if check:
         stale = stale_files(page.parent, files)
         for path in stale:

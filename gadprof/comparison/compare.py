@@ -11,21 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import GadprofError, SpecError
+from gadprof.results.figures import KEYS
 from gadprof.results.plain import Machine
 from gadprof.results.tabular import Tabular
 
 if TYPE_CHECKING:
     from gadprof.counting.records import Trace
+    from gadprof.results.page import Page
     from gadprof.store.recording import MeasurementRecorder
-
-QUANTITIES = (
-    "params",
-    "macs",
-    "flops",
-    "activations",
-    "peak_activation_bytes",
-    "weight_bytes",
-)
 
 
 @dataclass(frozen=True)
@@ -83,36 +76,17 @@ class Comparison(Tabular):
     warnings: tuple[str, ...] = ()
     interrupted: bool = False
 
+    def page(self) -> Page:
+        """The table, its notes and the JSON document."""
+        from gadprof.comparison.page import comparison_page
+
+        return comparison_page(self)
+
     def to_json(self) -> str:
         """The whole comparison as one JSON document."""
         from gadprof.results.plain import to_json
 
-        return to_json(comparison_object(self))
-
-
-def comparison_object(comparison: Comparison) -> dict[str, Any]:
-    """A comparison as plain values for JSON; keys that do not apply are left out."""
-    from gadprof.results.plain import to_plain
-
-    rows = []
-    for row in comparison.rows:
-        plain = to_plain(row)
-        del plain["exit_code"]
-        for key in (
-            "latency_s", "ratio", "verdict", "peak_bytes", "accuracy", "published_accuracy"
-        ):  # fmt: skip
-            if plain[key] is None:
-                del plain[key]
-        if plain["error"] is None:
-            del plain["error"]
-        rows.append(plain)
-    measured = {"warnings": list(comparison.warnings), "interrupted": comparison.interrupted}
-    return {
-        "rows": rows,
-        "convention": comparison.convention,
-        "machine": to_plain(comparison.machine),
-        **(measured if any(row.latency_s for row in comparison.rows) else {}),
-    }
+        return to_json(self.page().json())
 
 
 def compare_models(
@@ -150,7 +124,7 @@ def compare_models(
 def relate(row: ComparedRow, first: ComparedRow) -> dict[str, float | None]:
     """Each quantity of a row over the first row's; None where either is missing or zero."""
     ratios: dict[str, float | None] = {}
-    for name in QUANTITIES:
+    for name in KEYS:
         own, base = getattr(row, name), getattr(first, name)
         ratios[name] = own / base if own is not None and base else None
     return ratios
@@ -185,7 +159,7 @@ def compare_row(
         figures.name,
         (figures.input,),
         batch,
-        **{name: getattr(figures, name) for name in QUANTITIES},
+        **{name: getattr(figures, name) for name in KEYS},
         method="analytic",
     )
 

@@ -15,9 +15,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gadprof.results.tabular import Tabular
+
+if TYPE_CHECKING:
+    from gadprof.results.page import Page
 
 Phase = Literal["forward", "backward"]
 
@@ -191,6 +194,12 @@ class Trace(Tabular):
     allocator_peak_bytes: int
     live_bytes: tuple[int, ...]
     train: bool
+
+    def page(self) -> Page:
+        """Its modules as a table; a DataFrame has every level."""
+        from gadprof.counting.page import trace_page
+
+        return trace_page(self)
 
     def __repr__(self) -> str:
         """The totals alone, so that a failed assert on a large trace stays readable."""

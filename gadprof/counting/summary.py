@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from gadprof.counting.records import Operation, Trace
+if TYPE_CHECKING:
+    from gadprof.counting.records import Operation, Trace
 
 Division = Literal["module", "type", "op", "stage"]
 

@@ -15,9 +15,13 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from gadprof.errors import SpecError, UnknownNameError, nearest
 from gadprof.results.tabular import Tabular
+
+if TYPE_CHECKING:
+    from gadprof.results.page import Page
 
 # every input a closed form may take, with its default; None has no default
 DEFAULTS: dict[str, int | None] = {
@@ -77,6 +81,12 @@ class Formula(Tabular):
     names: Mapping[str, int] = field(default_factory=dict)
     Rs_limit: float | None = None
     uses: tuple[str, ...] = ()
+
+    def page(self) -> Page:
+        """Its terms as a table, and its JSON document."""
+        from gadprof.formulas.page import formula_page
+
+        return formula_page(self)
 
     @property
     def params(self) -> int:

@@ -17,18 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from gadprof.errors import BaselineError, StoreError, nearest
+from gadprof.results.figures import KEYS
 
 FILES_AT_A_REF = ("gadprof-baseline.json", "reports/data/report.json")
 MAX_BASELINE_BYTES = 64 << 20
-FIGURES = (
-    "params",
-    "macs",
-    "flops",
-    "activations",
-    "peak_activation_bytes",
-    "weight_bytes",
-    "kernels",
-)
+FIGURES = (*KEYS, "kernels")
 
 
 @dataclass(frozen=True)

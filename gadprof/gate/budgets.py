@@ -7,22 +7,19 @@ known is an error, never a pass. Pure: figures come in, verdicts go out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 from gadprof.gate.baseline import BaselineRow
 from gadprof.gate.config import BYTE_RULES, COUNT_RULES, Budget
-from gadprof.render.cells import bytes_text
-
-Status = Literal["pass", "fail", "warn", "error"]
+from gadprof.results.cells import bytes_text
+from gadprof.results.figures import FIGURES
+from gadprof.results.verdicts import Status, Verdict
 
 WORDS = {
-    "params": "parameters",
-    "macs": "MACs",
-    "flops": "FLOPs",
-    "activations": "activations",
+    **{figure.key: figure.title for figure in FIGURES},
     "kernels": "launched operations",
     "peak_activation_bytes": "peak activation memory",
     "weight_bytes": "weight size",
@@ -37,44 +34,6 @@ class RatioInterval:
     low: float
     high: float
     reference: str
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What one rule said of one model; ``actual`` and ``limit`` are in base units."""
-
-    budget: str
-    model: str
-    rule: str
-    status: Status
-    message: str
-    limit: float | int | None = None
-    actual: float | int | None = None
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """Every verdict of a run, in the order of the configuration."""
-
-    verdicts: tuple[Verdict, ...]
-    config: str | None = None
-    baseline: str | None = None
-
-    def count(self, status: Status) -> int:
-        """How many verdicts have a status."""
-        return sum(verdict.status == status for verdict in self.verdicts)
-
-    @property
-    def exit_code(self) -> int:
-        """1 where a rule failed or could not be judged, else 0."""
-        return 1 if self.count("fail") or self.count("error") else 0
-
-    @property
-    def summary(self) -> str:
-        """One line: how many rules hold, are broken, are undecided, could not be judged."""
-        words = (("pass", "hold"), ("fail", "broken"), ("warn", "undecided"), ("error", "unjudged"))
-        parts = [f"{self.count(status)} {word}" for status, word in words if self.count(status)]  # type: ignore[arg-type]
-        return f"{len(self.verdicts)} rules: " + ", ".join(parts or ["nothing to judge"])
 
 
 def judge(
@@ -209,9 +168,3 @@ def _latency(
 def _percent(share: Fraction) -> str:
     value = float(share * 100)
     return f"{value:.0f} %" if value == round(value) else f"{value:.3g} %"
-
-
-def ordered(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
-    """Broken rules first, then undecided ones, then those that hold."""
-    rank = {"fail": 0, "error": 1, "warn": 2, "pass": 3}
-    return tuple(sorted(verdicts, key=lambda verdict: rank[verdict.status]))

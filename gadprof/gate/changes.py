@@ -7,13 +7,15 @@ baseline taken at another input or batch is told, never silently compared.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gadprof.comparison.compare import QUANTITIES, ComparedRow, Comparison
+from gadprof.comparison.compare import ComparedRow, Comparison
 from gadprof.errors import BaselineError
 from gadprof.gate.baseline import Baseline, BaselineRow
-from gadprof.render.cells import bytes_text, percent_text, scaled
+from gadprof.results.figures import FIGURE, KEYS
+from gadprof.results.page import Page, Section
+from gadprof.results.table import Column, Table
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def _change(row: ComparedRow, baseline: Baseline) -> Change:
     if problem:
         return Change(row.model, kept.figures, {}, problem)
     relative: dict[str, float | None] = {}
-    for name in QUANTITIES:
+    for name in KEYS:
         then, now = kept.figures.get(name), getattr(row, name)
         relative[name] = now / then if then and now is not None else None
     return Change(row.model, kept.figures, relative)
@@ -67,26 +69,62 @@ def _shown(shapes: Any) -> str:
     return " and ".join("x".join(map(str, shape)) for shape in shapes) or "unknown"
 
 
-def changes_table(
-    comparison: Comparison, found: tuple[Change, ...]
-) -> tuple[list[str], list[list[Any]]]:
-    """Headers and cells for people: now, then and the change of each main figure."""
-    words = {"params": "params", "macs": "MACs", "peak_activation_bytes": "peak act."}
-    headers = ["model"]
-    for word in words.values():
-        headers += [f"{word} then", "now", "change"]
-    rows: list[list[Any]] = []
-    for row, change in zip(comparison.rows, found, strict=True):
-        cells: list[Any] = [row.model]
-        for name in words:
-            show = bytes_text if name.endswith("bytes") else scaled
-            cells += [
-                show(change.before.get(name)),
-                show(getattr(row, name)),
-                percent_text(change.relative.get(name)),
-            ]
-        rows.append(cells)
-    return headers, rows
+SHOWN = ("params", "macs", "peak_activation_bytes")
+
+
+def changes_page(comparison: Comparison, baseline: Baseline) -> Page:
+    """The comparison, and what changed since the baseline: a second table, more in CSV and JSON."""
+    page = comparison.page()
+    found = changes(comparison, baseline)
+    (table,) = page.tables
+    more = tuple(
+        Column(f"{key}_relative_to_baseline", "to baseline", "change", place="exact")
+        for key in KEYS
+    )
+    table = replace(
+        table,
+        columns=(*table.columns, *more),
+        rows=tuple(
+            (*row, *(change.relative.get(key) for key in KEYS))
+            for row, change in zip(table.rows, found, strict=True)
+        ),
+    )
+    tables = (table, changes_table(comparison, found, baseline))
+    document = {**page.json(), "baseline": changes_object(baseline, found)}
+    return replace(page, sections=(Section("comparison", "", (), tables),), document=document)
+
+
+def changes_table(comparison: Comparison, found: tuple[Change, ...], baseline: Baseline) -> Table:
+    """Now, then and the change of each main figure."""
+    columns = [Column("model", "model", rank=0)]
+    for key in SHOWN:
+        figure = FIGURE[key]
+        columns += [
+            Column(f"{key}_then", f"{figure.short} then", figure.kind),
+            Column(key, "now", figure.kind),
+            Column(f"{key}_relative_to_baseline", "change", "change"),
+        ]
+    return Table(
+        "changes",
+        f"against baseline {baseline.origin}",
+        tuple(columns),
+        tuple(
+            (
+                row.model,
+                *(
+                    value
+                    for key in SHOWN
+                    for value in (
+                        change.before.get(key),
+                        getattr(row, key),
+                        change.relative.get(key),
+                    )
+                ),
+            )
+            for row, change in zip(comparison.rows, found, strict=True)
+        ),
+        notes=tuple(f"{change.model}: {change.problem}" for change in found if change.problem),
+    )
 
 
 def changes_object(baseline: Baseline, found: tuple[Change, ...]) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import BaselineError, ConfigError, GadprofError, ModelFailedError, nearest
 from gadprof.gate.baseline import Baseline, BaselineRow, find_baseline
-from gadprof.gate.budgets import CheckResult, RatioInterval, Verdict, failed_model, judge
+from gadprof.gate.budgets import RatioInterval, failed_model, judge
 from gadprof.gate.config import Budget, Config
+from gadprof.results.verdicts import CheckResult, Verdict
 
 if TYPE_CHECKING:
     from gadprof.comparison.compare import ComparedRow
@@ -153,14 +154,15 @@ def _latency(budget: Budget, measure: Measure | None) -> tuple[RatioInterval | N
 
 def _figures(budget: Budget) -> tuple[ComparedRow | None, dict[str, Any], str | None]:
     """The row, its exact figures and None; or the failure in one line."""
-    from gadprof.comparison.compare import QUANTITIES, compare_row
+    from gadprof.comparison.compare import compare_row
     from gadprof.models.sources import given_inputs, resolve
+    from gadprof.results.figures import KEYS
 
     (model,), shapes = given_inputs((budget.model,), budget.input_texts)
     row = replace(compare_row(model, shapes=shapes, batch=budget.batch), model=budget.model)
     if row.error is not None:
         return row, {}, row.error
-    figures = {name: getattr(row, name) for name in QUANTITIES}
+    figures = {name: getattr(row, name) for name in KEYS}
     if budget.min_coverage is not None or any(rule in budget.limits for rule in _TRACED_RULES):
         from gadprof.models.counting import trace_model
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gadprof.errors import ConfigError, nearest
+from gadprof.results.figures import KEYS
 from gadprof.results.quantities import read_bytes, read_count, read_ratio, read_share
 
 MAX_CONFIG_BYTES = 256 << 10
@@ -35,7 +36,6 @@ COUNT_RULES = {
     "max_kernels": "kernels",
 }
 BYTE_RULES = {"max_peak_bytes": "peak_activation_bytes", "max_weight_bytes": "weight_bytes"}
-GROWTH_FIGURES = ("params", "macs", "flops", "activations", "peak_activation_bytes", "weight_bytes")
 
 _BUDGET_KEYS = (
     "model",
@@ -227,8 +227,8 @@ def _growth(value: Any, where: str) -> Mapping[str, Fraction]:
     """One share for every figure, or a table ``{ params = "1%", macs = "0%" }``."""
     if not isinstance(value, dict):
         share = read_share(value, where)
-        return dict.fromkeys(GROWTH_FIGURES, share)
-    _known(value, GROWTH_FIGURES, where)
+        return dict.fromkeys(KEYS, share)
+    _known(value, KEYS, where)
     return {key: read_share(item, f"{where}.{key}") for key, item in value.items()}
 
 

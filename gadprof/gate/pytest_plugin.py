@@ -19,8 +19,8 @@ import pytest
 if TYPE_CHECKING:
     from gadprof.comparison.compare import Comparison
     from gadprof.counting.records import Trace
-    from gadprof.gate.budgets import CheckResult
     from gadprof.networks.cost import Cost
+    from gadprof.results.verdicts import CheckResult
 
 _HINT = "gadprof: the configuration that gadprof.assert_budget reads"
 
@@ -102,15 +102,16 @@ class Gadprof:
         from gadprof.gate.check import traced_figures
 
         if isinstance(model, str):
-            from gadprof.comparison.compare import QUANTITIES, compare_row
+            from gadprof.comparison.compare import compare_row
             from gadprof.errors import ModelFailedError
+            from gadprof.results.figures import KEYS
 
             traced = {"max_kernels", "min_coverage"} & set(rules)
             if not traced:
                 row = compare_row(model, shapes=(tuple(inputs),) if inputs else ())
                 if row.error is not None:
                     raise ModelFailedError(row.error)
-                return {name: getattr(row, name) for name in QUANTITIES}
+                return {name: getattr(row, name) for name in KEYS}
             from gadprof.models.counting import trace_model
 
             model = trace_model(model, shapes=(tuple(inputs),) if inputs else ())
@@ -133,7 +134,7 @@ def _name(model: Any) -> str:
 def _assert_holds(broken: Sequence[Any], total: int) -> None:
     __tracebackhide__ = True
     if broken:
-        from gadprof.render.escape import plain
+        from gadprof.results.escape import plain
 
         lines = [f"{v.budget}: {v.rule}: {v.message}" for v in broken]
         head = f"{len(broken)} of {total} budget rules do not hold"

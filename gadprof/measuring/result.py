@@ -6,12 +6,15 @@ Times in seconds, memory in bytes. Nothing here measures; ``to_plain`` makes the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gadprof.measuring.settings import Setting
 from gadprof.measuring.warmup import WarmUp
 from gadprof.results.plain import Machine
 from gadprof.results.tabular import Tabular
+
+if TYPE_CHECKING:
+    from gadprof.results.page import Page
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,12 @@ class BenchResult(Tabular):
     interrupted: bool
     machine: Machine
     options: dict[str, Any] = field(default_factory=dict)
+
+    def page(self) -> Page:
+        """The table, its notes and the JSON document."""
+        from gadprof.measuring.bench_page import bench_page
+
+        return bench_page(self)
 
     @property
     def exit_code(self) -> int:

@@ -17,11 +17,14 @@ import dataclasses
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import InputShapeError
 from gadprof.networks import plan as p
 from gadprof.results.tabular import Tabular
+
+if TYPE_CHECKING:
+    from gadprof.results.page import Page
 
 Shape = tuple[Any, ...]
 Counts = dict[str, Any]
@@ -51,6 +54,12 @@ class Cost(Tabular):
     bias_adds: Any
     peak_activation_bytes: Any
     weight_bytes: Any
+
+    def page(self) -> Page:
+        """One row of the six figures."""
+        from gadprof.results.figures_page import figures_page
+
+        return figures_page(self)
 
     @property
     def params(self) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gadprof.networks.cost import Row, breakdown
 from gadprof.networks.spec import ModelSpec, plan_of
+from gadprof.results.table import Column, Table
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,28 @@ def feature_maps(
     rows = breakdown(plan_of(spec), input_shape)
     chosen = [row for row in in_order(rows) if row.path and (every or is_landmark(row.path))]
     return tuple(item for row in chosen for item in _maps(row))
+
+
+def maps_table(
+    maps: tuple[FeatureMap, ...], key: str = "maps", title: str = "", *, folded: bool = False
+) -> Table:
+    """A row a map."""
+    columns = (
+        Column("stage", "stage", rank=1),
+        Column("module", "module", "count", rank=3),
+        Column("branch", "branch", "count", rank=1),
+        Column("part", "part", rank=2),
+        Column("path", "path", rank=0),
+        Column("kind", "kind", rank=3),
+        Column("channels", "channels", "count", rank=0),
+        Column("height", "height", "count", rank=0),
+        Column("width", "width", "count", rank=0),
+    )
+    rows = tuple(
+        (m.stage, m.module, m.branch, m.part, m.path, m.kind, m.channels, m.height, m.width)
+        for m in maps
+    )
+    return Table(key, title, columns, rows, folded=folded)
 
 
 def in_order(rows: tuple[Row, ...]) -> tuple[Row, ...]:

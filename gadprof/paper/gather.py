@@ -27,7 +27,8 @@ from gadprof.paper.table_sections import (
     system_section,
 )
 from gadprof.paper.verdicts import Verdict, judge_all
-from gadprof.report.gather import Column, Section, Table
+from gadprof.results.page import Page, Section
+from gadprof.results.table import Column, Table
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,28 @@ class Judged:
     traced: tuple[TracedPoint, ...]
     search: Search
     missing: tuple[str, ...]
+
+
+def paper_page(judged: Judged, stem: str = "gadnet-paper") -> Page:
+    """The page; its JSON has the records with exact integers, and the page's tables."""
+    tables = [table for section in judged.sections for table in section.tables]
+    document = {
+        "title": judged.title,
+        "claims": judged.verdicts,
+        "equations": judged.equations,
+        "traced": judged.traced,
+        "search": judged.search,
+        "not_built_in": judged.missing,
+        "tables": {
+            table.key: {
+                "title": table.title,
+                "columns": [column.key for column in table.columns],
+                "rows": table.rows,
+            }
+            for table in tables
+        },
+    }
+    return Page(stem, judged.title, judged.sections, document, "gadprof paper")
 
 
 @lru_cache(maxsize=1)

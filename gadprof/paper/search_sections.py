@@ -23,7 +23,8 @@ from gadprof.paper.search import (
 )
 from gadprof.paper.systems import exact
 from gadprof.paper.verdicts import every_ratio
-from gadprof.report.gather import Column, Section, Table
+from gadprof.results.page import Section
+from gadprof.results.table import Column, Table
 
 
 def fit_words(search: Search) -> str:
@@ -53,8 +54,8 @@ _DESIGN = (
     Column("s", "s"), Column("k", "k"), Column("d", "d"), Column("r", "r"),
     Column("operations", "Ghost operations a block"), Column("down", "down"),
     Column("transition", "transition"), Column("up", "up"), Column("params", "parameters", "count"),
-    Column("params_to_hrnet32", "to HRNet32", "change"), Column("macs", "MACs", "count"),
-    Column("macs_to_hrnet32", "to HRNet32 (MACs)", "change"),
+    Column("params_to_hrnet32", "to HRNet32", "change", digits=2), Column("macs", "MACs", "count"),
+    Column("macs_to_hrnet32", "to HRNet32 (MACs)", "change", digits=2),
     Column("distance_points", "points off"),
     Column("broken", "rows broken"), Column("departures", "departs from HRNet and GhostNet in"),
 )  # fmt: skip
@@ -217,8 +218,8 @@ def ghost_section() -> Section:
                 "ratios", "Larger over smaller, less one, for every pair of the ablation",
                 (
                     Column("larger", "larger"), Column("smaller", "smaller"),
-                    Column("params_ratio", "parameters", "change"),
-                    Column("macs_ratio", "MACs", "change"),
+                    Column("params_ratio", "parameters", "change", digits=2),
+                    Column("macs_ratio", "MACs", "change", digits=2),
                 ),
                 every_ratio(),
             ),

@@ -13,7 +13,8 @@ from gadprof.networks.spec import parse_spec
 from gadprof.paper.equations import GRID, Checked, TracedPoint
 from gadprof.paper.search import DEFAULT, INPUT, REFERENCE
 from gadprof.paper.systems import ABLATION, GIBI, PUBLISHED, built_in, exact, missing
-from gadprof.report.gather import Column, Section, Table
+from gadprof.results.page import Section
+from gadprof.results.table import Column, Table
 
 WIDTHS = ("gadnet32", "gadnet48")
 
@@ -192,8 +193,8 @@ def system_section() -> Section:
                     Column("model", "built in as"), Column("params", "exact params", "count"),
                     Column("macs", "exact MACs", "count"),
                     Column("macs_gibi", "MACs / 2^30", "ratio"),
-                    Column("params_to_hrnet32", "params to HRNet32", "change"),
-                    Column("macs_to_hrnet32", "MACs to HRNet32", "change"),
+                    Column("params_to_hrnet32", "params to HRNet32", "change", digits=2),
+                    Column("macs_to_hrnet32", "MACs to HRNet32", "change", digits=2),
                 ),
                 tuple(rows),
             ),
@@ -227,9 +228,9 @@ def ablation_section() -> Section:
                 (
                     Column("model", "model"), Column("block", "BasicBlock becomes"),
                     Column("params", "parameters", "count"),
-                    Column("params_to_hrnet32", "to HRNet32", "change"),
+                    Column("params_to_hrnet32", "to HRNet32", "change", digits=2),
                     Column("macs", "MACs", "count"),
-                    Column("macs_to_hrnet32", "to HRNet32 (MACs)", "change"),
+                    Column("macs_to_hrnet32", "to HRNet32 (MACs)", "change", digits=2),
                     Column("params_ratio", "× GADNet32's parameters", "ratio"),
                     Column("macs_ratio", "× GADNet32's MACs", "ratio"),
                     Column("peak_activation_bytes", "peak activations", "bytes"),

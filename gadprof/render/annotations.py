@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gadprof.gate.budgets import CheckResult, Verdict, ordered
-from gadprof.render.escape import annotation_message, annotation_property
 from gadprof.render.markdown import details, to_markdown
+from gadprof.results.escape import annotation_message, annotation_property
+from gadprof.results.verdicts import CheckResult, Verdict, ordered
 
 _LEVELS = {"fail": "error", "error": "error", "warn": "warning"}
 MARKS = {"pass": "✓", "fail": "✗", "warn": "?", "error": "!"}

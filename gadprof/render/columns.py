@@ -75,9 +75,11 @@ def folded(text: str, width: int) -> str:
 
     if cell_len(text) <= width:
         return text
-    lines, line = [], ""
-    for word in _SPACE.split(text):
-        joined = f"{line} {word}" if line else word
+    indent = text[: len(text) - len(text.lstrip(" "))]  # a tree's level, kept whole
+    lines: list[str] = []
+    line = ""
+    for word in _SPACE.split(text[len(indent) :]):
+        joined = f"{line} {word}" if line else indent + word if not lines else word
         if cell_len(joined) <= width:
             line = joined
             continue

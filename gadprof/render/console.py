@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gadprof.render.cells import cell_text, numeric_columns, padded
 from gadprof.render.columns import (
     fitted_widths,
     folded,
@@ -15,10 +14,14 @@ from gadprof.render.columns import (
     natural_widths,
     total,
 )
-from gadprof.render.escape import plain
+from gadprof.results.cells import cell_text, numeric_columns, padded
+from gadprof.results.escape import plain
+from gadprof.results.page import Page
+from gadprof.results.prompt import fitting, indented
+from gadprof.results.table import Table
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.table import Table as RichTable
 
 NARROWEST = 80  # columns that every table is made to fit
 WIDEST_WHEN_PIPED = 120
@@ -32,6 +35,42 @@ def terminal_width() -> int:
     return max(40, shutil.get_terminal_size((NARROWEST, 24)).columns)
 
 
+def page_console(page: Page, *, width: int | None = None, color: bool = False) -> str:
+    """A page as text: each section's words, folded to the terminal, and its tables."""
+    width = width or terminal_width()
+    parts = []
+    for section in page.sections:
+        parts += [wrapped(words, width) + "\n" for words in section.words]
+        parts += [
+            table_console(table, width=width, color=color)
+            for table in section.tables
+            if not table.folded
+        ]
+    return "\n".join(parts)
+
+
+def table_console(table: Table, *, width: int | None = None, color: bool = False) -> str:
+    """A table with its title above and its notes below."""
+    shown = table.shown(terminal=True)
+    notes = (*([table.note] if table.note else []), *table.notes)
+    return to_console(
+        shown.titles,
+        shown.cells,
+        title=table.title,
+        notes=notes,
+        width=width,
+        color=color,
+        ranks=shown.ranks,
+    )
+
+
+def wrapped(text: str, width: int | None = None) -> str:
+    """A paragraph in lines of the terminal's width."""
+    import textwrap
+
+    return textwrap.fill(plain(text, 20_000), width or terminal_width(), break_on_hyphens=False)
+
+
 def to_console(
     headers: Sequence[str],
     rows: Sequence[Sequence[Any]],
@@ -40,13 +79,14 @@ def to_console(
     notes: Sequence[str] = (),
     width: int | None = None,
     color: bool = False,
+    ranks: Sequence[int] = (),
 ) -> str:
     """A table as text of at most ``width`` columns, with a title above and notes below.
 
-    Where the natural table is wider, it is turned (rows become columns) if that fits; else long
-    columns of words are folded, at spaces first; else the columns are dealt out over several
-    tables that repeat the first. No digit is ever cut, no short word or interval broken, and names
-    never act as markup.
+    Where the natural table is wider, it is turned (rows become columns) if that fits and its rows
+    have names of their own; else long columns of words are folded, at spaces first; else the
+    columns of the greatest ``ranks``, the last before the first, are left out and named below. No
+    digit is ever cut, no short word or interval broken, and names never act as markup.
     """
     import io
 
@@ -55,28 +95,28 @@ def to_console(
 
     width = width or terminal_width()
     filled = padded(headers, rows)
-    cells = [[plain(cell_text(cell), 400) for cell in row] for row in filled]
+    cells = [[indented(cell_text(cell)) for cell in row] for row in filled]
     names = [plain(name) for name in headers]
     right = numeric_columns(filled, len(headers))
-    parts = [
-        (part, fitted_widths(part[0], part[2], part[1], width))
-        for part in _layout(names, cells, right, width)
-    ]
+    (columns, alignment, lines), left_out = _layout(
+        names, cells, right, list(ranks) or [1] * len(names), width
+    )
+    widths = fitted_widths(columns, lines, alignment, width)
     stream = io.StringIO()
     console = Console(
         file=stream,
         # numbers that do not fit stand out rather than lose a digit
-        width=max(width, *(total(widths) for _, widths in parts)),
+        width=max(width, total(widths)),
         force_terminal=color,
         color_system="standard" if color else None,
         legacy_windows=False,
     )
     if title:
         console.print(Text(plain(title, 400), style="bold"), width=width)
-    for number, ((columns, alignment, lines), widths) in enumerate(parts):
-        if number:
-            console.print()
-        console.print(_rich_table(columns, alignment, lines, widths))
+    console.print(_rich_table(columns, alignment, lines, widths))
+    if left_out:
+        more = f"not shown at {width} columns: {', '.join(left_out)}"
+        notes = (more, *notes)
     for note in notes:
         console.print(Text(plain(note, 2_000), style="dim"), width=width)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
@@ -86,26 +126,24 @@ _Part = tuple[list[str], list[bool], list[list[str]]]
 
 
 def _layout(
-    names: list[str], cells: list[list[str]], right: Sequence[bool], width: int
-) -> list[_Part]:
+    names: list[str],
+    cells: list[list[str]],
+    right: Sequence[bool],
+    ranks: Sequence[int],
+    width: int,
+) -> tuple[_Part, list[str]]:
+    """The table as it is drawn, and the names of the columns that are left out."""
     whole: _Part = (names, list(right), cells)
     if not cells or total(natural_widths(names, cells)) <= width:
-        return [whole]
+        return whole, []
     turned_names = [names[0], *(row[0] for row in cells)]
     turned = [[name, *(row[index + 1] for row in cells)] for index, name in enumerate(names[1:])]
-    if total(natural_widths(turned_names, turned)) <= width:
-        return [(turned_names, [False, *[True] * len(cells)], turned)]
-    narrowest = narrowest_widths(names, cells, right)
-    if total(narrowest) <= width:
-        return [whole]
-    parts: list[_Part] = []
-    taken: list[int] = []
-    for index in range(1, len(names)):
-        if taken and total([narrowest[i] for i in (0, *taken, index)]) > width:
-            parts.append(_pick(names, cells, right, [0, *taken]))
-            taken = []
-        taken.append(index)
-    return [*parts, _pick(names, cells, right, [0, *taken])]
+    distinct = len(set(turned_names)) == len(turned_names)
+    if distinct and total(natural_widths(turned_names, turned)) <= width:
+        return (turned_names, [False, *[True] * len(cells)], turned), []
+    kept = fitting(narrowest_widths(names, cells, right), ranks, width)
+    left_out = [name for index, name in enumerate(names) if index not in kept]
+    return _pick(names, cells, right, kept), left_out
 
 
 def _pick(
@@ -120,7 +158,7 @@ def _pick(
 
 def _rich_table(
     names: list[str], right: list[bool], cells: list[list[str]], widths: list[int]
-) -> Table:
+) -> RichTable:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -136,18 +174,3 @@ def _rich_table(
     for row in cells:
         table.add_row(*(Text(folded(cell, width)) for cell, width in zip(row, widths, strict=True)))
     return table
-
-
-def print_table(
-    headers: Sequence[str],
-    rows: Sequence[Sequence[Any]],
-    *,
-    title: str = "",
-    notes: Sequence[str] = (),
-) -> None:
-    """Print a table to standard output, in colour on a terminal that wants it."""
-    import os
-
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    sys.stdout.write(to_console(headers, rows, title=title, notes=notes, color=color))
-    sys.stdout.flush()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gadprof.render.cells import is_missing, padded
-from gadprof.render.escape import csv_cell
+from gadprof.results.cells import is_missing, padded
+from gadprof.results.escape import csv_cell
 
 
 def to_csv(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

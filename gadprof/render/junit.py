@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from gadprof.gate.budgets import CheckResult, Verdict
-from gadprof.render.escape import xml_text
+from gadprof.results.escape import xml_text
+from gadprof.results.verdicts import CheckResult, Verdict
 
 
 def to_junit(result: CheckResult) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gadprof.render.cells import cell_text, numeric_columns, padded
-from gadprof.render.escape import latex
+from gadprof.results.cells import cell_text, numeric_columns, padded
+from gadprof.results.escape import latex
 
 
 def to_latex(

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from gadprof.render.cells import seconds_text
-from gadprof.render.escape import plain
+from gadprof.results.cells import seconds_text
+from gadprof.results.escape import plain
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from gadprof.render.cells import scaled
-from gadprof.render.escape import plain
-from gadprof.report.gather import Plot
+from gadprof.results.cells import scaled
+from gadprof.results.escape import plain
+from gadprof.results.page import AxisKind, Plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ def render_plot(plot: Plot, plot_format: str = "svg") -> bytes:
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
         figure = Figure(layout="constrained")
         axes = figure.add_subplot()
-        axes.set_title(plain(plot.title.replace(" (s)", ""), 72))
+        axes.set_title(plain(plot.title, 72))
         _draw(plot, axes)
         stream = io.BytesIO()
         figure.savefig(stream, format=plot_format, metadata=_metadata(plot_format, plot))
@@ -78,14 +78,13 @@ def _draw(plot: Plot, axes: Axes) -> None:
     }
     if plot.kind not in rules:
         raise TypeError(f"no drawing rule for {plot.kind}")
-    # a tick of a time carries its unit, so that the label's would contradict it
-    axes.set_xlabel(plot.x_label.replace(" (s)", ""))
-    axes.set_ylabel(plot.y_label.replace(" (s)", ""))
+    axes.set_xlabel(plot.x_label)
+    axes.set_ylabel(plot.y_label)
     rules[plot.kind](plot, axes)
 
 
-def _formatter(label: str) -> Callable[[float, Any], str]:
-    if "(s)" in label or label == "seconds":
+def _formatter(kind: AxisKind) -> Callable[[float, Any], str]:
+    if kind == "seconds":
         return lambda value, _: f"{1e3 * value:g} ms"
     return lambda value, _: scaled(value, 3) if abs(value) >= 1000 else f"{value:g}"
 
@@ -145,8 +144,8 @@ def _scatter(plot: Plot, axes: Axes) -> None:
         else:
             axes.set_xlim(0, 1.18 * (max(abs(p["x"]) for p in points) or 1))
             axes.set_ylim(*_y_range([p["y"] for p in points], near=bool(data.get("y_near"))))
-    axes.xaxis.set_major_formatter(_formatter(plot.x_label))
-    axes.yaxis.set_major_formatter(_formatter(plot.y_label))
+    axes.xaxis.set_major_formatter(_formatter(plot.x_kind))
+    axes.yaxis.set_major_formatter(_formatter(plot.y_kind))
     if data.get("size_label"):
         axes.annotate(
             f"area: {data['size_label']}",
@@ -293,7 +292,7 @@ def _stacked(plot: Plot, axes: Axes) -> None:
     axes.set_yticks(range(len(bars)), [_label(bar["label"]) for bar in bars])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    axes.xaxis.set_major_formatter(_formatter(plot.x_label))
+    axes.xaxis.set_major_formatter(_formatter(plot.x_kind))
     axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.16), ncols=min(len(groups), 4))
 
 
@@ -372,7 +371,7 @@ def _intervals(plot: Plot, axes: Axes) -> None:
     axes.set_yticks(range(len(rows)), [_label(row["label"]) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter(_formatter(plot.x_label))
+    axes.xaxis.set_major_formatter(_formatter(plot.x_kind))
 
 
 def _label(text: Any, limit: int = LABEL_LIMIT) -> str:

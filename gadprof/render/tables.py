@@ -1,4 +1,4 @@
-"""One table in any language: ``render_table("md", headers, rows)``.
+"""A page or a table in any language: ``render(page, "md")``, ``render_table("md", heads, rows)``.
 
 Cells are strings, numbers, booleans or None. Imports nothing heavy; rich loads only for
 ``to_console``.
@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gadprof.render.console import print_table, to_console
+from gadprof.render.console import page_console, to_console
 from gadprof.render.csv import to_csv
-from gadprof.render.html import to_html
 from gadprof.render.latex import to_latex
-from gadprof.render.markdown import to_markdown
+from gadprof.render.markdown import page_body, to_markdown
+from gadprof.results.page import Page
+from gadprof.results.plain import to_json
+from gadprof.results.prompt import to_html
+from gadprof.results.table import Table
 
 __all__ = [
     "TABLE_FORMATS",
-    "print_table",
+    "render",
     "render_table",
     "to_console",
     "to_csv",
@@ -42,3 +45,35 @@ def render_table(
 ) -> str:
     """A table as text in one of ``TABLE_FORMATS``. Raises KeyError for another format."""
     return _RENDERERS[table_format](headers, rows, **options)
+
+
+def render(page: Page, output_format: str, *, width: int | None = None, color: bool = False) -> str:
+    """A page in one of table, json, csv, md, latex. Raises ValueError for another format.
+
+    CSV holds the page's exact rows. Markdown and LaTeX of a page that has one table
+    and no words are that table alone.
+    """
+    match output_format:
+        case "table":
+            return page_console(page, width=width, color=color)
+        case "json":
+            return to_json(page.json())
+        case "csv":
+            return to_csv(*page.exact())
+        case "md" if _alone(page):
+            return _shown(page.tables[0], to_markdown)
+        case "md":
+            return page_body(page)
+        case "latex":
+            return "\n".join(_shown(table, to_latex) for table in page.tables)
+        case _:
+            raise ValueError(f"{output_format!r} is no format; take table, json, csv, md or latex")
+
+
+def _alone(page: Page) -> bool:
+    return len(page.tables) == 1 and not any(section.words for section in page.sections)
+
+
+def _shown(table: Table, language: Callable[..., str]) -> str:
+    shown = table.shown()
+    return language(shown.titles, shown.cells)

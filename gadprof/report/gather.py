@@ -8,89 +8,31 @@ Knows no output language.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from gadprof.errors import SpecError
+from gadprof.results.page import Page, section_object
 from gadprof.results.tabular import Tabular
 
 if TYPE_CHECKING:
     from gadprof.comparison.compare import ComparedRow
 
-ColumnKind = Literal["text", "count", "scaled", "bytes", "seconds", "ratio", "change", "share"]
-PlotKind = Literal["scatter", "stacked", "waterfall", "intervals"]
-
 
 @dataclass(frozen=True)
-class Column:
-    """A column: its key in CSV and JSON (with the unit), its title for people, how it reads."""
+class Report(Page, Tabular):
+    """A page of models: ``rows`` are the counts behind it, for the store, ``failures`` its faults.
 
-    key: str
-    title: str
-    kind: ColumnKind = "text"
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of exact values in base units; ``folded`` where a page shows it only on demand."""
-
-    key: str
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Any, ...], ...]
-    note: str = ""
-    folded: bool = False
-
-
-@dataclass(frozen=True)
-class Plot:
-    """What a figure shows, without saying how it is drawn.
-
-    ``data`` by kind: scatter ``points`` (label, x, y, and optionally size, y_low, y_high, and
-    group, which then has a colour and a place in the legend), ``front`` (indices of the Pareto
-    front), ``lines`` (label, points), ``diagonal``, ``y_near`` (the axis keeps near the points),
-    ``x_log``, ``y_log``, ``size_label``, ``largest_area`` (square points); stacked ``bars`` (label,
-    parts of name and value); waterfall ``start``, ``steps`` and ``end`` (label, value); intervals
-    ``rows`` (label, value, low, high) and optionally ``mark``.
+    Its document holds the comparison that a baseline reads.
     """
 
-    key: str
-    kind: PlotKind
-    title: str
-    x_label: str
-    y_label: str
-    alternative: str
-    data: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page: words first, then figures, then tables."""
-
-    key: str
-    title: str
-    words: tuple[str, ...] = ()
-    tables: tuple[Table, ...] = ()
-    plots: tuple[Plot, ...] = ()
-    commands: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Report(Tabular):
-    """Everything that a page shows, in order; ``comparison`` is the JSON a baseline reads.
-
-    ``rows`` are the counts behind it, for the results store.
-    """
-
-    name: str
-    title: str
-    models: tuple[str, ...]
-    sections: tuple[Section, ...]
-    comparison: Mapping[str, Any]
     failures: tuple[str, ...] = ()
-    data_files: tuple[str, ...] = ()
     rows: tuple[ComparedRow, ...] = ()
+
+    def page(self) -> Page:
+        """The report is its own page."""
+        return self
 
 
 def gather(
@@ -113,13 +55,13 @@ def gather(
     """
     from gadprof.comparison.compare import compare_row, relate
     from gadprof.models.sources import resolve
-    from gadprof.render.escape import plain, unique_labels
     from gadprof.report.data import read_data
     from gadprof.report.sections import exact as parts
     from gadprof.report.sections import measured as measurements
     from gadprof.report.sections.accuracy import accuracy
     from gadprof.report.sections.counters import counters
     from gadprof.report.subject import Subject
+    from gadprof.results.escape import plain, unique_labels
 
     if not models:
         raise SpecError(
@@ -159,14 +101,21 @@ def gather(
         if section is not None
     ]
     summary = parts.summary(subject, sections)
+    shown = (summary, *sections)
+    title = plain(title or _title(labels))
     return Report(
-        name=name,
-        title=plain(title or _title(labels)),
-        models=tuple(models),
-        sections=(summary, *sections),
-        comparison=parts.comparison_json(subject),
+        name,
+        title,
+        shown,
+        {
+            "title": title,
+            "models": tuple(models),
+            "comparison": parts.comparison_json(subject),
+            "sections": [section_object(section) for section in shown],
+            "data_files": tuple(found.files),
+        },
+        command,
         failures=tuple(f"{row.model}: {row.error}" for row in rows if row.error),
-        data_files=tuple(found.files),
         rows=rows,
     )
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import StoreError
+from gadprof.results.figures import KEYS
 from gadprof.store.store import NewEntry, Recording, Store, chosen_path, record
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from gadprof.pose.accuracy import Accuracy
     from gadprof.pose.redundancy import Redundancy
 
-_FIGURES = ("params", "macs", "flops", "activations", "peak_activation_bytes", "weight_bytes")
-
 
 def record_rows(
     rows: Sequence[ComparedRow], *, store: str | None = None, name: str | None = None
@@ -37,7 +36,7 @@ def record_rows(
         NewEntry(
             "cost" if row.method == "analytic" else "count",
             row.model,
-            {figure: getattr(row, figure) for figure in _FIGURES},
+            {figure: getattr(row, figure) for figure in KEYS},
             {"input": row.input, "batch": row.batch, "method": row.method},
         )
         for row in rows

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import SettingError
 from gadprof.measuring.explain.explained import Explained, Part, Unexplained, assemble, parts
@@ -23,6 +23,9 @@ from gadprof.measuring.settings import Setting
 from gadprof.results.plain import Machine
 from gadprof.results.tabular import Tabular
 from gadprof.workers.process import WorkerFailedError
+
+if TYPE_CHECKING:
+    from gadprof.results.page import Page
 
 __all__ = [
     "Explained",
@@ -54,6 +57,12 @@ class Explanation(Tabular):
     warnings: tuple[str, ...]
     machine: Machine
     interrupted: bool = False
+
+    def page(self) -> Page:
+        """The reasons, the tables and the JSON document."""
+        from gadprof.measuring.explain.page import explanation_page
+
+        return explanation_page(self)
 
     @property
     def explained(self) -> tuple[Explained, ...]:

@@ -13,10 +13,11 @@ from gadprof.comparison.accuracies import (
     published,
 )
 from gadprof.report.data import Found, number
-from gadprof.report.gather import Column, Section, Table
 from gadprof.report.sections.bubbles import accuracy_bubbles
 from gadprof.report.subject import Subject
+from gadprof.results.page import Section
 from gadprof.results.plain import to_plain
+from gadprof.results.table import Column, Table
 
 _SCORES = ("ap", "ap50", "ap75", "apm", "apl", "ar")
 

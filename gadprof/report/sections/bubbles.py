@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from gadprof.comparison.accuracies import at_input
 from gadprof.comparison.compare import ComparedRow
 from gadprof.report.data import number
-from gadprof.report.gather import Plot
 from gadprof.report.sections.measured import matching_latency
+from gadprof.results.page import AxisKind, Plot
 
 if TYPE_CHECKING:
     from gadprof.comparison.compare import Comparison
@@ -26,7 +26,7 @@ def bubbles(labels: Sequence[str], rows: Sequence[ComparedRow], found: Found) ->
     for row in rows:
         measured = matching_latency(row, found)
         times.append(number(measured["latency_s"].get("median")) if measured else None)
-    plot = bubble_plot(labels, rows, "latency", "median latency (s)", times)
+    plot = bubble_plot(labels, rows, "latency", "median latency", times, kind="seconds")
     if plot is None or len(plot.data["points"]) < 2:
         plot = _activations(labels, rows)
     return (plot,) if plot else ()
@@ -46,7 +46,7 @@ def accuracy_bubbles(
     ]
     values = [None if value is None or value < 0 else value for value in values]
     word, title = ("published-ap", "published AP") if published else ("ap", "measured AP")
-    return bubble_plot(labels, rows, word, title, values, higher=True)
+    return bubble_plot(labels, rows, word, title, values, higher=True, kind="share")
 
 
 def comparison_plot(comparison: Comparison) -> Plot | None:
@@ -54,7 +54,7 @@ def comparison_plot(comparison: Comparison) -> Plot | None:
 
     The first of them that two models have, else the first that one has.
     """
-    from gadprof.render.escape import unique_labels
+    from gadprof.results.escape import unique_labels
 
     rows = comparison.rows
     labels = unique_labels([row.model for row in rows])
@@ -62,7 +62,7 @@ def comparison_plot(comparison: Comparison) -> Plot | None:
     plots = [
         accuracy_bubbles(labels, rows, [row.accuracy for row in rows]),
         accuracy_bubbles(labels, rows, [row.published_accuracy for row in rows], published=True),
-        bubble_plot(labels, rows, "latency", "median latency (s)", times),
+        bubble_plot(labels, rows, "latency", "median latency", times, kind="seconds"),
         _activations(labels, rows),
     ]
     found = [plot for plot in plots if plot is not None]
@@ -84,6 +84,7 @@ def bubble_plot(
     values: Sequence[float | None],
     *,
     higher: bool = False,
+    kind: AxisKind = "scaled",
 ) -> Plot | None:
     """A figure by row against its MACs with the Pareto front; ``higher`` where more is better."""
     points: list[dict[str, Any]] = [
@@ -107,6 +108,7 @@ def bubble_plot(
             "size_label": "parameters",
             **({"y_near": True} if higher else {}),
         },
+        y_kind=kind,
     )
 
 

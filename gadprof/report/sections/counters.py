@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from gadprof.comparison.compare import ComparedRow
-from gadprof.render.cells import scaled
 from gadprof.report.data import Found, number, plain_list
-from gadprof.report.gather import Column, Plot, Section, Table
 from gadprof.report.subject import Subject
+from gadprof.results.cells import scaled
+from gadprof.results.page import Plot, Section
+from gadprof.results.table import Column, Table
 
 _UNITS = {"macs": "MACs", "flops": "FLOPs"}
 

@@ -9,21 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gadprof.comparison.compare import QUANTITIES, ComparedRow
-from gadprof.render.cells import bytes_text, percent_text, scaled
+from gadprof.comparison.compare import ComparedRow
 from gadprof.report.data import Found
-from gadprof.report.gather import Column, Plot, Section, Table
 from gadprof.report.sections.bubbles import bubbles
 from gadprof.report.subject import Subject, input_words
-
-WORDS: Mapping[str, str] = {
-    "params": "parameters",
-    "macs": "MACs",
-    "flops": "FLOPs",
-    "activations": "activations",
-    "peak_activation_bytes": "peak activations",
-    "weight_bytes": "weights",
-}
+from gadprof.results.cells import bytes_text, percent_text, scaled
+from gadprof.results.figures import FIGURES, KEYS
+from gadprof.results.page import Plot, Section
+from gadprof.results.table import Column, Table
 
 
 def summary(subject: Subject, sections: Sequence[Section]) -> Section:
@@ -61,15 +54,14 @@ def summary(subject: Subject, sections: Sequence[Section]) -> Section:
 def comparison(subject: Subject, found: Found) -> Section:
     """The models in one table, and where they lie beside each other."""
     columns = [Column("model", "model")]
-    for name in QUANTITIES:
-        kind = "bytes" if name.endswith("bytes") else "scaled"
-        columns.append(Column(name, WORDS[name], kind))  # type: ignore[arg-type]
-        columns.append(Column(f"{name}_relative", "to first", "change"))
+    for figure in FIGURES:
+        columns.append(Column(figure.key, figure.title, figure.kind))
+        columns.append(Column(f"{figure.key}_relative", "to first", "change"))
     columns.append(Column("method", "counted by"))
     rows = [
         (
             label,
-            *(item for name in QUANTITIES for item in (getattr(row, name), ratios.get(name))),
+            *(item for name in KEYS for item in (getattr(row, name), ratios.get(name))),
             "failed" if row.error else row.method,
         )
         for label, row, ratios in zip(subject.labels, subject.rows, subject.relative, strict=True)
@@ -180,30 +172,16 @@ def _part_row(label: str, part: Any, row: ComparedRow) -> tuple[Any, ...]:
 
 def maps(subject: Subject) -> Section | None:
     """Every feature map at the ends of stages and branches, folded, one table a model."""
-    from gadprof.networks.shapes import feature_maps
+    from gadprof.networks.shapes import feature_maps, maps_table
 
-    columns = (
-        Column("stage", "stage"),
-        Column("module", "module", "count"),
-        Column("branch", "branch", "count"),
-        Column("part", "part"),
-        Column("path", "path"),
-        Column("kind", "kind"),
-        Column("channels", "channels", "count"),
-        Column("height", "height", "count"),
-        Column("width", "width", "count"),
-    )
     tables = []
     for index, label in enumerate(subject.labels):
         spec, shape = subject.sources[index].spec, subject.shape(index)
         if spec is None or shape is None:
             continue
-        rows = tuple(
-            (m.stage, m.module, m.branch, m.part, m.path, m.kind, m.channels, m.height, m.width)
-            for m in feature_maps(spec, shape)
-        )
-        key = f"maps-{index + 1}"
-        tables.append(Table(key, f"Feature maps of {label}", columns, rows, folded=True))
+        maps = feature_maps(spec, shape)
+        title = f"Feature maps of {label}"
+        tables.append(maps_table(maps, f"maps-{index + 1}", title, folded=True))
     if not tables:
         return None
     return Section(
@@ -275,7 +253,8 @@ def comparison_json(subject: Subject) -> dict[str, Any]:
     """The comparison as a baseline reads it: exact rows, without a machine."""
     from dataclasses import replace
 
-    from gadprof.comparison.compare import Comparison, comparison_object, percents
+    from gadprof.comparison.compare import Comparison, percents
+    from gadprof.comparison.page import comparison_object
     from gadprof.results.plain import Machine
 
     rows = tuple(

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gadprof.comparison.compare import ComparedRow
-from gadprof.render.cells import seconds_text
 from gadprof.report.data import Found, measured_at, number, plain_object
-from gadprof.report.gather import Column, Plot, Section, Table
 from gadprof.report.subject import Subject
+from gadprof.results.cells import seconds_text
+from gadprof.results.page import Plot, Section
+from gadprof.results.table import Column, Table
 
 Plain = Mapping[str, Any]
 Interval = tuple[float | None, float | None]
@@ -117,10 +118,11 @@ def latency(subject: Subject, found: Found) -> Section | None:
         "latency",
         "intervals",
         "Median latency and its 95 % interval",
-        "latency (s)",
+        "latency",
         "",
         "median latency of " + ", ".join(f"{row[0]} {seconds_text(row[4])}" for row in rows),
         {"rows": intervals},
+        x_kind="seconds",
     )
     table = Table("latency", "Latency with its 95 % interval", columns, tuple(rows))
     return Section("latency", "Measured latency", tuple(words), (table,), (plot,))

@@ -11,9 +11,10 @@ from typing import Any
 
 from gadprof.audit.published import Explained, signature
 from gadprof.networks.spec import presets
-from gadprof.render.escape import plain
-from gadprof.report.gather import Column, Plot, Section, Table
 from gadprof.report.sections.bubbles import pareto_front
+from gadprof.results.escape import plain
+from gadprof.results.page import Plot, Section
+from gadprof.results.table import Column, Table
 
 DIGITS = {
     "rounded": "within its digits",

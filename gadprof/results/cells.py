@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from gadprof.render.escape import MISSING
+from gadprof.results.escape import MISSING
 
 _DECIMAL = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BINARY = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
@@ -69,17 +69,37 @@ def seconds_text(value: float | None) -> str:
     return f"{value / 1e-6:.3g} µs"
 
 
-def percent_text(ratio: float | None) -> str:
+def percent_text(ratio: float | None, digits: int = 1) -> str:
     """A ratio to the first model as a signed difference: 0.393 reads ``−60.7 %``."""
     if ratio is None or is_missing(ratio):
         return MISSING
-    change = round((ratio - 1.0) * 100, 1)
-    return f"{'−' if change < 0 else '+' if change > 0 else ''}{abs(change):.1f} %"
+    change = round((ratio - 1.0) * 100, digits)
+    return f"{'−' if change < 0 else '+' if change > 0 else ''}{abs(change):.{digits}f} %"
 
 
-def ratio_text(ratio: float | None) -> str:
-    """A ratio to four digits."""
-    return MISSING if ratio is None or is_missing(ratio) else f"{ratio:.4g}"
+def share_text(share: float | None, digits: int = 1) -> str:
+    """A share of the whole: 0.125 reads ``12.5 %``."""
+    return MISSING if share is None or is_missing(share) else f"{100 * share:.{digits}f} %"
+
+
+def ratio_text(ratio: float | None, digits: int | None = None) -> str:
+    """A ratio to four digits, or to so many decimals."""
+    if ratio is None or is_missing(ratio):
+        return MISSING
+    return f"{ratio:.4g}" if digits is None else f"{ratio:.{digits}f}"
+
+
+def signed_text(amount: float | None) -> str:
+    """An amount with its sign, grouped by thousands."""
+    if amount is None or is_missing(amount):
+        return MISSING
+    text = f"{abs(amount):,}" if isinstance(amount, int) else f"{abs(amount):,.1f}"
+    return ("−" if amount < 0 else "+" if amount > 0 else "") + text
+
+
+def short_signed_text(amount: float) -> str:
+    """An amount with its sign and a decimal prefix."""
+    return ("−" if amount < 0 else "+") + scaled(abs(amount))
 
 
 def numeric_columns(rows: Sequence[Sequence[Any]], width: int) -> tuple[bool, ...]:

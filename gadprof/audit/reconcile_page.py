@@ -1,25 +1,31 @@
-"""The readings of a published figure as text: the best one in words, the rest in a table."""
+"""The readings of a published figure as a page: the best ones in words below their table."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gadprof.render.console import to_console
-from gadprof.render.markdown import to_markdown
-from gadprof.results.plain import to_json, to_plain
+from gadprof.results.page import Page, Section
+from gadprof.results.plain import to_plain
+from gadprof.results.table import Column, Table
 
 if TYPE_CHECKING:
     from gadprof.audit.reconcile import Reading, Reconciliation
 
-_HEADERS = ("", "figure", "digits", "convention", "unit", "G", "input", "scope")
+COLUMNS = (
+    Column("rank", "", rank=0),
+    Column("figure", "figure", rank=0),
+    Column("digits", "digits", rank=2),
+    Column("convention", "convention", rank=0),
+    Column("unit", "unit", rank=0),
+    Column("giga", "G", rank=0),
+    Column("input", "input", rank=1),
+    Column("scope", "scope", rank=1),
+)
 
 
-def render_reconciliation(result: Reconciliation, output_format: str, limit: int) -> str:
-    """The readings in one of table, json, md; at most ``limit`` of them but in json."""
-    if output_format == "json":
-        return to_json(payload(result))
+def reconciliation_page(result: Reconciliation, limit: int) -> Page:
+    """At most ``limit`` readings; the JSON has them all."""
     shown = result.readings[:limit]
-    rows = [_row(index, reading) for index, reading in enumerate(shown, start=1)]
     low, high = result.bounds
     title = (
         f"{result.model}: {result.claimed} stands for {low:g} up to, not including, {high:g}; "
@@ -31,13 +37,15 @@ def render_reconciliation(result: Reconciliation, output_format: str, limit: int
     if not result.readings:
         notes = ["No reading gives that figure: another network, input or version, or a misprint."]
     notes += params_notes(result)
-    if output_format == "md":
-        text = f"**{title}**\n\n"
-        text += to_markdown(_HEADERS, rows) + "\n" if rows else ""
-        return text + "\n".join(f"- {note}" for note in notes) + "\n"
+    rows = tuple(_row(index, reading) for index, reading in enumerate(shown, start=1))
+    table = Table("readings", title, COLUMNS, rows, notes=tuple(notes))
+    section = Section("readings", "Readings", (), (table,))
     if not rows:
-        return "\n".join([title, *notes]) + "\n"
-    return to_console(_HEADERS, rows, title=title, notes=notes)
+        section = Section("readings", "Readings", (title, *notes))
+    frame = Table("readings", title, COLUMNS, tuple(
+        _row(index, reading) for index, reading in enumerate(result.readings, start=1)
+    ))  # fmt: skip
+    return Page("reconcile", title, (section,), payload(result), frame=frame)
 
 
 def payload(result: Reconciliation) -> dict[str, Any]:
@@ -57,8 +65,8 @@ def params_notes(result: Reconciliation) -> list[str]:
     return [f"Parameters {result.params_claimed}: {item.explanation}." for item in result.params]
 
 
-def _row(index: int, reading: Reading) -> list[Any]:
-    return [
+def _row(index: int, reading: Reading) -> tuple[Any, ...]:
+    return (
         str(index),
         reading.figure,
         {"rounded": "round", "padded": "zero added", "cut": "cut off"}[reading.exactness],
@@ -67,4 +75,4 @@ def _row(index: int, reading: Reading) -> list[Any]:
         reading.giga,
         "x".join(map(str, reading.input_shape)),
         reading.scope,
-    ]
+    )

@@ -1,6 +1,6 @@
-"""Every file of a report as bytes: page, HTML, plots, JSON and CSV; and the folder's index.
+"""Every file of a page as bytes: markdown, HTML, plots, JSON and CSV; and the folder's index.
 
-Promises the same bytes for the same Report (and, for plots, the same matplotlib); writes nothing.
+Promises the same bytes for the same page (and, for plots, the same matplotlib); writes nothing.
 """
 
 from __future__ import annotations
@@ -10,46 +10,48 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gadprof.render.csv import to_csv
-from gadprof.render.escape import markdown
-from gadprof.render.markdown import link
+from gadprof.render.html import page_html
+from gadprof.render.markdown import link, page_markdown
 from gadprof.render.plots import render_plot
-from gadprof.render.report_html import to_report_html
-from gadprof.render.report_markdown import to_report_markdown
-from gadprof.report.gather import Plot, Report
+from gadprof.results.escape import markdown
+from gadprof.results.page import Page, Plot
 from gadprof.results.plain import to_json
+from gadprof.results.table import Table
 
 INDEX = "index.md"
 
 
-def report_files(report: Report, plot_formats: Sequence[str] = ("svg",)) -> dict[str, bytes]:
-    """The report's files by their path below the folder; the page shows the first plot format."""
+def page_files(
+    page: Page, plot_formats: Sequence[str] = ("svg",), *, html: bool = False
+) -> dict[str, bytes]:
+    """The page's files by their path below the folder; the page shows the first plot format."""
     shown = next((name for name in plot_formats if name != "pdf"), "svg")
-
-    def plot_path(plot: Plot) -> str:
-        return f"plots/{report.name}-{plot.key}.{shown}"
-
-    files = {
-        f"{report.name}.md": to_report_markdown(report, plot_path).encode(),
-        f"{report.name}.html": to_report_html(report).encode(),
-        f"data/{report.name}.json": to_json(
-            {
-                "title": report.title,
-                "models": report.models,
-                "comparison": report.comparison,
-                "sections": report.sections,
-                "data_files": report.data_files,
-            }
-        ).encode("utf-8", "backslashreplace"),
-    }
-    for section in report.sections:
-        for table in section.tables:
-            text = to_csv([column.key for column in table.columns], table.rows)
-            files[f"data/{report.name}-{table.key}.csv"] = text.encode()
-        for plot in section.plots:
-            for plot_format in dict.fromkeys((shown, *plot_formats)):
-                path = f"plots/{report.name}-{plot.key}.{plot_format}"
-                files[path] = render_plot(plot, plot_format)
+    files = {f"{page.name}.md": markdown_of(page, shown, html=html).encode()}
+    if html:
+        files[f"{page.name}.html"] = page_html(page).encode()
+    document = to_json(page.json())
+    files[f"data/{page.name}.json"] = document.encode("utf-8", "backslashreplace")
+    files |= {path: to_csv(*table.exact()).encode() for path, table in _csv_files(page).items()}
+    for plot in page.plots:
+        for suffix in dict.fromkeys((shown, *plot_formats)):
+            files[_plot_path(page, plot, suffix)] = render_plot(plot, suffix)
     return files
+
+
+def markdown_of(page: Page, suffix: str = "svg", *, html: bool = False) -> str:
+    """The page as markdown with links to the files that are written beside it."""
+    links = [("page with sortable tables (HTML)", f"{page.name}.html")] if html else []
+    links.append(("JSON", f"data/{page.name}.json"))
+    links += [(f"{table.title} (CSV)", path) for path, table in _csv_files(page).items()]
+    return page_markdown(page, lambda plot: _plot_path(page, plot, suffix), links)
+
+
+def _csv_files(page: Page) -> dict[str, Table]:
+    return {f"data/{page.name}-{table.key}.csv": table for table in page.tables}
+
+
+def _plot_path(page: Page, plot: Plot, suffix: str) -> str:
+    return f"plots/{page.name}-{plot.key}.{suffix}"
 
 
 def stale_files(folder: Path, files: Mapping[str, bytes]) -> list[str]:

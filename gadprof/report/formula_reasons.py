@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gadprof.render.cells import seconds_text
+from gadprof.results.cells import seconds_text
 
 if TYPE_CHECKING:
     from gadprof.formulas.formula import Formula
@@ -58,7 +58,7 @@ def reasons(
             *_memory(own),
         ]
         if sentences:
-            paragraphs.append(f"**{block}**: " + " ".join(sentences))
+            paragraphs.append(f"{block}: " + " ".join(sentences))
     return paragraphs
 
 
