@@ -442,7 +442,7 @@ def test_history_lists_and_draws(folder: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_a_history_draws_a_line_for_each_input_and_batch(folder: Path) -> None:
-    from gadprof.commands.history import history_plot
+    from gadprof.store.history import history_plot
     from gadprof.store.store import Store
 
     keep = ["--store", "s.sqlite"]

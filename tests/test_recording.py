@@ -99,7 +99,7 @@ def test_an_accuracy_is_kept_and_listed(path: Path) -> None:
     assert entry.settings["data"] == "val.json"
     code, said, _ = run("history", "gadnet32", "--store", str(path))
     assert code == 0
-    assert "0.75" in said
+    assert "75.0 %" in said
 
 
 def samples_in(path: Path) -> int:

@@ -89,7 +89,7 @@ def test_a_baseline_is_the_newest_entry_of_each_model_under_its_name(path: Path)
 
 WRITER = """
 import sys
-from gadprof.store import NewEntry, Store
+from gadprof.store.store import NewEntry, Store
 for index in range(int(sys.argv[3])):
     with Store(sys.argv[1]) as store:
         store.add([NewEntry("cost", sys.argv[2], {"index": index})], machine={})
@@ -97,7 +97,7 @@ for index in range(int(sys.argv[3])):
 
 SAMPLER = """
 import itertools, sys
-from gadprof.store import Store
+from gadprof.store.store import Store
 with Store(sys.argv[1]) as store:
     recording = store.start("measurement", "m", {"threads": 1}, machine={})
     for index in itertools.count():
@@ -245,7 +245,7 @@ def test_the_option_beats_the_environment_beats_the_data_folder(
 
 def test_recording_imports_nothing_heavy(path: Path) -> None:
     code = (
-        "import sys, json; from gadprof.store import NewEntry, record;"
+        "import sys, json; from gadprof.store.store import NewEntry, record;"
         f"record([NewEntry('cost', 'm', {{}})], store={str(path)!r});"
         "print(json.dumps([m for m in ('torch', 'numpy', 'pandas', 'rich') if m in sys.modules]))"
     )

@@ -40,22 +40,22 @@ def _visible(character: str) -> str:
     return " " if character.isspace() else f"<U+{ord(character):04X}>"
 
 
-# characters that begin a construct anywhere in a line of CommonMark, GitHub's maths included
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()|~$!])")
+# what begins a construct within a line of CommonMark, GitHub's maths and emoji codes included; an
+# underscore between letters, a bracket that no link opens and a colon alone are words as they are
+_MARKDOWN = re.compile(r"([\\`*\[\]<|~$]|(?<![^\W_])_|_(?![^\W_])|:(?=[\w+-]+:)|&(?=#?\w+;))")
 
-# what begins a list, a heading or a rule at the start of a line (brackets are escaped already)
-_LINE_START = re.compile(r"^(?:(\d{1,9})(?=\.(?:\s|$))|(?=([-+=#])(?:\s|$|\2)))")
+# what begins a list, a heading, a quote or a rule at the start of a line
+_LINE_START = re.compile(r"^(?:(\d{1,9})(?=[.)](?:\s|$))|(?=([-+=#])(?:\s|$|\2))|(?=>))")
 
 
 def markdown(text: str, limit: int = DISPLAY_LIMIT) -> str:
     """Text for a markdown paragraph, heading, list item or table cell, also as its first word.
 
-    Besides the syntax, what GitHub makes of plain words is broken: bare links, mentions, issue
-    references, emoji codes and entities.
+    Besides the syntax, what GitHub makes of plain words is broken: mentions, issue references,
+    emoji codes and entities. An address that says ``https://`` stays a link.
     """
-    text = _MARKDOWN.sub(r"\\\1", plain(text, limit)).replace("&", "&amp;")
-    text = re.sub(r"([@#])(?=\w)", "\\1\u2060", text)
-    text = re.sub(r"(?<=\w):", r"\\:", text)
+    text = _MARKDOWN.sub(r"\\\1", plain(text, limit))
+    text = re.sub(r"@(?=\w)|#(?=\d)", "\\g<0>\u2060", text)
     text = _LINE_START.sub(lambda match: f"{match[1] or ''}\\", text)
     return re.sub(r"(?i)\b(www)\.", r"\1\\.", text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gadprof.results.cells import seconds_text
@@ -28,6 +29,7 @@ def explanation_page(explanation: Explanation) -> Page:
             _parts(model.by_class if word == "class" else model.by_stage, word, model)
             for model in explanation.explained
         ]
+    tables[-1] = replace(tables[-1], notes=tuple(notes(explanation)))
     classes = Table(
         "classes",
         "",
@@ -42,10 +44,7 @@ def explanation_page(explanation: Explanation) -> Page:
     return Page(
         "explain",
         "explain",
-        (
-            Section("why", "Why", (why,) if why else (), tuple(tables)),
-            Section("basis", "What the figures rest on", tuple(notes(explanation))),
-        ),
+        (Section("why", "Why", (why,) if why else (), tuple(tables)),),
         lambda: to_plain(explanation),
         frame=classes,
     )
