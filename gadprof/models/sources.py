@@ -1,9 +1,12 @@
 """Model strings: what they name, and how each becomes a module with example inputs.
 
 Forms: a preset with overrides (``gadnet32:s=4,d=5``), ``timm:NAME``, ``torchvision:NAME``,
-``transformers:NAME``, ``path/to/file.py:function``, ``package.module:function``. A ``model.onnx``
-is recognised; what needs a module refuses it. The user's code runs only for the two forms that
-name code. ``resolve`` imports neither torch nor the model's package; ``load`` does.
+``transformers:NAME``, ``ultralytics:NAME`` or a YAML of its, ``path/to/file.py:function``,
+``package.module:function``, and files: ``model.pt2`` (torch.export), TorchScript, and with
+``trust:`` before it a module that was pickled whole. Arguments of the constructor follow after
+commas (``timm:resnet50,num_classes=10``), inputs after ``@``. A ``model.onnx`` is recognised; what
+needs a module refuses it. The user's code runs only for the forms that name code or trust a file.
+``resolve`` imports neither torch nor the model's package; ``load`` does.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from gadprof.errors import BuildError, GadprofError, MissingExtraError, SourceError, nearest
+from gadprof.errors import BuildError, GadprofError, SourceError, nearest
+from gadprof.models.builders import PACKAGE_KINDS, factory, raised
 from gadprof.networks.spec import ModelSpec, is_builtin, known_presets, parse_shape, parse_spec
 
 if TYPE_CHECKING:
@@ -22,13 +26,13 @@ if TYPE_CHECKING:
 
     from gadprof.counting.inputs import Input
 
-Kind = Literal["builtin", "timm", "torchvision", "transformers", "file", "package", "onnx"]
+Kind = Literal[
+    "builtin", "timm", "torchvision", "transformers", "ultralytics", "file", "package", "onnx",
+    "model file",
+]  # fmt: skip
 
-PACKAGE_KINDS: dict[str, str] = {
-    "timm": "zoo",
-    "torchvision": "zoo",
-    "transformers": "transformers",
-}
+_MODEL_FILES = (".pt", ".pth", ".pt2", ".ts", ".torchscript", ".pkl")
+_ARGUMENT = re.compile(r",(?=[A-Za-z_]\w*=)")
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Source:
 
     ``name`` is the text as the user typed it; ``target`` is what the kind needs (a timm name, a
     path, a module); ``attribute`` is the function for file and package sources; ``spec`` is set
-    for built-in models only; ``inputs`` are those that the text itself names.
+    for built-in models only; ``inputs`` are those that the text itself names, ``arguments`` those
+    of the constructor. ``trusted`` lets a file be loaded that may run code of its own.
     """
 
     name: str
@@ -46,11 +51,13 @@ class Source:
     attribute: str = ""
     spec: ModelSpec | None = None
     inputs: tuple[Input, ...] = ()
+    arguments: tuple[tuple[str, Any], ...] = ()
+    trusted: bool = False
 
     @property
     def runs_user_code(self) -> bool:
         """Whether building it runs code that is no installed package's."""
-        return self.kind in ("file", "package")
+        return self.kind in ("file", "package", "model file")
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,23 @@ def _resolved(text: str) -> Source:
     if text.lower().endswith(".onnx"):
         return Source(text, "onnx", text)
     prefix, colon, rest = text.partition(":")
+    if colon and prefix == "trust":
+        inner = _resolved(rest)
+        if inner.kind != "model file":
+            raise SourceError(f"{rest!r} is no file that could hold code; leave trust: away")
+        return replace(inner, trusted=True)
+    if not is_builtin(prefix):
+        text, arguments = _arguments(text)
+        if arguments:
+            inner = _resolved(text)
+            if inner.kind in ("builtin", "onnx", "model file"):
+                raise SourceError(f"{text!r} has no constructor that takes {arguments[0][0]!r}")
+            return replace(inner, arguments=arguments)
+    if text.lower().endswith(_MODEL_FILES):
+        return Source(text, "model file", text)
+    if text.lower().endswith((".yaml", ".yml")) and not (colon and prefix in PACKAGE_KINDS):
+        return Source(text, "ultralytics", text)
+    prefix, colon, rest = text.partition(":")
     if colon and prefix in PACKAGE_KINDS:
         if not rest:
             raise SourceError(f"{text!r} names no model; type for example {prefix}:resnet50")
@@ -100,6 +124,33 @@ def _resolved(text: str) -> Source:
     if package_match and not nearest(prefix, known_presets()):
         return Source(text, "package", package_match.group(1), package_match.group(2))
     return Source(text, "builtin", prefix, spec=parse_spec(text))
+
+
+def _arguments(text: str) -> tuple[str, tuple[tuple[str, Any], ...]]:
+    """A text without the constructor's arguments that follow it (``,name=value``), and those.
+
+    A value is a number, true, false, none, a Python literal such as ``(1,2)``, else a word.
+    """
+    import ast
+
+    head, *rest = _ARGUMENT.split(text)
+    found: dict[str, Any] = {}
+    for part in rest:
+        key, _, typed = part.partition("=")
+        if not typed or key in found or len(typed) > 1000:
+            why = "is given twice" if key in found else "has no value that could be read"
+            raise SourceError(
+                f"argument {key!r} of {head!r} {why}; type for example {head},{key}=1"
+            )
+        words = {"true": True, "false": False, "none": None, "null": None}
+        if typed.lower() in words:
+            found[key] = words[typed.lower()]
+            continue
+        try:
+            found[key] = ast.literal_eval(typed)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            found[key] = typed
+    return head, tuple(found.items())
 
 
 def build_module(source: Source, *, device: str = "cpu") -> nn.Module:
@@ -125,15 +176,15 @@ def _built(source: Source, device: str) -> tuple[nn.Module, tuple[Any, dict[str,
         raise SourceError(
             f"{source.name!r} is an ONNX graph, not a torch module; this command needs a module"
         )
-    factory = _factory(source)
+    build = factory(source, device)
     try:
         with torch.device(device):
-            module = factory()
+            module = build()
     except GadprofError:
         raise
     except (Exception, SystemExit) as error:
         where = source.target if source.kind == "file" else ""
-        raise BuildError(f"building {source.name!r} {_raised(error, where)}") from error
+        raise BuildError(f"building {source.name!r} {raised(error, where)}") from error
     call = None
     if isinstance(module, tuple) and 2 <= len(module) <= 3:
         module, args, kwargs = (*module, {})[:3]
@@ -147,7 +198,14 @@ def _built(source: Source, device: str) -> tuple[nn.Module, tuple[Any, dict[str,
         raise SourceError(
             f"{source.name!r} returned {type(module).__name__}, not a torch.nn.Module"
         )
-    return module.eval(), call
+    return _in_eval(module), call
+
+
+def _in_eval(module: nn.Module) -> nn.Module:
+    try:
+        return module.eval()
+    except NotImplementedError:  # an exported graph has the one mode that it was exported in
+        return module
 
 
 def default_shapes(source: Source, module: nn.Module | None = None) -> tuple[tuple[int, ...], ...]:
@@ -193,7 +251,7 @@ def load(
             module = module.to(dtype)
         if call is not None and not given:
             args, kwargs = _on(call, device, dtype)
-            said = "the builder"
+            said = "the file's example inputs" if source.kind == "model file" else "the builder"
         else:
             given, said = _inputs_for(source, module, given)
             args, kwargs = call_of(given, batch, device=device, default=dtype)
@@ -242,98 +300,6 @@ def _tensors(call: Any) -> list[torch.Tensor]:
     return [item for item in pytree.tree_leaves(call) if isinstance(item, torch.Tensor)]
 
 
-def _factory(source: Source) -> Any:
-    match source.kind:
-        case "timm":
-            return lambda: _timm(source.target)
-        case "torchvision":
-            return lambda: _torchvision(source.target)
-        case "transformers":
-            return lambda: _transformers(source.target)
-        case "file":
-            return _file_function(source.target, source.attribute)
-        case "package":
-            return _package_function(source.target, source.attribute)
-        case _:
-            raise TypeError(f"no factory for source kind {source.kind}")
-
-
-def _import_extra(package: str, purpose: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        if error.name and error.name.split(".")[0] == package:
-            raise MissingExtraError(package, PACKAGE_KINDS[package], purpose) from error
-        raise SourceError(f"importing {package} failed: {error}") from error
-
-
-def _timm(name: str) -> Any:
-    timm = _import_extra("timm", f"'timm:{name}'")
-    if name not in timm.list_models():
-        raise SourceError(
-            f"timm has no model {name!r}"
-            + (nearest(name, timm.list_models()) or "; see timm.list_models()")
-        )
-    return timm.create_model(name, pretrained=False)
-
-
-def _torchvision(name: str) -> Any:
-    _import_extra("torchvision", f"'torchvision:{name}'")
-    from torchvision import models
-
-    if name not in models.list_models():
-        raise SourceError(
-            f"torchvision has no model {name!r}"
-            + (nearest(name, models.list_models()) or "; see torchvision.models.list_models()")
-        )
-    # no pretrained weights are fetched, for a segmentation model's backbone either
-    try:
-        return models.get_model(name, weights=None, weights_backbone=None)
-    except (TypeError, ValueError):
-        return models.get_model(name, weights=None)
-
-
-def _transformers(name: str) -> Any:
-    """A model class of transformers with its default configuration, or a configuration file.
-
-    Nothing is fetched: a file is a ``config.json``, or the folder that holds one.
-    """
-    import os
-
-    transformers = _import_extra("transformers", f"'transformers:{name}'")
-    if os.path.isdir(name):
-        name = os.path.join(name, "config.json")
-    if name.endswith(".json"):
-        if not os.path.isfile(name):
-            raise SourceError(f"transformers configuration {name!r} does not exist")
-        return _transformers_from_config(transformers, name)
-    model_class = getattr(transformers, name, None)
-    if model_class is None:
-        names = [item for item in dir(transformers) if item.endswith(("Model", "ForCausalLM"))]
-        raise SourceError(f"transformers has no class {name!r}{nearest(name, names)}")
-    config_class = getattr(model_class, "config_class", None)
-    if config_class is None:
-        raise SourceError(
-            f"transformers.{name} is not a model with a configuration of its own; name a class "
-            "such as LlamaForCausalLM, or a config.json"
-        )
-    return model_class(config_class())
-
-
-def _transformers_from_config(transformers: Any, path: str) -> Any:
-    """The first architecture that a configuration names, else a causal or a plain model."""
-    config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
-    for architecture in getattr(config, "architectures", None) or ():
-        model_class = getattr(transformers, architecture, None)
-        if model_class is not None:
-            return model_class(config)
-    if type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
-        return transformers.AutoModelForCausalLM.from_config(config)
-    return transformers.AutoModel.from_config(config)
-
-
 def find_beside(text: str) -> None:
     """Let the code that a model string names import what lies beside it, later too.
 
@@ -350,7 +316,7 @@ def find_beside(text: str) -> None:
         return
     if source.kind == "file":
         folder = os.path.dirname(os.path.abspath(source.target))
-    elif source.kind == "package":
+    elif source.kind == "package" or source.trusted:
         folder = os.getcwd()
     else:
         return
@@ -359,116 +325,6 @@ def find_beside(text: str) -> None:
     if folder not in sys.path:
         packages = (i for i, entry in enumerate(sys.path) if entry.endswith("-packages"))
         sys.path.insert(next(packages, len(sys.path)), folder)
-
-
-def _file_function(path: str, attribute: str) -> Any:
-    import importlib.util
-    import os
-    import sys
-
-    if not os.path.isfile(path):
-        raise SourceError(f"model file {path!r} does not exist")
-    module_spec = importlib.util.spec_from_file_location(
-        "gadprof_user_" + re.sub(r"\W", "_", os.path.abspath(path)), path
-    )
-    assert module_spec is not None
-    assert module_spec.loader is not None
-    module = importlib.util.module_from_spec(module_spec)
-    sys.modules[module_spec.name] = module
-    folder = os.path.dirname(os.path.abspath(path))
-    sys.path.insert(0, folder)
-    try:
-        module_spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        sys.modules.pop(module_spec.name, None)
-        raise SourceError(_told(error, path)) from error
-    finally:
-        sys.path.remove(folder)
-    return _attribute(module, attribute, path)
-
-
-def _package_function(package: str, attribute: str) -> Any:
-    import importlib
-
-    try:
-        module = importlib.import_module(package)
-    except (Exception, SystemExit) as error:
-        absent = error.name if isinstance(error, ModuleNotFoundError) else None
-        if absent and f"{package}.".startswith(f"{absent}."):
-            raise SourceError(
-                f"unknown model '{package}:{attribute}': no module {absent!r} can be imported and "
-                "no preset has that name; 'gadprof models' lists the presets"
-            ) from error
-        # its own line: the deepest that is not the import system's
-        told = _told(error, _last_file(error) or package)
-        raise SourceError(f"importing {package} raised {told}") from error
-    return _attribute(module, attribute, package)
-
-
-def _attribute(module: Any, attribute: str, where: str) -> Any:
-    function = getattr(module, attribute, None)
-    if function is None:
-        names = [name for name in vars(module) if callable(getattr(module, name))]
-        raise SourceError(f"{where} has no function {attribute!r}{nearest(attribute, names)}")
-    if not callable(function):
-        raise SourceError(f"{where}:{attribute} is not callable")
-    return function
-
-
-def _told(error: BaseException, path: str) -> str:
-    """What a user's file raised on import, at its own line: ``net.py:4: ValueError: …``.
-
-    A syntax error has its column too; where another file raised, its line follows.
-    """
-    if isinstance(error, SyntaxError) and error.filename and error.lineno:
-        file = path if _same_file(error.filename, path) else error.filename
-        column = f":{error.offset}" if error.offset else ""
-        return f"{file}:{error.lineno}{column}: {type(error).__name__}: {error.msg}"
-    own, last = _places(error, path)
-    return f"{own or path}: {_words(error)}" + (f" (raised at {last})" if last != own else "")
-
-
-def _raised(error: BaseException, path: str) -> str:
-    """What a function raised, with its line in the user's file where there is one."""
-    own, _ = _places(error, path) if path else (None, None)
-    verb = "" if isinstance(error, SystemExit) else "raised "
-    return verb + _words(error) + (f" (at {own})" if own else "")
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"called sys.exit({'' if error.code is None else repr(error.code)})"
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _places(error: BaseException, path: str) -> tuple[str | None, str | None]:
-    """The deepest line of ``path`` that an error passed, and the line that raised it, if any."""
-    import traceback
-
-    frames = traceback.extract_tb(error.__traceback__)
-    own = next((f for f in reversed(frames) if _same_file(f.filename, path)), None)
-    # the import system's own frames say nothing to the user
-    shown = [f for f in frames if not f.filename.startswith("<frozen")]
-    last = shown[-1] if shown and own is not None else None
-    if last is None or own is None:
-        return None, None
-    here = f"{path}:{own.lineno}"
-    return here, here if last is own else f"{last.filename}:{last.lineno}"
-
-
-def _last_file(error: BaseException) -> str | None:
-    """The file that raised an error, the import system's own aside."""
-    import traceback
-
-    names = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    inside = [name for name in names if name.startswith("<frozen")]
-    return names[-1] if inside and not names[-1].startswith("<frozen") else None
-
-
-def _same_file(name: str, path: str) -> bool:
-    import os
-
-    return os.path.abspath(name) == os.path.abspath(path)
 
 
 def parse_shapes(texts: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
