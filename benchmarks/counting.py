@@ -138,7 +138,7 @@ def in_process(model: str, tools: list[str], rounds: int) -> dict[str, dict[str,
     """Seconds of each count by tool and device, interleaved; the first round is warm-up."""
     import torch
 
-    from gadprof.networks import build, spec
+    from gadprof import build, spec
 
     design = spec(model)
     counters = {tool: counter_of(tool) for tool in tools}

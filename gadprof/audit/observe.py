@@ -20,8 +20,7 @@ import torch
 from torch import nn
 
 from gadprof.audit.backends.restore import quiet, untouched
-from gadprof.audit.views.aten import Products
-from gadprof.audit.views.attention import mark_attention
+from gadprof.audit.views.aten import Products, mark_attention
 from gadprof.audit.views.describe import describe_module
 from gadprof.audit.views.functions import Functions, Inside, patches
 from gadprof.audit.views.hooks import module_hooks, short_recurrence

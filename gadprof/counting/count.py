@@ -11,15 +11,17 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
+from threading import RLock
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from gadprof.counting.records import ModuleRecord, Trace
+from gadprof.counting.restore import default_algorithms, model_restored
 from gadprof.counting.rules.registry import RuleError
 from gadprof.counting.trace import by_stand_in
-from gadprof.counting.trace.dispatch import META, RecordingMode, tensors_in
+from gadprof.counting.trace.dispatch import META, RecordingMode, outer_counts_asleep
 from gadprof.counting.trace.fused_attention import (
     flex_attention_as_it_is,
     fused_attention,
@@ -29,16 +31,21 @@ from gadprof.counting.trace.layers import HANDLERS
 from gadprof.counting.trace.lifetimes import collector_paused
 from gadprof.counting.trace.modules import (
     Inventory,
+    alike,
+    bytes_of,
     followed,
     meta_twin,
-    preserved,
-    swap_for,
     take_inventory,
 )
+from gadprof.counting.trace.patches import training_flags
 from gadprof.counting.trace.recorder import Frame, Recorder, dtype_name
+from gadprof.counting.trace.substitutes import Substitutes
+from gadprof.counting.trace.trees import mapped, tensors_in
 from gadprof.counting.trace.triton_kernels import launches_recorded
 from gadprof.counting.wanted import wanted_input
 from gadprof.errors import GadprofError, ModelFailedError, NeedsValuesError
+
+_one_at_a_time = RLock()
 
 Device = Literal["meta", "cpu"]
 Speed = Literal["stand-ins", "quick", "plain", "no-grad"]
@@ -76,6 +83,22 @@ def count(
     with collector_paused():
         inventory = take_inventory(module)
     label = name or type(module).__name__
+    # one count at a time: two threads that count one model would see each other's changes to it
+    with _one_at_a_time, outer_counts_asleep():
+        return _count(label, module, inventory, inputs, named, train, device, fast, fallback)
+
+
+def _count(
+    label: str,
+    module: nn.Module,
+    inventory: Inventory,
+    inputs: tuple[Any, ...],
+    named: dict[str, Any],
+    train: bool,
+    device: Device,
+    fast: bool,
+    fallback: bool,
+) -> Trace:
     if device == "cpu":
         return _run_on_cpu(label, module, inventory, inputs, named, train, "asked for")
     try:
@@ -105,7 +128,8 @@ def _dynamo_loaded() -> bool:
 
 
 def _reset(inventory: Inventory) -> None:
-    for frame in inventory.frames.values():
+    shared = [frame for _, frame in inventory.frames_of_places()]
+    for frame in (*inventory.frames.values(), *shared):
         frame.calls = 0
         frame.input_shapes.clear()
         frame.output_shapes.clear()
@@ -202,31 +226,36 @@ def _observe(
     recorder = Recorder(inventory.frames[id(module)])
     quick = speed == "quick" and device == "meta" and not train
     recorder.gradients = train
-    whole = all(tensor.is_meta for _, tensor in inventory.parameters + inventory.buffers)
-    known = HANDLERS if speed == "stand-ins" and whole else ()
-    with preserved(inventory, train=train, locked=known):
-        if device == "meta":
-            twins = swap_for(inventory, meta_twin) if not whole or train else {}
-            inputs, named = _moved(args, meta_input), _moved(kwargs, meta_input)
-        else:
-            twins = swap_for(inventory, _private_copy)
-            inputs, named = _moved(args, real_input), _moved(kwargs, real_input)
+    known = HANDLERS if speed == "stand-ins" else ()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(model_restored(inventory.modules, locked=known))
+        stack.enter_context(default_algorithms())
+        if not train or not module.training:
+            stack.enter_context(training_flags(inventory.modules, train))
+        twins = {} if speed == "stand-ins" else _substitutes(inventory, device, train)
+        given_as = meta_input if device == "meta" else real_input
+        inputs, named = mapped(args, given_as), mapped(kwargs, given_as)
         numbers = _register(recorder, inventory, twins)
         given = tensors_in(inputs) + tensors_in(named)
-        context = _gradients() if train else _no_gradients(inference=speed != "no-grad")
+        stack.enter_context(_gradients() if train else _no_gradients(speed != "no-grad"))
         if speed == "stand-ins":
-            with context:
-                output = by_stand_in.forward(module, inventory, recorder, numbers, inputs, named)
+            output = by_stand_in.forward(module, inventory, recorder, numbers, inputs, named)
         else:
             for tensor in given:
                 recorder.serial(tensor)
-            mode = RecordingMode(recorder, quick=quick, real=device == "cpu")
-            launches = launches_recorded(recorder)
-            flex = flex_attention_as_it_is()
-            with context, launches, flex, followed(inventory, recorder), mode:
-                output = module(*inputs, **named)
-                if train:
-                    _backward(recorder, inventory.frames[id(module)], output)
+            for context in (
+                launches_recorded(recorder),
+                flex_attention_as_it_is(),
+                followed(inventory, recorder),
+                Substitutes(twins) if twins else contextlib.nullcontext(),
+                RecordingMode(recorder, quick=quick, real=device == "cpu"),
+            ):
+                stack.enter_context(context)
+            if device == "cpu":
+                torch.manual_seed(0)  # the same counts in every run; the state is put back
+            output = module(*inputs, **named)
+            if train:
+                _backward(recorder, inventory.frames[id(module)], output, twins)
         results = tensors_in(output)
         output_shapes = tuple(tuple(tensor.shape) for tensor in results)
         del output, results
@@ -239,8 +268,24 @@ def _gradients() -> Iterator[None]:
         yield
 
 
+def _substitutes(inventory: Inventory, device: Device, train: bool) -> dict[int, Any]:
+    """What stands for each parameter and buffer in a run, by the identity of the original.
+
+    A model that lies on meta already stands for itself, unless gradients are made.
+    """
+    owned = [tensor for _, tensor in inventory.parameters + inventory.buffers]
+    if device == "cpu":
+        needed = sum(tensor.numel() * tensor.element_size() for tensor in owned)
+        available = _available_bytes()
+        copied = available is None or needed <= available // 2
+        return {id(tensor): _private(tensor, copied) for tensor in owned}
+    if not train and all(tensor.is_meta for tensor in owned):
+        return {}
+    return {id(tensor): meta_twin(tensor) for tensor in owned}
+
+
 @contextlib.contextmanager
-def _no_gradients(*, inference: bool) -> Iterator[None]:
+def _no_gradients(inference: bool) -> Iterator[None]:
     with torch.inference_mode() if inference else torch.no_grad():
         yield
 
@@ -266,16 +311,6 @@ def _register(recorder: Recorder, inventory: Inventory, twins: Mapping[int, Any]
     return {identity: recorder.serials[address] for identity, address in addresses.items()}
 
 
-def _moved(value: Any, move: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return move(value)
-    if type(value) in (tuple, list):
-        return type(value)([_moved(item, move) for item in value])
-    if type(value) is dict:
-        return {key: _moved(item, move) for key, item in value.items()}
-    return value
-
-
 def meta_input(tensor: torch.Tensor) -> torch.Tensor:
     """A meta tensor with the shape, strides and type of an input."""
     twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
@@ -285,31 +320,38 @@ def meta_input(tensor: torch.Tensor) -> torch.Tensor:
 def real_input(tensor: torch.Tensor) -> torch.Tensor:
     """A CPU tensor for a real run: the values given, small random ones for a meta input."""
     if not tensor.is_meta:
-        return tensor.detach().to("cpu", copy=True)
-    if tensor.is_floating_point() or tensor.is_complex():
-        return torch.randn(tensor.shape, dtype=tensor.dtype)
-    return torch.zeros(tensor.shape, dtype=tensor.dtype)
+        made = tensor.detach().to("cpu", copy=True)
+    elif tensor.is_floating_point() or tensor.is_complex():
+        made = torch.randn(tensor.shape, generator=_seeded()).to(tensor.dtype)
+    else:
+        made = torch.zeros(tensor.shape, dtype=tensor.dtype)
+    return made.requires_grad_(tensor.requires_grad)
 
 
-def _private_copy(tensor: torch.Tensor) -> torch.Tensor:
-    """A CPU tensor that a real run may write to; meta weights become small random ones."""
+def _seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _private(tensor: torch.Tensor, copied: bool) -> torch.Tensor:
+    """A CPU tensor that a real run may write to; meta weights become small random ones.
+
+    Not ``copied`` where memory does not hold the weights twice: a parameter then shares its values.
+    """
     if tensor.is_meta:
         made: torch.Tensor = torch.zeros(tensor.shape, dtype=tensor.dtype)
         if isinstance(tensor, nn.Parameter) and made.is_floating_point():
-            made.normal_(0.0, 0.02)
+            made.normal_(0.0, 0.02, generator=_seeded(tensor.numel()))
         elif made.is_floating_point():
             made.fill_(1.0)
-    elif isinstance(tensor, nn.Parameter):
-        made = tensor.detach().to("cpu")
     else:
-        made = tensor.detach().to("cpu", copy=True)
-    if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(made, requires_grad=tensor.requires_grad)
-    return made
+        shared = isinstance(tensor, nn.Parameter) and not copied
+        made = tensor.detach().to("cpu", copy=not shared)
+    return alike(made, tensor)
 
 
-def _backward(recorder: Recorder, root: Frame, output: Any) -> None:
-    wanted = [tensor for tensor in tensors_in(output) if tensor.requires_grad]
+def _backward(recorder: Recorder, root: Frame, output: Any, twins: Mapping[int, Any]) -> None:
+    results = [twins.get(id(tensor), tensor) for tensor in tensors_in(output)]
+    wanted = [tensor for tensor in results if tensor.requires_grad]
     if not wanted:
         raise ModelFailedError("no output of the model needs a gradient; count without --train")
     recorder.phase = "backward"
@@ -327,11 +369,13 @@ def _trace(
     note: str,
     train: bool,
 ) -> Trace:
-    params = param_bytes = trainable = 0
+    params = sum([elements for _, elements, _ in inventory.packed])
+    param_bytes = sum([nbytes for _, _, nbytes in inventory.packed])
+    trainable = 0
     for _, parameter in inventory.parameters:
         elements = parameter.numel()
         params += elements
-        param_bytes += elements * parameter.element_size()
+        param_bytes += bytes_of(parameter)
         if parameter.requires_grad:
             trainable += elements
     shapes = tuple(tuple(tensor.shape) for tensor in given)
@@ -340,7 +384,7 @@ def _trace(
         "params": params,
         "buffers": sum([buffer.numel() for _, buffer in inventory.buffers]),
         "param_bytes": param_bytes,
-        "buffer_bytes": sum([b.numel() * b.element_size() for _, b in inventory.buffers]),
+        "buffer_bytes": sum([bytes_of(buffer) for _, buffer in inventory.buffers]),
         "trainable_params": trainable,
         "input_shapes": shapes,
         "input_dtypes": tuple(dtype_name(tensor.dtype) for tensor in given),
@@ -353,6 +397,8 @@ def _trace(
         "allocator_peak_bytes": recorder.allocator_peak(),
         "live_bytes": tuple(recorder.live_after),
         "train": train,
+        "data_dependent_macs": recorder.data_macs,
+        "chosen_by_data": dict(sorted(recorder.chosen.items())),
     }
     later = {"operations": recorder.operations, "modules": _modules_later(inventory)}
     return Trace.deferred(fields, later, recorder.totals())
@@ -376,6 +422,9 @@ def _modules_later(inventory: Inventory) -> Callable[[], dict[str, ModuleRecord]
                 reader = readers[kind] = (len(state), chosen, itemgetter(*chosen, "_modules"))
             leaves[frame.path] = (reader[1], reader[2](state))
         rows.append((frame, inventory.owned[id(module)], leaf))
+    for module, frame in inventory.frames_of_places():
+        leaves[frame.path] = leaves[inventory.frames[id(module)].path]
+        rows.append((frame, 0, True))
     aliases = {inventory.frames[key].path: tuple(paths) for key, paths in inventory.aliases.items()}
 
     def make() -> dict[str, ModuleRecord]:

@@ -47,6 +47,14 @@ DTYPE_BYTES: dict[str, int] = {
     "uint32": 4,
     "uint64": 8,
     "bool": 1,
+    "qint8": 1,
+    "quint8": 1,
+    "qint32": 4,
+    "float8_e4m3fn": 1,
+    "float8_e5m2": 1,
+    "float8_e4m3fnuz": 1,
+    "float8_e5m2fnuz": 1,
+    "float8_e8m0fnu": 1,
 }
 
 
@@ -194,6 +202,8 @@ class Trace(Tabular):
     allocator_peak_bytes: int
     live_bytes: tuple[int, ...]
     train: bool
+    data_dependent_macs: int = 0
+    chosen_by_data: Mapping[str, int] = field(default_factory=dict)
 
     def page(self) -> Page:
         """Its modules as a table; a DataFrame has every level."""

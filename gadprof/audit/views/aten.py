@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
+import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gadprof.audit.views.describe import describe
 from gadprof.audit.views.records import AtenCall
+from gadprof.counting.trace.fused_attention import fused_on_cpu
+from gadprof.counting.trace.patches import beneath, seen_here
 
 _ATEN = ("convolution", "_convolution", "mm", "addmm", "bmm", "baddbmm")
 
@@ -39,3 +44,19 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 )
             )
         return result
+
+
+@contextlib.contextmanager
+def mark_attention(marks: list[tuple[bool, bool]]) -> Iterator[None]:
+    """While attention runs, ``marks`` says last whether a CPU would fuse it."""
+    original = beneath(F, "scaled_dot_product_attention")
+
+    def marked(*args: Any, **kwargs: Any) -> Any:
+        marks.append(fused_on_cpu(*args, **kwargs))
+        try:
+            return original(*args, **kwargs)
+        finally:
+            marks.pop()
+
+    with seen_here(F, {"scaled_dot_product_attention": marked}):
+        yield

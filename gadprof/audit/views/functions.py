@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gadprof.audit.views.attention import fused_on_cpu
 from gadprof.audit.views.describe import describe
 from gadprof.audit.views.records import FunctionCall, ModuleCall
+from gadprof.counting.trace.fused_attention import fused_on_cpu
 
 # the functions that counters are known to replace, by the namespace that holds them
 PATCHED: dict[str, list[str]] = {

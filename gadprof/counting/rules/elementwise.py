@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gadprof.counting.rules.work import Rule, Work, argument, elements, is_floating
+from gadprof.counting.rules.work import Rule, Work, argument, elements, is_floating, uncounted
 
 # name -> (additions, multiplications, comparisons, transcendentals) an output element
 TABLE: dict[str, tuple[int, int, int, int]] = {
@@ -141,6 +141,44 @@ ACTIVATIONS: dict[str, tuple[int, int, int, int]] = {
     "glu": (1, 2, 0, 1),
 }
 
+# the same for complex numbers, in real operations; what is not here is listed as uncounted
+COMPLEX: dict[str, tuple[int, int, int, int]] = {
+    "add": (2, 0, 0, 0),
+    "sub": (2, 0, 0, 0),
+    "rsub": (2, 0, 0, 0),
+    "mul": (2, 4, 0, 0),
+    "square": (2, 4, 0, 0),
+    "div": (3, 8, 0, 0),  # four products and two sums, a squared magnitude, two quotients
+    "true_divide": (3, 8, 0, 0),
+    "reciprocal": (1, 4, 0, 0),
+    "neg": (0, 2, 0, 0),
+    "addcmul": (4, 6, 0, 0),
+    "addcdiv": (5, 10, 0, 0),
+    "lerp": (6, 4, 0, 0),
+    "abs": (1, 2, 0, 1),
+    "sgn": (1, 4, 0, 1),
+    "angle": (0, 1, 0, 1),
+    "exp": (0, 2, 0, 3),  # of the real part, and a cosine and sine of the imaginary one
+    "log": (1, 3, 0, 3),  # of the magnitude, and the angle
+    "sqrt": (2, 4, 1, 3),
+    "sin": (0, 2, 0, 4),
+    "cos": (0, 2, 0, 4),
+    "sinh": (0, 2, 0, 4),
+    "cosh": (0, 2, 0, 4),
+    "polar": (0, 2, 0, 2),
+    "where": (0, 0, 1, 0),
+    "masked_fill": (0, 0, 1, 0),
+}
+# with one complex and one real number, half is left
+_MIXED: dict[str, tuple[int, int, int, int]] = {
+    "add": (1, 0, 0, 0),
+    "sub": (1, 0, 0, 0),
+    "rsub": (1, 1, 0, 0),
+    "mul": (0, 2, 0, 0),
+    "div": (0, 2, 0, 0),
+    "true_divide": (0, 2, 0, 0),
+}
+
 # results are booleans; the arithmetic is on the floating-point inputs
 COMPARISONS = (
     "eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isposinf", "isneginf", "isfinite",
@@ -163,8 +201,6 @@ def elementwise_work(
         return Work(kind, attributes={**attributes, "integer": True})
     count = elements(output)
     adds, multiplies, comparisons, transcendentals = cost
-    if output.is_complex():
-        adds, multiplies = 2 * adds + 2 * multiplies, 4 * multiplies
     return Work(
         kind,
         adds=adds * count,
@@ -178,13 +214,24 @@ def elementwise_work(
 def _plain(name: str, kind: str, cost: tuple[int, int, int, int]) -> Rule:
     def rule(args: Sequence[Any], kwargs: Mapping[str, Any], outs: Sequence[Any]) -> Work:
         row = cost
+        numbers = [item for item in args if hasattr(item, "is_complex")]
+        if outs[0].is_complex() or any(item.is_complex() for item in numbers):
+            mixed = len(args) > 1 and not all(map(_is_complex, args[:2]))
+            known = (_MIXED if mixed else {}).get(name) or COMPLEX.get(name)
+            if known is None:
+                return uncounted()
+            row = known
         if name in ("add", "sub", "rsub") and argument(args, kwargs, 2, "alpha", 1) != 1:
-            row = (cost[0], cost[1] + 1, cost[2], cost[3])
+            row = (row[0], row[1] + (2 if outs[0].is_complex() else 1), row[2], row[3])
         if name == "div" and kwargs.get("rounding_mode") is not None:
             row = (0, 1, 1, 0)
         return elementwise_work(kind, outs[0], row, {})
 
     return rule
+
+
+def _is_complex(value: Any) -> bool:
+    return isinstance(value, complex) or bool(hasattr(value, "is_complex") and value.is_complex())
 
 
 def _pow(args: Sequence[Any], kwargs: Mapping[str, Any], outs: Sequence[Any]) -> Work:
@@ -194,6 +241,9 @@ def _pow(args: Sequence[Any], kwargs: Mapping[str, Any], outs: Sequence[Any]) ->
         cost = (0, {1: 0, 2: 1, 3: 2, -1: 1}[int(exponent)], 0, 0)
     else:
         cost = (0, 0, 0, 1)
+    if outs[0].is_complex():  # products, or a logarithm, a product and an exponential
+        times = cost[1]
+        cost = (2 * times, 4 * times, 0, 0) if not cost[3] else (3, 9, 0, 6)
     attributes = {"exponent": exponent} if isinstance(exponent, (int, float)) else {}
     return elementwise_work("elementwise", outs[0], cost, attributes)
 
@@ -205,9 +255,10 @@ def _clamp(args: Sequence[Any], kwargs: Mapping[str, Any], outs: Sequence[Any]) 
 
 def _comparison(args: Sequence[Any], kwargs: Mapping[str, Any], outs: Sequence[Any]) -> Work:
     floating = any(hasattr(item, "is_floating_point") and is_floating(item) for item in args)
+    parts = 2 if any(map(_is_complex, args)) else 1
     return Work(
         "elementwise",
-        comparisons=elements(outs[0]) if floating else 0,
+        comparisons=parts * elements(outs[0]) if floating else 0,
         attributes={} if floating else {"integer": True},
     )
 

@@ -252,16 +252,75 @@ def _trilinear(args: Args, kwargs: Kwargs, outs: Args) -> Work:
     return Work("matmul", macs=full, multiplies=full, attributes={"bias": False})
 
 
+def distance_work(pairs: int, features: int, p: float, **attributes: Any) -> Work:
+    """``pairs`` distances between vectors: the p-norm of their difference.
+
+    p = 2 is a product's work (a subtraction and a multiply-add a feature, a root a pair); p = 1
+    adds magnitudes, p = inf compares them, p = 0 counts what differs, another p is a power.
+    """
+    every = pairs * features
+    folded = max(0, every - pairs)
+    if p == 2:
+        return Work(
+            "matmul", macs=every, adds=every, transcendentals=pairs,
+            attributes={**attributes, "k": features, "bias": False},
+        )  # fmt: skip
+    known = {**attributes, "input_elements": every, "p": p}
+    if p == 0:
+        return Work("reduction", adds=folded, comparisons=every, attributes=known)
+    if p == 1:
+        return Work("reduction", adds=every + folded, comparisons=every, attributes=known)
+    if p == float("inf"):
+        return Work("reduction", adds=every, comparisons=every + folded, attributes=known)
+    return Work(
+        "reduction",
+        adds=every + folded,
+        comparisons=every,
+        transcendentals=every + pairs,
+        attributes=known,
+    )
+
+
 def _cdist(args: Args, kwargs: Kwargs, outs: Args) -> Work:
-    """Pairwise distances: one subtraction and one multiply-add a feature, one root a pair."""
-    features, pairs = args[0].shape[-1], elements(outs[0])
+    p = float(argument(args, kwargs, 2, "p", 2.0))
+    sizes = {"m": args[0].shape[-2], "n": args[1].shape[-2]}
+    return distance_work(elements(outs[0]), int(args[0].shape[-1]), p, **sizes)
+
+
+def _pdist(args: Args, kwargs: Kwargs, outs: Args) -> Work:
+    p = float(argument(args, kwargs, 1, "p", 2.0))
+    return distance_work(elements(outs[0]), int(args[0].shape[-1]), p)
+
+
+def _grouped_mm(args: Args, kwargs: Kwargs, outs: Args) -> Work:
+    """Each group of rows (of columns, of terms) times its own matrix; ``offs`` ends the groups.
+
+    Rows beyond the last group are not multiplied, which only a run with values can tell.
+    """
+    a, b = args[0], args[1]
+    groups_at = 4 if len(args) > 2 and not hasattr(args[2], "dtype") else 2
+    offs = kwargs.get("offs")
+    if offs is None:
+        found = [item for item in args[groups_at:] if hasattr(item, "is_floating_point")]
+        offs = next((item for item in found if not item.is_floating_point()), None)
+    rows, inner, columns = int(a.shape[-2]), int(a.shape[-1]), int(b.shape[-1])
+    batch = int(a.shape[0]) if a.dim() == b.dim() == 3 else 1
+    if offs is not None and not offs.is_meta and offs.numel():
+        used = int(offs[-1])
+        if a.dim() == 2 and b.dim() == 3:
+            rows = min(rows, used)
+        elif a.dim() == 3 and b.dim() == 2:
+            columns = min(columns, used)
+        elif a.dim() == b.dim() == 2:
+            inner = min(inner, used)
+    groups = int((a if a.dim() == 3 else b).shape[0]) if 3 in (a.dim(), b.dim()) else 0
     return Work(
         "matmul",
-        macs=pairs * features,
-        adds=pairs * features,
-        transcendentals=pairs,
-        attributes={"m": args[0].shape[-2], "n": args[1].shape[-2], "k": features, "bias": False},
-    )
+        macs=batch * rows * inner * columns,
+        attributes={
+            "batch": batch, "m": rows, "k": inner, "n": columns, "bias": False, "groups": groups,
+        },
+    )  # fmt: skip
 
 
 def attention_work(
@@ -534,14 +593,36 @@ def _thnn_cell(cell: str) -> Rule:
     return rule
 
 
+_BILINEAR, _NEAREST, _BICUBIC = 0, 1, 2
+
+
+def _grid_taps(args: Args, kwargs: Kwargs, index: int, rank: int) -> int:
+    mode = int(argument(args, kwargs, index, "interpolation_mode", _BILINEAR))
+    taps: int = {_NEAREST: 1, _BICUBIC: 4**rank}.get(mode, 2**rank)
+    return taps
+
+
 def _grid_sampler(args: Args, kwargs: Kwargs, outs: Args) -> Work:
-    taps = 2 ** (args[0].dim() - 2)
+    """A weighted sum of the taps of each sample; the nearest one is only copied."""
+    taps = _grid_taps(args, kwargs, 2, args[0].dim() - 2)
     output = elements(outs[0])
     return Work(
         "resize",
         adds=output * (taps - 1),
-        multiplies=output * taps,
-        attributes={"mode": "grid_sample"},
+        multiplies=output * taps if taps > 1 else 0,
+        attributes={"mode": "grid_sample", "taps": taps},
+    )
+
+
+def _grid_sampler_backward(args: Args, kwargs: Kwargs, outs: Args) -> Work:
+    """grad, input, grid, mode, …: a gradient goes to each tap and, unless nearest, to the grid."""
+    taps = _grid_taps(args, kwargs, 3, args[1].dim() - 2)
+    output = elements(args[0])
+    return Work(
+        "resize",
+        adds=output * taps,
+        multiplies=output * 2 * taps if taps > 1 else 0,
+        attributes={"mode": "grid_sample", "taps": taps},
     )
 
 
@@ -608,6 +689,9 @@ RULES: dict[str, Rule] = {
     "aten.addbmm": _addbmm,
     "aten.addr": _addr,
     "aten._trilinear": _trilinear,
+    "aten._grouped_mm": _grouped_mm,
+    "aten._scaled_grouped_mm": _grouped_mm,
+    "aten._pdist_forward": _pdist,
     "aten._cdist_forward": _cdist,
     "aten._euclidean_dist": _cdist,
     "aten.scaled_dot_product_attention": _attention(3, 5),
@@ -636,6 +720,8 @@ RULES: dict[str, Rule] = {
     "aten.grid_sampler": _grid_sampler,
     "aten.grid_sampler_2d": _grid_sampler,
     "aten.grid_sampler_3d": _grid_sampler,
+    "aten.grid_sampler_2d_backward": _grid_sampler_backward,
+    "aten.grid_sampler_3d_backward": _grid_sampler_backward,
     "torchvision.deform_conv2d": _deform_conv2d,
 }
 

@@ -12,7 +12,15 @@ from collections.abc import Mapping, Sequence
 from math import log2, prod
 from typing import Any
 
-from gadprof.counting.rules.work import Rule, Work, argument, elements, is_floating, listed
+from gadprof.counting.rules.work import (
+    Rule,
+    Work,
+    argument,
+    elements,
+    is_floating,
+    listed,
+    uncounted,
+)
 
 Args = Sequence[Any]
 Kwargs = Mapping[str, Any]
@@ -131,6 +139,8 @@ def _reduction(what: str) -> Rule:
             return Work("reduction", attributes={**attributes, "integer": True})
         folded = max(0, count - left)
         factor = 2 if x.is_complex() else 1
+        if x.is_complex() and what in ("compare", "logsumexp"):
+            return uncounted(**attributes)
         match what:
             case "sum":
                 return Work("reduction", adds=folded * factor, attributes=attributes)
@@ -142,29 +152,30 @@ def _reduction(what: str) -> Rule:
                     attributes=attributes,
                 )
             case "prod":
-                return Work("reduction", multiplies=folded, attributes=attributes)
+                adds, times = (2 * folded, 4 * folded) if factor == 2 else (0, folded)
+                return Work("reduction", adds=adds, multiplies=times, attributes=attributes)
             case "compare":
                 return Work("reduction", comparisons=folded, attributes=attributes)
             case "var":
                 return Work(
                     "reduction",
-                    adds=folded + 2 * count,
-                    multiplies=count + 2 * left,
+                    adds=factor * (folded + 2 * count) + (factor - 1) * count,
+                    multiplies=factor * count + (factor + 1) * left,
                     attributes=attributes,
                 )
             case "std":
                 return Work(
                     "reduction",
-                    adds=folded + 2 * count,
-                    multiplies=count + 2 * left,
+                    adds=factor * (folded + 2 * count) + (factor - 1) * count,
+                    multiplies=factor * count + (factor + 1) * left,
                     transcendentals=left,
                     attributes=attributes,
                 )
             case "norm":
                 return Work(
                     "reduction",
-                    adds=folded,
-                    multiplies=count,
+                    adds=factor * count - left if factor == 2 else folded,
+                    multiplies=factor * count,
                     transcendentals=left,
                     attributes=attributes,
                 )
@@ -424,25 +435,27 @@ def _embedding_backward(args: Args, kwargs: Kwargs, outs: Args) -> Work:
 
 
 def _embedding_bag(args: Args, kwargs: Kwargs, outs: Args) -> Work:
-    read = elements(args[1]) * int(args[0].shape[1])
+    """Rows added up in bags; a mean divides, a weight a row multiplies, a maximum compares."""
+    read, made = elements(args[1]) * int(args[0].shape[1]), elements(outs[0])
+    folded = max(0, read - made)
+    mode = int(argument(args, kwargs, 4, "mode", 0))
+    weighted = argument(args, kwargs, 6, "per_sample_weights") is not None
+    attributes = {"input_elements": read}
+    if mode == _BAG_MAX:
+        return Work("reduction", comparisons=folded, attributes=attributes)
     return Work(
-        "reduction", adds=max(0, read - elements(outs[0])), attributes={"input_elements": read}
+        "reduction",
+        adds=folded,
+        multiplies=(read if weighted else 0) + (made if mode == _BAG_MEAN else 0),
+        attributes=attributes,
     )
 
 
-def _solve(cube: int) -> Rule:
-    """Dense factorisations and solves of n x n matrices: n^3 / ``cube`` multiply-adds each."""
+_BAG_MEAN, _BAG_MAX = 1, 2
 
-    def rule(args: Args, kwargs: Kwargs, outs: Args) -> Work:
-        shape = args[0].shape
-        size = shape[-1]
-        return Work(
-            "matmul",
-            macs=prod(shape[:-2]) * size**3 // cube,
-            attributes={"m": shape[-2], "n": size, "k": size, "bias": False},
-        )
 
-    return rule
+def _unique(args: Args, kwargs: Kwargs, outs: Args) -> Work:
+    return _sort((args[0],), {}, outs)
 
 
 RULES: dict[str, Rule] = {
@@ -549,8 +562,6 @@ RULES: dict[str, Rule] = {
     "aten.upsample_bicubic2d_backward": _resize_backward("bicubic"),
     "aten._upsample_bilinear2d_aa_backward": _resize_backward("bilinear"),
     "aten._upsample_bicubic2d_aa_backward": _resize_backward("bicubic"),
-    "aten.grid_sampler_2d_backward": _count_of_input(4, 8, 0, 0),
-    "aten.grid_sampler_3d_backward": _count_of_input(8, 16, 0, 0),
     "aten._fft_r2c": _fft("r2c"),
     "aten._fft_c2r": _fft("c2r"),
     "aten._fft_c2c": _fft("c2c"),
@@ -570,12 +581,4 @@ RULES: dict[str, Rule] = {
     "aten.bincount": _count_of_input(1, 0, 0, 0),
     "aten.histc": _count_of_input(1, 1, 0, 0),
     "aten.renorm": _count_of_input(1, 2, 0, 0),
-    "aten.linalg_cholesky_ex": _solve(6),
-    "aten.linalg_lu_factor_ex": _solve(3),
-    "aten.linalg_inv_ex": _solve(1),
-    "aten._linalg_solve_ex": _solve(3),
-    "aten.linalg_solve_triangular": _solve(2),
-    "aten.triangular_solve": _solve(2),
-    "aten._linalg_det": _solve(3),
-    "aten._linalg_slogdet": _solve(3),
 }

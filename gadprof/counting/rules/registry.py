@@ -13,10 +13,13 @@ from typing import Any
 
 from gadprof.counting.rules import (
     elementwise,
+    linear_algebra,
     losses,
     movement,
     products,
+    quantized,
     reductions,
+    vision,
     weights,
 )
 from gadprof.counting.rules.work import Rule, Work
@@ -29,6 +32,9 @@ BUILT_IN: dict[str, Rule] = {
     **products.RULES,
     **losses.RULES,
     **weights.RULES,
+    **linear_algebra.RULES,
+    **quantized.RULES,
+    **vision.RULES,
 }
 
 # rules that the running program has added, by operation name; empty when gadprof is imported
@@ -45,7 +51,9 @@ WHOLE = frozenset(
         "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "softmax",
         "log_softmax", "relu6", "selu", "prelu", "upsample_nearest1d", "upsample_nearest2d",
         "upsample_nearest3d", "upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d",
-        "upsample_bicubic2d", "grid_sampler",
+        "upsample_bicubic2d", "grid_sampler", "linalg_eigvalsh", "linalg_svdvals",
+        "linalg_eigvals", "_upsample_nearest_exact1d", "_upsample_nearest_exact2d",
+        "_upsample_nearest_exact3d",
     )
 )  # fmt: skip
 

@@ -64,3 +64,18 @@ def listed(value: Any, count: int) -> tuple[int, ...]:
 def leading(shape: Sequence[int], trailing: int) -> int:
     """The product of all sizes but the last ``trailing``."""
     return prod(shape[: len(shape) - trailing])
+
+
+def told(rule: Rule, formula: str, source: str = "") -> Rule:
+    """A rule that says its formula in one line, and where it is from; both are shown to people."""
+
+    def counted(args: Sequence[Any], kwargs: Mapping[str, Any], outs: Sequence[Any]) -> Work:
+        return rule(args, kwargs, outs)
+
+    counted.formula, counted.source = formula, source  # type: ignore[attr-defined]
+    return counted
+
+
+def uncounted(**attributes: Any) -> Work:
+    """The work of an operation whose cost is not known: it is listed, not taken for zero."""
+    return Work("unknown", attributes=attributes)

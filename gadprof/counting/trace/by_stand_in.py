@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from threading import get_ident
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from gadprof.counting.trace.layers import HANDLERS, Layers
 from gadprof.counting.trace.lifetimes import Level
 from gadprof.counting.trace.locked_layers import locked
 from gadprof.counting.trace.modules import Inventory
+from gadprof.counting.trace.patches import beneath, seen_here
 from gadprof.counting.trace.recorder import Recorder
 from gadprof.counting.trace.replay import Tripwire
 from gadprof.counting.trace.stand_in import RefusedError, StandIn
@@ -51,20 +51,21 @@ def forward(
     engine.numbers = dict(numbers)
     given = _stand_ins(engine, args)
     named = _stand_ins(engine, kwargs)
-    frames = inventory.frames
-    thread = get_ident()
-    original = nn.Module.__call__
+    frames, places = inventory.frames, inventory.places
+    original = beneath(nn.Module, "__call__")
     handlers = HANDLERS
     leaves = {kind for kind in {type(item) for item in inventory.modules} if _is_layer(kind)}
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         frame = frames.get(id(self))
-        if frame is None or get_ident() != thread:
+        if frame is None:
             if engine.recording:
                 return original(self, *args, **kwargs)
             raise engine.refuse(f"{type(self).__name__}, which the model does not hold")
         if engine.recording:
             raise engine.refuse("a module called inside a leaf")
+        if places and id(self) in places:
+            frame = places[id(self)].get(recorder.frame.path, frame)
         at = frame.calls
         frame.calls = at + 1
         kind = type(self)
@@ -95,12 +96,9 @@ def forward(
         )
         return output
 
-    nn.Module.__call__ = call  # type: ignore[method-assign]
-    try:
-        with locked(frames, HANDLERS, engine.refuse), mode:
-            output = call(module, *given, **named)
-    finally:
-        nn.Module.__call__ = original  # type: ignore[method-assign]
+    doors = {"__call__": call, **locked(frames, HANDLERS, engine.refuse)}
+    with seen_here(nn.Module, doors), mode:
+        output = call(module, *given, **named)
     if engine.refused:
         raise RefusedError(engine.refused)
     recorder.peak, recorder._next = level.peak, level.next

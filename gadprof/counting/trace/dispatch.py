@@ -7,16 +7,20 @@ parameters and buffers are replaced by stand-ins without memory when they meet a
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from gadprof.counting.rules.registry import WHOLE, is_added, rule_for
+from gadprof.counting.rules.sparse import is_sparse
 from gadprof.counting.trace.quick_shapes import QUICK, quick_output
 from gadprof.counting.trace.recorder import Recorder
+from gadprof.counting.trace.trees import mapped, tensors_in
 from gadprof.counting.trace.workspaces import lies_channels_last
 
 META = torch.device("meta")
@@ -37,27 +41,6 @@ _FACTORIES = frozenset(
 _LARGE = 65536
 
 
-def tensors_in(values: Any) -> list[torch.Tensor]:
-    """All tensors in a structure of tuples, lists and dicts, in order."""
-    found: list[torch.Tensor] = []
-    _collect(values, found)
-    return found
-
-
-def _collect(value: Any, found: list[torch.Tensor]) -> None:
-    if isinstance(value, torch.Tensor):
-        found.append(value)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _collect(item, found)
-    elif isinstance(value, dict):
-        for item in value.values():
-            _collect(item, found)
-    elif hasattr(value, "__dataclass_fields__"):
-        for item in vars(value).values():
-            _collect(item, found)
-
-
 class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records each operation that the dispatcher sees while it is active.
 
@@ -71,6 +54,7 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.recorder = recorder
         self.quick = quick
         self.real = real
+        self.asleep = False  # while another count runs within this one
         self._facts: dict[Any, tuple[str, str, bool]] = {}
         self._imported = len(sys.modules)
 
@@ -78,6 +62,8 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if self.asleep:
+            return func(*args, **kwargs)
         facts = self._facts.get(func)
         if facts is None:
             facts = self._facts[func] = _describe(func)
@@ -104,7 +90,8 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in ins:
             if tensor.is_meta:
                 on_meta = True
-                break
+            if not self.real and is_sparse(tensor):
+                raise RuntimeError(f"{name} on a sparse tensor costs what its values say")
         if on_meta:
             args, kwargs, ins = self._stand_ins(name, args, kwargs, ins)
         elif name in _FACTORIES and not ins and not self.real:
@@ -149,22 +136,30 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return args, kwargs, ins
         if all(tensor.is_meta or tensor.dim() == 0 for tensor in ins):
             return args, kwargs, ins
-        args = self._replaced(args)
-        kwargs = self._replaced(kwargs)
+        args = mapped(args, self._replaced)
+        kwargs = mapped(kwargs, self._replaced)
         return args, kwargs, [*tensors_in(args), *tensors_in(kwargs)]
 
-    def _replaced(self, value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            if value.is_meta or value.dim() == 0:
-                return value
-            twin = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=META)
-            self.recorder.alias(twin, value)
-            return twin
-        if isinstance(value, (list, tuple)):
-            return type(value)([self._replaced(item) for item in value])
-        if isinstance(value, dict):
-            return {key: self._replaced(item) for key, item in value.items()}
-        return value
+    def _replaced(self, tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.is_meta or tensor.dim() == 0:
+            return tensor
+        twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+        self.recorder.alias(twin, tensor)
+        return twin
+
+
+@contextlib.contextmanager
+def outer_counts_asleep() -> Iterator[None]:
+    """Counts that this thread is in the middle of record nothing while the block runs."""
+    stack = _get_current_dispatch_mode_stack()
+    awake = [mode for mode in stack if isinstance(mode, RecordingMode) and not mode.asleep]
+    for mode in awake:
+        mode.asleep = True
+    try:
+        yield
+    finally:
+        for mode in awake:
+            mode.asleep = False
 
 
 def _laid_out_as_on_a_cpu(name: str, args: tuple[Any, ...], result: Any) -> Any:

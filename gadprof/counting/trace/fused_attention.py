@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
-
-from gadprof.audit.views.attention import fused_on_cpu
 
 # what only the parts of scaled-dot-product attention are made of
 PARTS = ("aten._safe_softmax", "aten._scaled_dot_product_attention_math")
@@ -80,3 +78,41 @@ def flex_attention_as_it_is() -> Iterator[None]:
         yield
     finally:
         setattr(flex, name, before)
+
+
+def fused_on_cpu(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> tuple[bool, bool]:
+    """Whether a CPU would run fused attention for these tensors, with gradients off and on.
+
+    Asks torch itself, with uninitialised tensors of the same sizes and strides.
+    """
+    answers: list[bool] = []
+    with torch.utils._python_dispatch._disable_current_modes():
+        for grad in (False, True):
+            tensors = [_blank(tensor, grad) for tensor in (query, key, value)]
+            mask = None if attn_mask is None else _blank(attn_mask, grad)
+            try:
+                with torch.set_grad_enabled(grad):
+                    choose: Callable[..., int] = torch._fused_sdp_choice
+                    choice = choose(
+                        *tensors, mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+                    )
+                answers.append(int(choice) != 0)
+            except (RuntimeError, NotImplementedError, TypeError):
+                answers.append(False)
+    return answers[0], answers[1]
+
+
+def _blank(tensor: torch.Tensor, grad: bool) -> torch.Tensor:
+    blank = torch.empty_strided(
+        tuple(tensor.shape), tensor.stride(), dtype=tensor.dtype, device="cpu"
+    ).requires_grad_(grad and tensor.requires_grad)
+    return blank.unsqueeze(0) if blank.dim() == 3 else blank  # as torch does before it chooses

@@ -1,28 +1,25 @@
-"""Which module is running: attribution to paths, and a model left as it was found.
+"""Which module is running: every module of a model by its path, and its calls followed.
 
-``observed`` gives every module of a model a frame, follows calls by replacing
-``torch.nn.Module.__call__`` while the block runs (on this thread only), swaps parameters and
-buffers for meta stand-ins, and puts everything back, also after an exception: parameters,
-buffers, attributes, hooks, training flags, the ``__call__`` itself and the random states.
+``take_inventory`` walks a model once; ``followed`` keeps a recorder at the innermost running module
+by replacing ``torch.nn.Module.__call__`` for this thread. Refuses TorchScript and lazy parameters.
 """
 
 from __future__ import annotations
 
 import contextlib
-import random
-import sys
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from operator import is_
-from threading import get_ident
 from typing import Any
 
 import torch
 from torch import nn
 
-from gadprof.audit.backends.restore import default_algorithms
-from gadprof.counting.trace.dispatch import META, tensors_in
+from gadprof.counting.rules.quantized import packed_tensors
+from gadprof.counting.rules.sparse import stored_bytes
+from gadprof.counting.trace.dispatch import META
+from gadprof.counting.trace.patches import beneath, seen_here
 from gadprof.counting.trace.recorder import Frame, Recorder
+from gadprof.counting.trace.trees import tensors_in
 from gadprof.errors import ModelFailedError
 
 
@@ -31,7 +28,10 @@ class Inventory:
     """What a model owns, found in one walk: frames by module identity, and its tensors.
 
     ``parameters`` and ``buffers`` hold each distinct tensor once with its first path;
-    ``owners`` maps a module's identity to the element count of the parameters it owns first.
+    ``owned`` maps a module's identity to the element count of the parameters it owns first;
+    ``places`` maps a layer without tensors that several modules hold to its frame under each of
+    them, by their paths; ``packed`` holds path, elements and bytes of each tensor within torch's
+    packed objects.
     """
 
     frames: dict[int, Frame]
@@ -40,6 +40,18 @@ class Inventory:
     buffers: list[tuple[str, torch.Tensor]]
     owned: dict[int, int]
     aliases: dict[int, list[str]] = field(default_factory=dict)
+    packed: list[tuple[str, int, int]] = field(default_factory=list)
+    places: dict[int, dict[str, Frame]] = field(default_factory=dict)
+
+    def frames_of_places(self) -> list[tuple[nn.Module, Frame]]:
+        """The frames of shared layers under all but their first holders."""
+        shared = [module for module in self.modules if id(module) in self.places]
+        return [
+            (module, frame)
+            for module in shared
+            for frame in self.places[id(module)].values()
+            if frame is not self.frames[id(module)]
+        ]
 
 
 def take_inventory(root: nn.Module) -> Inventory:
@@ -54,6 +66,7 @@ def take_inventory(root: nn.Module) -> Inventory:
     owned: dict[int, int] = {}
     aliases: dict[int, list[str]] = {}
     seen: set[int] = set()
+    packed: list[tuple[str, int, int]] = []
     scripted, plain, lazy = torch.jit.ScriptModule, nn.Parameter, nn.UninitializedParameter
     eager: set[type] = set()
 
@@ -85,6 +98,14 @@ def take_inventory(root: nn.Module) -> Inventory:
                 )
             parameters.append((prefix + name, parameter))
             count += parameter.numel()
+        if kind.__module__[:9] != "torch.nn.":
+            for name, value in state.items():
+                if type(value) is torch.ScriptObject and id(value) not in seen:
+                    seen.add(id(value))
+                    for tensor in packed_tensors(value):
+                        elements = tensor.numel()
+                        packed.append((prefix + name, elements, elements * tensor.element_size()))
+                        count += elements
         owned[identity] = count
         for name, buffer in state["_buffers"].items():
             if buffer is not None and id(buffer) not in seen:
@@ -95,7 +116,22 @@ def take_inventory(root: nn.Module) -> Inventory:
                 walk(child, prefix + name)
 
     walk(root, "")
-    return Inventory(frames, modules, parameters, buffers, owned, aliases)
+    places: dict[int, dict[str, Frame]] = {}
+    for module in modules if aliases else ():
+        found = aliases.get(id(module))
+        if found and not (module._modules or module._parameters or module._buffers):
+            first = frames[id(module)]
+            kept = places[id(module)] = {first.path.rpartition(".")[0]: first}
+            for path in found:
+                kept.setdefault(path.rpartition(".")[0], Frame(path, first.module_type))
+    return Inventory(frames, modules, parameters, buffers, owned, aliases, packed, places)
+
+
+def bytes_of(tensor: torch.Tensor) -> int:
+    """The memory of a parameter or a buffer: of what it is made of, where it is made of others."""
+    if hasattr(tensor, "__tensor_flatten__"):
+        return sum(bytes_of(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
+    return stored_bytes(tensor)
 
 
 def meta_twin(tensor: torch.Tensor) -> torch.Tensor:
@@ -109,111 +145,33 @@ def meta_twin(tensor: torch.Tensor) -> torch.Tensor:
             )
         except RuntimeError:
             twin = torch.empty(tensor.shape, dtype=tensor.dtype, device=META)
+    return alike(twin, tensor)
+
+
+def alike(made: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """A new tensor as a parameter where the original is one, with its flag and attributes."""
     if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(twin, requires_grad=tensor.requires_grad)
-    return twin.requires_grad_(tensor.requires_grad) if tensor.is_leaf else twin
-
-
-@contextlib.contextmanager
-def preserved(
-    inventory: Inventory, *, train: bool | None, locked: Container[type] = ()
-) -> Iterator[None]:
-    """Put every module's attributes and the random states back when the block ends.
-
-    ``train`` False puts all modules in eval mode meanwhile; True puts them in training mode
-    unless the model is in training mode already; None leaves the flags. Modules of the very types
-    in ``locked`` are known not to change in the block (``locked_layers``) but for that flag.
-    """
-    dicts: list[tuple[dict[str, Any], dict[str, Any]]] = []
-    lists: list[tuple[list[Any] | set[Any], list[Any] | set[Any]]] = []
-    flags: list[tuple[dict[str, Any], bool]] = []
-    for module in inventory.modules:
-        live = module.__dict__
-        if type(module) in locked:
-            continue
-        dicts.append((live, live.copy()))
-        for key in ("_parameters", "_buffers", "_modules"):
-            store = live.get(key)
-            if store is not None:  # an empty one may be filled
-                dicts.append((store, store.copy()))
-        if not type(module).__module__.startswith("torch.nn.modules."):
-            _remember(live, dicts, lists)
-    states = _random_states()
-    try:
-        if train is False or (train and not inventory.modules[0].training):
-            for module in inventory.modules:
-                if module.training is not train:
-                    flags.append((module.__dict__, module.training))
-                    module.__dict__["training"] = train
-        with default_algorithms():
-            yield
-    finally:
-        for live, flag in flags:
-            live["training"] = flag
-        for store, content in reversed(dicts):
-            if [*store] != [*content] or not all(map(is_, store.values(), content.values())):
-                store.clear()
-                store.update(content)
-        for sequence, items in lists:
-            if len(sequence) != len(items) or not all(map(is_, sequence, items)):
-                sequence.clear()
-                sequence.extend(items) if isinstance(sequence, list) else sequence.update(items)
-        _restore_random_states(states)
-
-
-def _remember(live: dict[str, Any], dicts: list[Any], lists: list[Any]) -> None:
-    """Add the containers that a module of the user's may fill while it runs, as caches are."""
-    for key, value in live.items():
-        if type(value) is dict and key not in ("_parameters", "_buffers", "_modules"):
-            dicts.append((value, value.copy()))
-        elif type(value) is list or type(value) is set:
-            lists.append((value, value.copy()))
-
-
-def swap_for(inventory: Inventory, make: Callable[[torch.Tensor], torch.Tensor]) -> dict[int, Any]:
-    """Put ``make(tensor)`` in the place of every parameter and buffer, one for each tensor.
-
-    Returns the stand-in of each original by identity. ``preserved`` undoes it.
-    """
-    twins: dict[int, Any] = {}
-    keep: list[torch.Tensor] = []
-
-    def twin_of(tensor: torch.Tensor) -> torch.Tensor:
-        found = twins.get(id(tensor))
-        if found is None:
-            keep.append(tensor)
-            found = twins[id(tensor)] = make(tensor)
-        return found
-
-    for module in inventory.modules:
-        attributes = module.__dict__
-        for key in ("_parameters", "_buffers"):
-            store = attributes[key]
-            if store:
-                attributes[key] = {
-                    name: None if tensor is None else twin_of(tensor)
-                    for name, tensor in store.items()
-                }
-    for module in inventory.modules:
-        for name, value in list(module.__dict__.items()):
-            # recurrent layers keep a list of their parameters beside the registered ones
-            if type(value) is list and any(id(item) in twins for item in value):
-                module.__dict__[name] = [twins.get(id(item), item) for item in value]
-    return twins
+        made = nn.Parameter(made, requires_grad=tensor.requires_grad)
+    elif tensor.is_leaf and tensor.requires_grad:
+        made.requires_grad_()
+    if tensor.__dict__:
+        made.__dict__.update(tensor.__dict__)
+    return made
 
 
 @contextlib.contextmanager
 def followed(inventory: Inventory, recorder: Recorder) -> Iterator[None]:
     """Keep the recorder's frame at the innermost running module while the block runs."""
-    frames = inventory.frames
-    thread = get_ident()
-    original = nn.Module.__call__
+    frames, places = inventory.frames, inventory.places
+    original = beneath(nn.Module, "__call__")
 
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         frame = frames.get(id(self))
-        if frame is None or get_ident() != thread:
+        if frame is None:
             return original(self, *args, **kwargs)
         outer, outer_call = recorder.frame, recorder.call
+        if id(self) in places:  # it is whoever calls it that it works for
+            frame = places[id(self)].get(outer.path, frame)
         recorder.frame = frame
         recorder.call = frame.calls
         frame.calls += 1
@@ -227,11 +185,8 @@ def followed(inventory: Inventory, recorder: Recorder) -> Iterator[None]:
         )
         return output
 
-    nn.Module.__call__ = call  # type: ignore[method-assign]
-    try:
+    with seen_here(nn.Module, {"__call__": call}):
         yield
-    finally:
-        nn.Module.__call__ = original  # type: ignore[method-assign]
 
 
 def _shapes(values: Any, more: Any) -> tuple[tuple[int, ...], ...]:
@@ -242,23 +197,3 @@ def _shapes(values: Any, more: Any) -> tuple[tuple[int, ...], ...]:
     if more:
         return first + tuple(tuple(tensor.shape) for tensor in tensors_in(more))
     return first
-
-
-def _random_states() -> tuple[Any, ...]:
-    numpy = sys.modules.get("numpy")
-    accelerator = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
-    return (
-        torch.get_rng_state(),
-        random.getstate(),
-        None if numpy is None else numpy.random.get_state(),
-        accelerator,
-    )
-
-
-def _restore_random_states(states: tuple[Any, ...]) -> None:
-    torch.set_rng_state(states[0])
-    random.setstate(states[1])
-    if states[2] is not None:
-        sys.modules["numpy"].random.set_state(states[2])
-    if states[3] is not None:
-        torch.cuda.set_rng_state_all(states[3])

@@ -12,8 +12,9 @@ from math import prod
 from typing import Any
 
 from gadprof.counting.records import DTYPE_BYTES, MATMUL_KINDS, Operation, Phase, TensorRecord
-from gadprof.counting.rules.registry import rule_for
-from gadprof.counting.rules.work import Work
+from gadprof.counting.rules.registry import is_added, rule_for
+from gadprof.counting.rules.sparse import is_sparse, sparse_work, stored_bytes
+from gadprof.counting.rules.work import Work, uncounted
 from gadprof.counting.trace.lifetimes import collector_paused
 from gadprof.counting.trace.workspaces import (
     backward_workspace,
@@ -30,6 +31,13 @@ CANONICAL = {
     "aten.mkldnn_convolution": "aten.convolution",
     "aten._slow_conv2d_forward": "aten.convolution",
 }
+
+
+# what returns as many rows as the values of its input make it
+CHOOSERS = frozenset((
+    "aten.nonzero", "aten.masked_select", "aten._unique2", "aten.unique_dim",
+    "aten.unique_consecutive", "aten.argwhere", "torchvision.nms",
+))  # fmt: skip
 
 
 class Frame:
@@ -101,6 +109,9 @@ class Recorder:
         self._references: dict[int, Any] = {}
         self._closed = False
         self._templates: dict[Any, Template] = {}
+        self.data_macs = 0  # of operations whose sizes came from values
+        self.chosen: dict[str, int] = {}  # what chose by values -> the most that it kept
+        self._by_data: set[int] = set()  # storages whose sizes came from values
 
     def own(self, address: int, number: int, name: str | None) -> None:
         """Register a parameter's or a buffer's storage under a negative number."""
@@ -173,19 +184,26 @@ class Recorder:
     ) -> None:
         """Add one event by its rule; an operation without one is listed as uncovered."""
         rule = rule_for(name)
-        if rule is None:
-            self.uncovered[name] = self.uncovered.get(name, 0) + 1
-            work = Work("unknown")
+        if any(map(is_sparse, ins)) and not is_added(name):
+            work = sparse_work(name, rule, args, kwargs, outs)
         else:
-            work = rule(args, kwargs, outs)
-            if _computes(work) and any(getattr(tensor, "is_sparse", False) for tensor in ins):
-                self.uncovered[name] = self.uncovered.get(name, 0) + 1
-                work = Work("unknown")  # how many elements there are is not in the shapes
-        self.emit(
-            make_template(CANONICAL.get(name, name), overload, work, ins, outs),
-            tuple([self.serial(tensor) for tensor in ins]),
-            tuple([self.serial(tensor) for tensor in outs]),
-        )
+            work = uncounted() if rule is None else rule(args, kwargs, outs)
+        if work.kind == "unknown":
+            self.uncovered[name] = self.uncovered.get(name, 0) + 1
+        read = tuple([self.serial(tensor) for tensor in ins])
+        made = tuple([self.serial(tensor) for tensor in outs])
+        if name in CHOOSERS or not self._by_data.isdisjoint(read):
+            self._sized_by_data(name, work, outs, made)
+        self.emit(make_template(CANONICAL.get(name, name), overload, work, ins, outs), read, made)
+
+    def _sized_by_data(self, name: str, work: Work, outs: Sequence[Any], made: Any) -> None:
+        """Keep apart what an operation costs for as many things as values chose."""
+        if outs and outs[0].is_meta:
+            return
+        if name in CHOOSERS and outs and outs[0].dim():
+            self.chosen[name] = max(self.chosen.get(name, 0), int(outs[0].shape[0]))
+        self._by_data.update(number for number in made if number > 0)
+        self.data_macs += work.macs
 
     def record_quick(
         self, name: str, overload: str, args: Sequence[Any], ins: Sequence[Any], out: Any
@@ -307,10 +325,6 @@ def _tensor_records(
     return tuple(made)
 
 
-def _computes(work: Work) -> bool:
-    return bool(work.macs + work.adds + work.multiplies + work.comparisons + work.transcendentals)
-
-
 def _key_of(value: Any) -> Any:
     """What a rule may see of an argument, hashable."""
     if hasattr(value, "untyped_storage"):
@@ -328,16 +342,22 @@ def dtype_name(dtype: Any) -> str:
     return str(dtype)[6:]
 
 
+def _bytes(tensor: Any) -> int:
+    if is_sparse(tensor):
+        return stored_bytes(tensor)
+    return int(tensor.numel() * tensor.element_size())
+
+
 def make_template(
     name: str, overload: str, work: Work, ins: Sequence[Any], outs: Sequence[Any]
 ) -> Template:
     """Put a rule's answer and the tensors' shapes together."""
     read = work.bytes_read
     if read is None:
-        read = sum(tensor.numel() * tensor.element_size() for tensor in ins)
+        read = sum(map(_bytes, ins))
     written = work.bytes_written
     if written is None:
-        written = sum(tensor.numel() * tensor.element_size() for tensor in outs)
+        written = sum(map(_bytes, outs))
     return Template(
         name,
         overload,

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 
-from gadprof.counting.trace.dispatch import RecordingMode, tensors_in
+from gadprof.counting.trace.dispatch import RecordingMode
 from gadprof.counting.trace.lifetimes import Level, Storage
 from gadprof.counting.trace.recorder import Frame, Recorder, Template
 from gadprof.counting.trace.stand_in import META, Engine, Spec, StandIn
+from gadprof.counting.trace.trees import tensors_in
 
 _PLAIN_TYPES = frozenset(
     (bool, int, float, str, type(None), torch.dtype, torch.device, torch.memory_format)

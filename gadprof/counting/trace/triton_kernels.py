@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from gadprof.counting.rules.registry import operation_name
-from gadprof.counting.trace.dispatch import tensors_in
+from gadprof.counting.trace.patches import beneath, seen_here
 from gadprof.counting.trace.recorder import Recorder
+from gadprof.counting.trace.trees import tensors_in
 
 
 @contextlib.contextmanager
@@ -26,7 +27,7 @@ def launches_recorded(recorder: Recorder) -> Iterator[None]:
         yield
         return
     interface: Any = jit.KernelInterface
-    launch = interface.__getitem__
+    launch = beneath(interface, "__getitem__")
 
     def recorded(kernel: Any, grid: Any) -> Any:
         real = launch(kernel, grid)
@@ -40,8 +41,5 @@ def launches_recorded(recorder: Recorder) -> Iterator[None]:
 
         return call
 
-    interface.__getitem__ = recorded
-    try:
+    with seen_here(interface, {"__getitem__": recorded}):
         yield
-    finally:
-        interface.__getitem__ = launch

@@ -1,0 +1,271 @@
+"""Operations whose shapes alone mislead are counted by hand-worked values, or listed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import gadprof
+
+ROWS, KEPT = 2000, 4000
+
+
+class Calls(nn.Module):
+    """A module that does one thing to its inputs."""
+
+    def __init__(self, function, **buffers) -> None:
+        super().__init__()
+        self.function = function
+        for name, value in buffers.items():
+            self.register_buffer(name, value)
+
+    def forward(self, *inputs):
+        return self.function(self, *inputs)
+
+
+def counted(function, *inputs, **buffers):
+    trace = gadprof.count(Calls(function, **buffers), inputs)
+    assert not trace.uncovered
+    return trace
+
+
+def sparse_matrix(layout: str) -> torch.Tensor:
+    places = torch.randperm(ROWS * ROWS, generator=torch.Generator().manual_seed(0))[:KEPT]
+    made = torch.sparse_coo_tensor(
+        torch.stack([places // ROWS, places % ROWS]), torch.ones(KEPT), (ROWS, ROWS)
+    ).coalesce()
+    return made if layout == "coo" else getattr(made, f"to_sparse_{layout}")()
+
+
+class Graph(nn.Module):
+    def __init__(self, matrix: torch.Tensor, product) -> None:
+        super().__init__()
+        self.register_buffer("matrix", matrix)
+        self.layer = nn.Linear(16, 8)
+        self.product = product
+
+    def forward(self, x):
+        return self.product(self.matrix, self.layer(x))
+
+
+@pytest.mark.parametrize("layout", ["coo", "csr", "csc"])
+@pytest.mark.parametrize("product", [torch.matmul, torch.sparse.mm, lambda a, x: a @ x])
+def test_a_sparse_matrix_multiplies_what_it_holds(layout, product):
+    trace = gadprof.count(Graph(sparse_matrix(layout), product), (torch.randn(ROWS, 16),))
+    assert trace.macs == ROWS * 16 * 8 + KEPT * 8 == 288_000
+    assert not trace.uncovered
+
+
+def test_other_sparse_products():
+    dense = torch.tensor([[1.0, 0, 2, 0], [0, 0, 0, 3], [0, 4, 0, 0], [5, 0, 6, 0]])
+    coo, x = dense.to_sparse(), torch.randn(4, 3)
+    assert counted(lambda s, x: x.T @ s.a, x, a=coo).macs == 3 * 6
+    assert counted(lambda s, x: s.a @ x[:, 0], x, a=coo).macs == 6
+    assert counted(lambda s, x: torch.addmm(x, s.a, x), x, a=coo).flops == 2 * 6 * 3 + 12
+    # k = 0: 2 elements x 2, k = 1: 1 x 1, k = 2: 2 x 1, k = 3: 1 x 2
+    assert counted(lambda s: torch.sparse.mm(s.a, s.a), a=coo).macs == 4 + 1 + 2 + 2
+    blocks = torch.block_diag(torch.ones(2, 2), torch.ones(2, 2)).to_sparse_bsr((2, 2))
+    assert counted(lambda s, x: s.a @ x, x, a=blocks).macs == 8 * 3
+    assert counted(lambda s, x: F.linear(x.T, s.a), x, a=coo).macs == 3 * 6
+
+
+def test_what_has_no_rule_for_sparse_tensors_is_listed():
+    matrix = torch.eye(3).to_sparse()
+    trace = gadprof.count(Calls(lambda s: torch.sparse.sum(s.a * 2, 0).to_dense(), a=matrix), ())
+    assert trace.flops == 3 + 0
+    trace = gadprof.count(Calls(lambda s: s.a.to_dense().sort().values * s.a, a=matrix), ())
+    assert trace.macs == 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_dynamic_quantisation_keeps_parameters_and_products():
+    from torch.ao.quantization import quantize_dynamic
+
+    plain = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 8)).eval()
+    model = quantize_dynamic(plain, {nn.Linear}, torch.qint8)
+    trace = gadprof.count(model, (torch.randn(3, 16),))
+    assert trace.params == 16 * 32 + 32 + 32 * 8 + 8 == 808
+    assert trace.param_bytes == (16 * 32 + 32 * 8) + 4 * (32 + 8)
+    assert trace.macs == 3 * (16 * 32 + 32 * 8)
+    assert {op.attributes["mac_dtype"] for op in trace.operations if op.macs} == {"int8"}
+    assert not trace.uncovered
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_dynamic_recurrence_multiplies_what_the_plain_one_does():
+    from torch.ao.quantization import quantize_dynamic
+
+    plain = nn.Sequential(nn.LSTM(8, 16, 2)).eval()
+    x = torch.randn(5, 2, 8)
+    model = quantize_dynamic(plain, {nn.LSTM}, torch.qint8)
+    assert gadprof.count(model, (x,)).macs == gadprof.count(plain, (x,)).macs == 10 * 64 * 56
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_static_convolutions_in_eight_bits():
+    from torch.ao.quantization import DeQuantStub, QuantStub, convert, get_default_qconfig, prepare
+
+    model = nn.Sequential(QuantStub(), nn.Conv2d(3, 8, 3, stride=2, padding=1), DeQuantStub())
+    model.eval().qconfig = get_default_qconfig("x86")
+    model, x = prepare(model), torch.randn(1, 3, 8, 8)
+    model(x)
+    trace = gadprof.count(convert(model), (x,))
+    assert trace.params == 3 * 8 * 9 + 8
+    assert trace.macs == 16 * 8 * 27
+    assert not trace.uncovered
+
+
+SQUARE = torch.randn(2, 6, 6, generator=torch.Generator().manual_seed(0))
+SQUARE = SQUARE @ SQUARE.mT + torch.eye(6)
+TALL = torch.randn(2, 8, 6, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("function", "matrix", "each"),
+    [
+        (lambda s, a: torch.linalg.solve(a, a), SQUARE, 72 + 216),
+        (lambda s, a: torch.linalg.solve_triangular(a, a[..., :1], upper=True), SQUARE, 18),
+        (lambda s, a: torch.linalg.cholesky(a), SQUARE, 36),
+        (lambda s, a: torch.cholesky_solve(a[..., :2], a), SQUARE, 72),
+        (lambda s, a: torch.linalg.inv(a), SQUARE, 216),
+        (lambda s, a: torch.linalg.det(a), SQUARE, 72),
+        (lambda s, a: torch.linalg.lu_factor(a).LU, SQUARE, 72),
+        (lambda s, a: torch.linalg.lu(a).L, TALL, 8 * 18 - 36),
+        # R: 8 x 36 - 72; Q: the same again
+        (lambda s, a: torch.linalg.qr(a).Q, TALL, 216 + 216),
+        (lambda s, a: torch.linalg.qr(a, "r").R, TALL, 216),
+        (lambda s, a: torch.linalg.qr(a, "complete").Q, TALL, 216 + 768 - 576 + 144),
+        (lambda s, a: torch.linalg.eigh(a).eigenvectors, SQUARE, 972),
+        (lambda s, a: torch.linalg.eigvalsh(a), SQUARE, 144),
+        (lambda s, a: torch.linalg.svd(a, full_matrices=False).S, TALL, 3 * 8 * 36 + 2160),
+        (lambda s, a: torch.linalg.svdvals(a), TALL, 8 * 36 + 216),
+        (lambda s, a: torch.linalg.lstsq(a, a[..., :1]).solution, TALL, 216 + 60 + 18),
+    ],
+)
+def test_dense_factorisations_cost_their_textbook_terms(function, matrix, each):
+    assert counted(function, matrix).macs == 2 * each
+
+
+@pytest.mark.parametrize(("mode", "flops"), [("sum", 160), ("mean", 192), ("max", 160)])
+def test_bags_of_embeddings(mode, flops):
+    ids = torch.zeros(4, 6, dtype=torch.long)
+    assert gadprof.count(nn.EmbeddingBag(10, 8, mode=mode), (ids,)).flops == flops
+
+
+def test_a_weighted_bag_multiplies_each_row():
+    ids = torch.zeros(4, 6, dtype=torch.long)
+    bag = nn.EmbeddingBag(10, 8, mode="sum")
+    assert gadprof.count(bag, (ids, None, torch.rand(4, 6))).flops == 160 + 192 == 352
+
+
+@pytest.mark.parametrize(("mode", "taps"), [("nearest", 0), ("bilinear", 4), ("bicubic", 16)])
+def test_samples_of_a_grid_by_mode(mode, taps):
+    x, grid = torch.randn(1, 2, 8, 8), torch.rand(1, 4, 4, 2)
+    trace = counted(lambda s, x, g: F.grid_sample(x, g, mode, align_corners=False), x, grid)
+    assert trace.flops == 32 * max(0, 2 * taps - 1)
+
+
+@pytest.mark.parametrize(
+    ("mode", "flops"),
+    [("nearest", 0), ("nearest-exact", 0), ("bilinear", 7), ("bicubic", 31), ("area", 4)],
+)
+def test_resizing_by_mode(mode, flops):
+    size = 4 if mode == "area" else 16
+    trace = counted(
+        lambda s, x: F.interpolate(x, size=(size, size), mode=mode), torch.zeros(1, 2, 8, 8)
+    )
+    assert trace.flops == 2 * size * size * flops
+
+
+@pytest.mark.parametrize(
+    ("p", "macs", "flops"),
+    [(0.0, 0, 75 + 50), (1.0, 0, 75 + 75 + 50), (2.0, 75, 150 + 75 + 25),
+     (float("inf"), 0, 75 + 75 + 50), (3.0, 0, 75 + 75 + 50 + 100)],
+)  # fmt: skip
+def test_distances_by_norm(p, macs, flops):
+    trace = counted(lambda s, x: torch.cdist(x, x, p), torch.randn(5, 3))
+    assert (trace.macs, trace.flops) == (macs, flops)
+
+
+@pytest.mark.parametrize(
+    ("function", "each"),
+    [
+        (lambda z: z.abs(), 4), (lambda z: z * z, 6), (lambda z: z * 2.0, 2), (lambda z: z + z, 2),
+        (lambda z: z / z, 11), (lambda z: -z, 2), (lambda z: z.exp(), 5), (lambda z: z**2, 6),
+        (lambda z: z == z.conj().clone(), 2), (lambda z: z.angle(), 2),
+    ],
+)  # fmt: skip
+def test_complex_numbers_cost_their_real_operations(function, each):
+    z = torch.randn(4, 4, dtype=torch.complex64)
+    assert counted(lambda s, z: function(z), z).flops == 16 * each
+
+
+def test_a_complex_function_without_a_rule_is_listed():
+    trace = gadprof.count(Calls(lambda s, z: z.tan()), (torch.randn(2, dtype=torch.complex64),))
+    assert dict(trace.uncovered) == {"aten.tan": 1}
+
+
+def test_a_complex_product_is_four_real_ones():
+    z = torch.randn(4, 4, dtype=torch.complex64)
+    assert counted(lambda s, z: z @ z, z).macs == 4 * 64
+
+
+def test_grouped_products_count_each_row_once():
+    x, w = torch.zeros(8, 16, dtype=torch.bfloat16), torch.zeros(2, 16, 8, dtype=torch.bfloat16)
+    ends = torch.tensor([3, 8], dtype=torch.int32)
+    assert counted(lambda s, x, w, e: torch._grouped_mm(x, w, offs=e), x, w, ends).macs == 1024
+
+
+class Holder(nn.Module):
+    def __init__(self, act: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(2, 2, 1), act
+
+    def forward(self, x):
+        return self.act(self.conv(x))
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_shared_activation_works_for_whoever_calls_it(fast):
+    from gadprof.counting.count import count
+
+    act = nn.SiLU()
+    model = nn.Sequential(Holder(act), Holder(act), nn.Sequential(nn.Conv2d(2, 2, 1), act)).eval()
+    trace = count(model, (torch.zeros(1, 2, 4, 4),), fast=fast)
+    places = [op.module for op in trace.operations if op.name == "aten.silu"]
+    assert places == ["0.act", "1.act", "2.1"]
+    assert [trace.modules[path].calls for path in places] == [1, 1, 1]
+    assert trace.modules["0.act"].aliases == ("1.act", "2.1")
+    assert sum(record.own_params for record in trace.modules.values()) == trace.params
+
+
+class Chooses(nn.Module):
+    """A network whose head runs on as many boxes as are kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(4, 4), nn.Linear(4, 8)
+
+    def forward(self, x):
+        x = self.body(x)
+        return self.head(x[(x[:, 0] > 0).nonzero().squeeze(1)])
+
+
+def test_what_depends_on_data_is_kept_apart_and_repeats():
+    torch.manual_seed(0)
+    model, x = Chooses(), torch.randn(50, 4)
+    kept = int((model.body(x)[:, 0] > 0).sum())
+    traces = [gadprof.count(model, (x,)) for _ in range(2)]
+    for trace in traces:
+        assert trace.device == "cpu"
+        assert trace.macs == 50 * 16 + kept * 32
+        assert trace.data_dependent_macs == kept * 32
+        assert dict(trace.chosen_by_data) == {"aten.nonzero": kept}
+
+
+def test_a_real_run_without_values_is_the_same_each_time():
+    with torch.device("meta"):
+        model, x = Chooses(), torch.zeros(50, 4)
+    assert len({gadprof.count(model, (x,)).macs for _ in range(3)}) == 1
