@@ -223,7 +223,7 @@ RULES: dict[str, Rule] = {
     "quantized.clamp": _compare(2),
     "quantized.threshold": _compare(1),
     **{
-        f"quantized.batch_norm{end}": told(_normalised, "one addition and multiplication an element")
+        f"quantized.batch_norm{end}": told(_normalised, "an addition, a multiplication an element")
         for end in ("", "1d", "2d", "3d", "_relu", "2d_relu", "3d_relu")
     },
     "aten.quantized_lstm": _recurrent("lstm", False),
