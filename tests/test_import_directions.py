@@ -40,8 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "render": BASE,
 }
 # imports against the direction that are still to be cut, by the parts that they join
-TO_CUT = {
-}
+TO_CUT: set[tuple[str, str]] = set()
 # files that import each other, still to be parted
 CIRCLE_TO_CUT = {"gadprof.models.counting", "gadprof.models.guarded"}
 COMMAND_LINE = {"cli", "commands"}
