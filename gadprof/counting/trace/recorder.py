@@ -6,6 +6,7 @@ model lets it go; a weak reference tells it when. Nothing here knows how the run
 
 from __future__ import annotations
 
+import dataclasses
 import weakref
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -186,6 +187,11 @@ class Recorder:
         rule = rule_for(name)
         if any(map(is_sparse, ins)) and not is_added(name):
             work = sparse_work(name, rule, args, kwargs, outs)
+            work = dataclasses.replace(
+                work,
+                bytes_read=sum(map(stored_bytes, ins)),
+                bytes_written=sum(map(stored_bytes, outs)),
+            )
         else:
             work = uncounted() if rule is None else rule(args, kwargs, outs)
         if work.kind == "unknown":
@@ -342,22 +348,16 @@ def dtype_name(dtype: Any) -> str:
     return str(dtype)[6:]
 
 
-def _bytes(tensor: Any) -> int:
-    if is_sparse(tensor):
-        return stored_bytes(tensor)
-    return int(tensor.numel() * tensor.element_size())
-
-
 def make_template(
     name: str, overload: str, work: Work, ins: Sequence[Any], outs: Sequence[Any]
 ) -> Template:
     """Put a rule's answer and the tensors' shapes together."""
     read = work.bytes_read
     if read is None:
-        read = sum(map(_bytes, ins))
+        read = sum(tensor.numel() * tensor.element_size() for tensor in ins)
     written = work.bytes_written
     if written is None:
-        written = sum(map(_bytes, outs))
+        written = sum(tensor.numel() * tensor.element_size() for tensor in outs)
     return Template(
         name,
         overload,
