@@ -13,9 +13,9 @@ from torch import nn
 import gadprof
 from gadprof.counting.count import count
 from gadprof.errors import SpecError
-from gadprof.networks.blocks.basic import BlockKnobs
-from gadprof.networks.blocks.light import conditional_weighting
+from gadprof.networks.blocks.knobs import BlockKnobs
 from gadprof.networks.blocks.names import BRANCH_BLOCKS, MODULE_BLOCKS
+from gadprof.networks.blocks.weighting import conditional_weighting
 from gadprof.networks.build import build, build_spec
 from gadprof.networks.cost import cost_of
 from gadprof.networks.spec import parse_spec, plan_of

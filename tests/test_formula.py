@@ -51,7 +51,7 @@ def random_inputs(seed: int) -> dict[str, int]:
 @pytest.mark.parametrize("block", PAPER_BLOCKS)
 @pytest.mark.parametrize("seed", range(25))
 def test_a_closed_form_equals_the_plan_of_the_block(block, seed):
-    from gadprof.networks.blocks.basic import BlockKnobs
+    from gadprof.networks.blocks.knobs import BlockKnobs
     from gadprof.networks.blocks.names import FORMULA_BLOCKS
 
     inputs = random_inputs(seed)
@@ -103,7 +103,7 @@ def other_inputs(block: str, seed: int) -> dict[str, int]:
 
 def counts_of_block(block: str, inputs: dict[str, int]):
     """What folding the real block's plan counts, as one dictionary."""
-    from gadprof.networks.blocks.basic import BlockKnobs
+    from gadprof.networks.blocks.knobs import BlockKnobs
     from gadprof.networks.blocks.names import FORMULA_BLOCKS
     from gadprof.networks.cost import Folder
 

@@ -83,24 +83,11 @@ def test_an_input_has_no_trace_from_the_plan_only_where_the_module_refuses_it(se
     assert_same(count_plan(spec, fitting, name="x"), traced(spec, fitting, 1))
 
 
-# blocks whose plan has no trace yet: only their module can tell
-LEFT_TO_THE_MODULE = (
-    "inverted", "shuffle1", "shuffle2", "se", "cbam", "sk", "dense", "stn", "mra", "dam", "ccw",
-    "dwsep",
-)  # fmt: skip
-
-
 @pytest.mark.parametrize("block", OTHER_BLOCKS)
 @pytest.mark.parametrize("seed", range(2))
-def test_a_design_of_another_block_gives_its_modules_trace_or_is_left_to_it(
-    block: str, seed: int
-) -> None:
+def test_a_design_of_another_block_gives_its_modules_trace(block: str, seed: int) -> None:
     spec, shape = random_block_spec(block, seed), random_input(seed)
-    planned = count_plan(spec, shape, name="x")
-    if block in LEFT_TO_THE_MODULE:
-        assert planned is None
-    else:
-        assert_same(planned, traced(spec, shape, 1))
+    assert_same(count_plan(spec, shape, name="x"), traced(spec, shape, 1))
 
 
 @pytest.mark.parametrize("shape", [(1, 256, 192), (3, 250, 190), (3, 0, 192), (3, 256), (3, 8, 8)])

@@ -11,7 +11,7 @@ import pytest
 
 import gadprof
 from gadprof.networks import plan as p
-from gadprof.networks.blocks.basic import BlockKnobs, ga_block, ghost_module
+from gadprof.networks.blocks.knobs import BlockKnobs, ga_block, ghost_module
 from gadprof.networks.cost import cost_of
 from gadprof.networks.spec import presets
 from gadprof.paper import search as searching

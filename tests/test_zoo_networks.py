@@ -152,7 +152,7 @@ def test_an_hourglass_returns_a_map_for_each_stack_and_the_last_reads_them_all()
 def test_lite_hrnets_exchange_adds_the_first_term_twice_and_passes_its_sum_on():
     from gadprof.networks import plan as p
     from gadprof.networks.build import build
-    from gadprof.networks.families.nodes import LiteExchange
+    from gadprof.networks.families.lite_hrnet import LiteExchange
 
     rows = (
         (p.Identity(), p.Upsample(2)),

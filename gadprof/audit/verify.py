@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import SpecError
 from gadprof.formulas.formula import EXTRA_INPUTS, Formula
-from gadprof.networks.blocks.basic import BlockKnobs
+from gadprof.networks.blocks.knobs import BlockKnobs
 from gadprof.networks.blocks.names import FORMULA_BLOCKS, MODULE_BLOCKS
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def block_module(formula: Formula) -> tuple[nn.Module, tuple[tuple[int, ...], ..
     node = FORMULA_BLOCKS[formula.block](c_in, inputs["c_out"], knobs, stride=stride)
     module = build(node).eval()
     if formula.block in MODULE_BLOCKS:
-        from gadprof.networks.blocks.unit_modules import Several
+        from gadprof.networks.build import Several
 
         maps = range(inputs["branches"])
         shapes = [(1, c_in * 2**i, inputs["h"] >> i, inputs["w"] >> i) for i in maps]

@@ -1,4 +1,7 @@
-"""Builds a plan as nn.Modules: the same channels that ``cost`` folds, with the paper's class names.
+"""Builds a plan as nn.Modules: the same channels that ``cost`` reads, with the papers' class names.
+
+A block's module has the children and settings that its node names, and the node's ``forward`` as
+its own; export, ``torch.compile`` and tracing follow it like any other Python.
 
 Weights start as in the official HRNet code: convolutions normal with standard deviation 0.001,
 batch normalisation 1 and 0; linear layers as torch starts them.
@@ -6,41 +9,16 @@ batch normalisation 1 and 0; linear layers as torch starts them.
 
 from __future__ import annotations
 
-import importlib
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 
 from gadprof.errors import SourceError
-from gadprof.networks import modules as m
 from gadprof.networks import plan as p
+from gadprof.networks.node import kind_of, methods_of
 from gadprof.networks.spec import ModelSpec, plan_of
-
-SEQUENCES: dict[str, type[nn.Sequential]] = {
-    "Sequential": nn.Sequential,
-    "GDModule": m.GDModule,
-    "Stage": m.Stage,
-}
-RESIDUALS: dict[str, type[m.Residual]] = {"Residual": m.Residual}
-EXCHANGES: dict[str, type[m.HighResolutionModule]] = {
-    "HighResolutionModule": m.HighResolutionModule,
-    "ADModule": m.ADModule,
-}
-SKELETONS: dict[str, type[m.PoseHighResolutionNet]] = {
-    "PoseHighResolutionNet": m.PoseHighResolutionNet,
-    "GADNet": m.GADNet,
-}
-ACTIVATIONS: dict[str, Callable[[bool], nn.Module]] = {
-    "relu": lambda inplace: nn.ReLU(inplace=inplace),
-    "relu6": lambda inplace: nn.ReLU6(inplace=inplace),
-    "silu": lambda inplace: nn.SiLU(inplace=inplace),
-    "hardswish": lambda inplace: nn.Hardswish(inplace=inplace),
-    "hardsigmoid": lambda inplace: nn.Hardsigmoid(inplace=inplace),
-    "sigmoid": lambda inplace: nn.Sigmoid(),
-}
 
 
 def build_spec(spec: ModelSpec) -> nn.Module:
@@ -71,119 +49,60 @@ def initialise(module: nn.Module, *, std: float = 0.001) -> None:
 def build(node: p.Node) -> nn.Module:
     """Build one node and everything below it; each place gets parameters of its own.
 
-    Raises TypeError for a node without a builder.
+    Raises TypeError for a node without a forward.
     """
-    builder = BUILDERS.get(type(node)) or _extended_builder(type(node))
-    return builder(node)
+    if isinstance(node, p.Layer):
+        return node.module()
+    kind: Any = type(node)
+    module = class_of(kind, kind_of(node))()
+    for name, value in node.settings().items():
+        setattr(module, name, value)
+    for name, child in node.children().items():
+        module.add_module(name, _child(child))
+    node.started(module)
+    return module
 
 
-# modules with builders of further nodes, in BUILDERS of their own, loaded when one is first met
-EXTENSIONS: tuple[str, ...] = (
-    "gadprof.networks.blocks.unit_builders",
-    "gadprof.networks.families.builders",
-)
+def _child(child: Any) -> nn.Module | None:
+    if isinstance(child, tuple):
+        return nn.ModuleList([_child(item) for item in child])  # type: ignore[misc]
+    return None if child is None else build(child)
 
 
-def _extended_builder(kind: type[p.Node]) -> Callable[[Any], nn.Module]:
-    for name in EXTENSIONS:
-        builder: Callable[[Any], nn.Module] | None
-        builder = importlib.import_module(name).BUILDERS.get(kind)
-        if builder is not None:
-            return builder
-    raise TypeError(f"no builder for {kind.__name__}")
+@cache
+def class_of(kind: Any, name: str) -> type[nn.Module]:
+    """The class, of that name, of the modules that nodes of a kind become."""
+    methods = dict(methods_of(kind))
+    if "forward" not in methods:
+        raise TypeError(f"no forward for {kind.__name__}")
+    if kind.base == "Sequential":
+        if name == "Sequential":
+            return nn.Sequential
+        del methods["forward"]  # torch's own does the same
+    said: dict[str, Any] = {"__doc__": kind.__doc__, "__module__": __name__}
+    said["__reduce__"] = lambda self: (blank, (kind, name), self.__getstate__())
+    return type(name, (getattr(nn, kind.base),), {**methods, **said})
 
 
-def _named(kind: str, own: Mapping[str, Callable[..., nn.Module]]) -> Callable[..., nn.Module]:
-    """The class that a node's kind names, here or in an extension's KINDS."""
-    for name in EXTENSIONS if kind not in own else ():
-        found: Callable[..., nn.Module] | None
-        found = importlib.import_module(name).KINDS.get(kind)
-        if found is not None:
-            return found
-    return own[kind]
+def blank(kind: Any, name: str) -> nn.Module:
+    """A module of a class that a copy or a pickle fills; its class cannot be found by name."""
+    made = class_of(kind, name)
+    return made.__new__(made)
 
 
-def _optional(node: p.Node | None) -> nn.Module | None:
-    return None if node is None else build(node)
+class Several(nn.Module):
+    """A module of a list of maps, called with the maps one by one; gives a tuple.
 
+    Counters that name every input find them all under ``maps``.
+    """
 
-def _conv(node: p.Conv) -> nn.Module:
-    kernel = node.k if isinstance(node.k, tuple) else (node.k, node.k)
-    padding = node.padding if node.padding is not None else (kernel[0] // 2, kernel[1] // 2)
-    return nn.Conv2d(
-        node.c_in, node.c_out, kernel, node.stride, padding, node.dilation, node.groups, node.bias
-    )
+    def __init__(self, unit: nn.Module) -> None:
+        super().__init__()
+        self.unit = unit
 
-
-def _conv_transpose(node: p.ConvTranspose) -> nn.Module:
-    return nn.ConvTranspose2d(
-        node.c_in, node.c_out, node.k, node.stride, node.padding, node.output_padding,
-        node.groups, node.bias,
-    )  # fmt: skip
-
-
-def _sequence(node: p.Sequence) -> nn.Module:
-    names = node.names or tuple(str(index) for index in range(len(node.items)))
-    built = OrderedDict((name, build(item)) for name, item in zip(names, node.items, strict=True))
-    return _named(node.kind, SEQUENCES)(built)
-
-
-def _upsample(node: p.Upsample) -> nn.Module:
-    align = None if node.mode == "nearest" else False
-    return nn.Upsample(scale_factor=node.scale, mode=node.mode, align_corners=align)
-
-
-def _skeleton(node: p.HighResolutionNet) -> nn.Module:
-    names = (
-        "conv1", "bn1", "conv2", "bn2", "layer1", "transition1", "stage2", "transition2",
-        "stage3", "transition3", "stage4", "final_layer",
-    )  # fmt: skip
-    return SKELETONS[node.kind](*(build(getattr(node, name)) for name in names))
-
-
-BUILDERS: dict[type[p.Node], Callable[[Any], nn.Module]] = {
-    p.Conv: _conv,
-    p.ConvTranspose: _conv_transpose,
-    p.BatchNorm: lambda n: nn.BatchNorm2d(n.c, momentum=0.1),
-    p.Linear: lambda n: nn.Linear(n.c_in, n.c_out, bias=n.bias),
-    p.Activation: lambda n: ACTIVATIONS[n.kind](n.inplace),
-    p.MaxPool: lambda n: nn.MaxPool2d(n.k, n.stride, n.padding),
-    p.AvgPool: lambda n: nn.AvgPool2d(
-        n.k, n.stride, n.padding, ceil_mode=n.ceil, count_include_pad=not n.ceil
-    ),
-    p.GlobalPool: lambda n: nn.AdaptiveAvgPool2d(1),
-    p.Flatten: lambda n: nn.Flatten(1),
-    p.Upsample: _upsample,
-    p.Identity: lambda n: nn.Identity(),
-    p.Sequence: _sequence,
-    p.Residual: lambda n: _named(n.kind, RESIDUALS)(
-        build(n.body), _optional(n.shortcut), _optional(n.activation)
-    ),
-    p.Concat: lambda n: m.Concat([build(path) for path in n.paths]),
-    p.BasicBlock: lambda n: m.BasicBlock(
-        build(n.conv1), build(n.bn1), build(n.conv2), build(n.bn2), _optional(n.downsample)
-    ),
-    p.Bottleneck: lambda n: m.Bottleneck(
-        build(n.conv1), build(n.bn1), build(n.conv2), build(n.bn2), build(n.conv3), build(n.bn3),
-        _optional(n.downsample),
-    ),
-    p.SEBlock: lambda n: m.SEBlock(n.c, n.hidden, bias=n.bias),
-    p.CheapOperation: lambda n: m.CheapOperation(
-        n.c, n.g, n.d, n.stride, activation=n.activation
-    ),
-    p.GhostModule: lambda n: m.GhostModule(build(n.primary), _optional(n.cheap)),
-    p.GaBlock: lambda n: m.GaBlock(
-        build(n.primary), _optional(n.attention), _optional(n.cheap), shortcut=n.shortcut
-    ),
-    p.GdBlock: lambda n: m.GdBlock(build(n.primary), _optional(n.cheap), _optional(n.attention)),
-    p.GhostBlock: lambda n: m.GhostBlock(build(n.ghost1), build(n.ghost2)),
-    p.Transition: lambda n: m.Transition([build(item) for item in n.items]),
-    p.HighResolutionModule: lambda n: EXCHANGES[n.kind](
-        [build(branch) for branch in n.branches],
-        [[build(layer) for layer in row] for row in n.rows],
-    ),
-    p.HighResolutionNet: _skeleton,
-}  # fmt: skip
+    def forward(self, *maps: torch.Tensor, **named: tuple[torch.Tensor, ...]) -> Any:
+        """Maps (N, C_i, H_i, W_i) to maps of the same shapes."""
+        return tuple(self.unit(list(maps or named["maps"])))
 
 
 def load_weights(module: nn.Module, path: str) -> nn.Module:

@@ -1,33 +1,41 @@
-"""Analytic cost: folds a plan into exact integers, without torch.
+"""Analytic cost: reads a plan into exact integers, without torch.
 
 Promises: parameters, MACs, elementwise operations, activations and the peak of live activations
-are equal, as integers, to what the built module holds and to a trace of it. The peak follows the
-same Python lifetimes as the modules' forward methods in ``networks.modules``: a caller holds its
-argument until the call returns, and a sequence drops a map as soon as the next one exists.
-Refuses a node without a rule.
+are equal, as integers, to what the built module holds and to a trace of it. The blocks' own
+``forward`` methods run on maps that are not there, so that the peak follows the very lifetimes
+that Python gives the module's maps; what a node costs at a shape is worked out once.
+Refuses a node without a forward.
 
-What is counted: a MAC is one multiplication with its addition in a convolution or linear layer,
-biases apart; activations are the output elements of convolution and linear layers; elementwise
-operations are output elements by kind, except pooling, which counts the elements it reads.
+What is counted: a MAC is one multiplication with its addition in a convolution, linear layer or
+matrix product, biases apart; activations are the output elements of these; elementwise operations
+are output elements by kind, except pooling and reductions, which count the elements they read.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gadprof.counting.trace.lifetimes import collector_paused
 from gadprof.errors import InputShapeError
 from gadprof.networks import plan as p
+from gadprof.networks.layers import (
+    FLOPS_BEYOND,
+    FLOPS_PER_ELEMENT,
+    Counts,
+    Layer,
+    adaptive_counts,
+    upsample_counts,
+)
+from gadprof.networks.maps import Map, Shape, size_of
+from gadprof.networks.node import Descriptions, kind_of, methods_of
 from gadprof.results.tabular import Tabular
 
 if TYPE_CHECKING:
     from gadprof.results.page import Page
-
-Shape = tuple[Any, ...]
-Counts = dict[str, Any]
 
 PARAM_KINDS = ("convolution", "normalisation", "linear", "bias")
 MAC_KINDS = ("convolution", "linear")
@@ -77,24 +85,6 @@ class Cost(Tabular):
         return 2 * self.macs + self.bias_adds + self.elementwise_flops
 
 
-# floating-point operations per counted element of each elementwise kind, where that is not one:
-# additions, multiplications, comparisons and transcendental functions alike
-FLOPS_PER_ELEMENT: Mapping[str, int] = {
-    "batch_norm": 2,
-    "hardtanh": 2,
-    "sigmoid": 3,
-    "silu": 4,
-    "hardswish": 5,
-    "hardsigmoid": 4,
-    "upsample": 0,
-    "softmax": 5,
-    "affine_grid_generator": 5,  # three multiplications and two additions a coordinate
-}
-
-# a correction where the operations of an element depend on more than its kind
-FLOPS_BEYOND = "flops_beyond"
-
-
 def elementwise_flops(counts: Mapping[str, Any]) -> Any:
     """Floating-point operations of everything elementwise in the counts of a row."""
     start = len("elementwise.")
@@ -122,19 +112,23 @@ class Row:
     counts: Counts
 
 
-@dataclass(frozen=True, slots=True)
-class Folded:
-    """What folding a node gives, per sample.
+class Folded(NamedTuple):
+    """What a node gives at one input shape, per sample.
 
-    ``outputs``: shapes without batch; ``aliases``: for each output the index of the input whose
-    memory it is, or -1 when it is newly allocated; ``peak``: the most elements alive at once beyond
-    the inputs; ``counts`` as in Row.
+    ``made``: for each output its shape with a batch of one, the index of the input whose memory it
+    is (-1 for new memory) and the elements of new memory; ``peak``: the most elements alive at
+    once beyond the inputs; ``counts`` as in Row; ``listed``: a list of maps.
     """
 
-    outputs: tuple[Shape, ...]
-    aliases: tuple[int, ...]
+    made: tuple[tuple[Shape, int, Any], ...]
     peak: Any
     counts: Counts
+    listed: bool = False
+
+    @property
+    def outputs(self) -> tuple[Shape, ...]:
+        """Output shapes without the batch."""
+        return tuple([shape[1:] for shape, _, _ in self.made])
 
 
 def cost_of(
@@ -150,7 +144,8 @@ def cost_of(
     Raises InputShapeError when two maps that meet have different sizes; TypeError for a node
     without a rule.
     """
-    folded = Folder().visit("", plan, (tuple(input_shape),))
+    with collector_paused():
+        folded = Folder().visit("", plan, (tuple(input_shape),))
     counts = folded.counts
     elements = size_of(input_shape) + folded.peak
 
@@ -177,16 +172,9 @@ def cost_of(
 def breakdown(plan: p.Node, input_shape: tuple[int, ...]) -> tuple[Row, ...]:
     """Every node of a plan at its place, parents before children, in the order of execution."""
     folder = Folder(record=True)
-    folder.visit("", plan, (tuple(input_shape),))
+    with collector_paused():
+        folder.visit("", plan, (tuple(input_shape),))
     return tuple(folder.rows)
-
-
-def size_of(shape: Shape) -> Any:
-    """The number of elements of a shape."""
-    total: Any = 1
-    for size in shape:
-        total = total * size
-    return total
 
 
 def larger(a: Any, b: Any) -> Any:
@@ -210,566 +198,308 @@ def without_params(counts: Counts) -> Counts:
     return {key: value for key, value in counts.items() if not key.startswith("params.")}
 
 
+class Memory:
+    """One allocation, in elements, alive while a map refers to it."""
+
+    __slots__ = ("elements", "frame")
+    index = -1
+
+    def __init__(self, frame: Frame, elements: Any) -> None:
+        self.frame = frame
+        self.elements = elements
+        frame.live = frame.live + elements
+
+    def __del__(self) -> None:
+        self.frame.live = self.frame.live - self.elements
+
+
+class Input:
+    """The memory of the input of that index, which belongs to the caller and weighs nothing."""
+
+    __slots__ = ("index",)
+    elements = 0
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
 class Frame:
-    """The live memory and counts of one forward method while it is folded.
+    """One run of a forward method: what it has counted, and how much is alive."""
 
-    ``call`` folds a child; values are (shape, token) where a token stands for one allocation, and
-    an allocation is alive while a value in ``keep`` has its token.
-    """
+    __slots__ = ("counts", "folder", "live", "peak")
 
-    def __init__(self, folder: Folder, inputs: tuple[Shape, ...]) -> None:
+    def __init__(self, folder: Folder) -> None:
         self.folder = folder
         self.counts: Counts = {}
+        self.live: Any = 0
         self.peak: Any = 0
-        self.inputs = tuple(Value(shape, Token(0)) for shape in inputs)
 
-    def call(
-        self, name: str, node: p.Node, *values: Value, keep: tuple[Value, ...] = ()
-    ) -> tuple[Value, ...]:
-        """Fold a child on values while ``keep`` (and the values) are alive."""
-        if len(values) == 1:
-            value = values[0]
-            folded = self.folder.visit(name, node, (value.shape,))
-        else:
-            folded = self.folder.visit(name, node, tuple([value.shape for value in values]))
-        add_counts(self.counts, folded.counts)
-        alive = live(*values, *keep) + folded.peak
-        if type(alive) is not int or type(self.peak) is not int:
-            self.peak = larger(self.peak, alive)
-        elif alive > self.peak:
-            self.peak = alive
-        if len(folded.outputs) == 1:
-            shape, alias = folded.outputs[0], folded.aliases[0]
-            return (Value(shape, values[alias].token if alias >= 0 else Token(size_of(shape))),)
-        made = []
-        for shape, alias in zip(folded.outputs, folded.aliases, strict=True):
-            token = values[alias].token if alias >= 0 else Token(size_of(shape))
-            made.append(Value(shape, token))
-        return tuple(made)
+    def new(self, shape: Shape) -> Map:
+        """A newly allocated map."""
+        memory = Memory(self, size_of(shape))
+        live = self.live
+        if type(live) is not int or type(self.peak) is not int:
+            self.peak = larger(self.peak, live)
+        elif live > self.peak:
+            self.peak = live
+        return Map(self, shape, memory)
 
-    def one(self, name: str, node: p.Node, value: Value, keep: tuple[Value, ...] = ()) -> Value:
-        """Fold a child that maps one value to one."""
-        return self.call(name, node, value, keep=keep)[0]
-
-    def again(self, name: str, node: p.Node, value: Value, keep: tuple[Value, ...] = ()) -> Value:
-        """Fold a child that ran before in this very place: its parameters are there already."""
-        before, start = self.counts, len(self.folder.rows)
-        self.counts = {}
-        made = self.one(name, node, value, keep)
-        add_counts(before, without_params(self.counts))
-        self.counts = before
-        rows = self.folder.rows
-        rows[start:] = [
-            dataclasses.replace(row, counts=without_params(row.counts)) for row in rows[start:]
-        ]
-        return made
-
-    def new(self, shape: Shape, *alive: Value, counts: Counts | None = None) -> Value:
-        """A newly allocated value made while ``alive`` values live."""
-        value = Value(shape, Token(size_of(shape)))
-        self.peak = larger(self.peak, live(*alive, value))
-        if counts:
-            add_counts(self.counts, counts)
-        return value
-
-    def done(self, *outputs: Value) -> Folded:
-        """The result of the forward method."""
-        tokens = [value.token for value in self.inputs]
-        aliases = []
-        for value in outputs:
-            index = next((i for i, token in enumerate(tokens) if token is value.token), -1)
-            aliases.append(index)
-        return Folded(
-            tuple(value.shape for value in outputs), tuple(aliases), self.peak, self.counts
-        )
-
-
-class Token:
-    """One allocation, in elements; inputs belong to the caller and weigh nothing."""
-
-    __slots__ = ("elements",)
-
-    def __init__(self, elements: Any) -> None:
-        self.elements = elements
-
-
-class Value:
-    """A map: its shape and the allocation that holds it."""
-
-    __slots__ = ("shape", "token")
-
-    def __init__(self, shape: Shape, token: Token) -> None:
-        self.shape = shape
-        self.token = token
-
-
-def live(*values: Value) -> Any:
-    """Elements alive through these values, each allocation once."""
-    seen: list[Token] = []
-    total: Any = 0
-    for value in values:
-        token = value.token
-        elements = token.elements
-        if type(elements) is int and elements == 0:
-            continue
-        for other in seen:
-            if other is token:
-                break
-        else:
-            seen.append(token)
-            total = total + elements
-    return total
-
-
-class Folder:
-    """Walks a plan; with ``record`` it keeps a Row for every place instead of memoising."""
-
-    def __init__(self, *, record: bool = False) -> None:
-        self.record = record
-        self.rows: list[Row] = []
-        self._path: list[str] = []
-        self._memo: dict[tuple[int, tuple[Shape, ...]], Folded] = {}
-        self._kept: list[p.Node] = []
-
-    def visit(self, name: str, node: p.Node, shapes: tuple[Shape, ...]) -> Folded:
-        """Fold a node on inputs of these shapes; ``name`` is what its parent calls it."""
-        rule = RULES.get(type(node)) or _extended_rule(type(node))
-        if self.record:
-            return self._visit_recorded(name, node, shapes, rule)
-        try:
-            key = (id(node), shapes)
-            known = self._memo.get(key)
-        except TypeError:  # sizes that are arrays cannot be hashed
-            return rule(node, shapes, self)
-        if known is None:
-            known = self._memo[key] = rule(node, shapes, self)
-            self._kept.append(node)  # an id is unique only while its node lives
-        return known
-
-    def _visit_recorded(
-        self, name: str, node: p.Node, shapes: tuple[Shape, ...], rule: Rule
-    ) -> Folded:
-        if name:
-            self._path.append(name)
-        position = len(self.rows)
-        self.rows.append(Row("", "", 0, True, (), (), {}))
-        folded = rule(node, shapes, self)
-        self.rows[position] = Row(
-            path=".".join(self._path),
-            kind=kind_of(node),
-            depth=len(self._path),
-            leaf=len(self.rows) == position + 1,
-            inputs=shapes,
-            outputs=folded.outputs,
-            counts=folded.counts,
-        )
-        if name:
-            self._path.pop()
-        return folded
-
-
-# modules with rules of further nodes, in RULES of their own, loaded when one is first met
-EXTENSIONS: tuple[str, ...] = (
-    "gadprof.networks.blocks.unit_cost",
-    "gadprof.networks.families.cost",
-)
-
-
-def _extended_rule(kind: type[p.Node]) -> Rule:
-    """The rule of a node that this module does not know. Raises TypeError."""
-    for name in EXTENSIONS:
-        rule: Rule | None = importlib.import_module(name).RULES.get(kind)
+    def note(
+        self, name: str, overload: str, key: Any, args: Any, ins: Sequence[Map], out: Map
+    ) -> Map:
+        """Count an operation. Raises TypeError for one without a rule."""
+        if name not in WORK:
+            raise TypeError(f"no cost rule for {name}")
+        rule = WORK[name]
         if rule is not None:
-            return rule
-    raise TypeError(f"no cost rule for {kind.__name__}")
+            add_counts(self.counts, rule(ins[0].shape, out.shape))
+        return out
 
-
-def kind_of(node: p.Node) -> str:
-    """The class name of the module that a node becomes."""
-    return str(getattr(node, "kind", "") or type(node).__name__)
-
-
-Rule = Callable[[Any, tuple[Shape, ...], Folder], Folded]
-
-
-def fresh(shape: Shape, counts: Counts) -> Folded:
-    """A leaf that allocates its one output."""
-    return Folded((shape,), (-1,), size_of(shape), counts)
-
-
-def in_place(shape: Shape, counts: Counts) -> Folded:
-    """A leaf that writes into its input."""
-    return Folded((shape,), (0,), 0, counts)
-
-
-# --- leaves ---------------------------------------------------------------------------------------
-
-
-def pair(value: Any) -> tuple[Any, Any]:
-    """A size for height and for width."""
-    return value if isinstance(value, tuple) else (value, value)
-
-
-def _window(size: Any, k: int, stride: int, padding: int, dilation: int = 1) -> Any:
-    return (size + 2 * padding - dilation * (k - 1) - 1) // stride + 1
-
-
-def _conv(node: p.Conv, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    _, height, width = shapes[0]
-    kh, kw = pair(node.k)
-    ph, pw = (kh // 2, kw // 2) if node.padding is None else pair(node.padding)
-    shape = (
-        node.c_out,
-        _window(height, kh, node.stride, ph, node.dilation),
-        _window(width, kw, node.stride, pw, node.dilation),
-    )
-    return _layer("convolution", node.c_in * node.c_out * kh * kw // node.groups, shape, node.bias)
-
-
-def _layer(kind: str, weights: Any, shape: Shape, bias: bool) -> Folded:
-    """A convolution whose every weight is used once at each output position."""
-    positions = shape[1] * shape[2]
-    counts = {
-        f"params.{kind}": weights,
-        f"macs.{kind}": weights * positions,
-        "activations": shape[0] * positions,
-    }
-    if bias:
-        counts["params.bias"] = shape[0]
-        counts["bias_adds"] = shape[0] * positions
-    return fresh(shape, counts)
-
-
-def _conv_transpose(node: p.ConvTranspose, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    _, height, width = shapes[0]
-
-    def grown(size: Any) -> Any:
-        return (size - 1) * node.stride - 2 * node.padding + node.k + node.output_padding
-
-    shape = (node.c_out, grown(height), grown(width))
-    weights = node.c_in * node.c_out * node.k * node.k // node.groups
-    # each weight meets each *input* position once
-    counts = {
-        "params.convolution": weights,
-        "macs.convolution": weights * height * width,
-        "activations": size_of(shape),
-    }
-    if node.bias:
-        counts["params.bias"] = node.c_out
-        counts["bias_adds"] = size_of(shape)
-    return fresh(shape, counts)
-
-
-def _batch_norm(node: p.BatchNorm, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    shape = shapes[0]
-    return fresh(
-        shape, {"params.normalisation": 2 * node.c, "elementwise.batch_norm": size_of(shape)}
-    )
-
-
-def _linear(node: p.Linear, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    shape = (*shapes[0][:-1], node.c_out)
-    rows = size_of(shapes[0][:-1])
-    weights = node.c_in * node.c_out
-    counts = {
-        "params.linear": weights,
-        "macs.linear": weights * rows,
-        "activations": size_of(shape),
-    }
-    if node.bias:
-        counts["params.bias"] = node.c_out
-        counts["bias_adds"] = size_of(shape)
-    return fresh(shape, counts)
-
-
-def _activation(node: p.Activation, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    # torch runs ReLU6 as the clamp that it is
-    kind = "hardtanh" if node.kind == "relu6" else node.kind
-    counts = {f"elementwise.{kind}": size_of(shapes[0])}
-    return in_place(shapes[0], counts) if node.inplace else fresh(shapes[0], counts)
-
-
-def _pool(node: p.MaxPool | p.AvgPool, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    c, height, width = shapes[0]
-    average = isinstance(node, p.AvgPool)
-    more = node.stride - 1 if isinstance(node, p.AvgPool) and node.ceil else 0
-    shape = (
-        c,
-        _window(height + more, node.k, node.stride, node.padding),
-        _window(width + more, node.k, node.stride, node.padding),
-    )
-    work = size_of(shape) * (node.k * node.k - (0 if average else 1))
-    read = size_of(shapes[0])
-    return fresh(shape, {"elementwise.pool": read, FLOPS_BEYOND: work - read})
-
-
-def _global_pool(node: p.GlobalPool, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    return fresh((shapes[0][0], 1, 1), {"elementwise.pool": size_of(shapes[0])})
-
-
-def _flatten(node: p.Flatten, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    return in_place((size_of(shapes[0]),), {})
-
-
-BILINEAR_FLOPS = 7  # four multiplications and three additions an output element
-
-
-def _upsample(node: p.Upsample, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    c, height, width = shapes[0]
-    shape = (c, height * node.scale, width * node.scale)
-    beyond = 0 if node.mode == "nearest" else BILINEAR_FLOPS * size_of(shape)
-    return fresh(shape, {"elementwise.upsample": size_of(shape), FLOPS_BEYOND: beyond})
-
-
-def _identity(node: p.Identity, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    return in_place(shapes[0], {})
-
-
-# --- combinators ----------------------------------------------------------------------------------
-
-RELU = p.Activation("relu", inplace=True)
-
-
-def _sequence(node: p.Sequence, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    frame = Frame(folder, shapes)
-    values = frame.inputs
-    for index, item in enumerate(node.items):
-        name = node.names[index] if node.names else str(index)
-        values = frame.call(name, item, *values)
-    return frame.done(*values)
-
-
-def add(frame: Frame, a: Value, b: Value, *alive: Value) -> Value:
-    """a + b as a new map. Raises InputShapeError when their sizes differ."""
-    check_same(a.shape, b.shape)
-    return frame.new(a.shape, a, b, *alive, counts={"elementwise.add": size_of(a.shape)})
-
-
-def check_same(a: Shape, b: Shape) -> None:
-    """Refuse to add two maps of different sizes; arrays are taken on trust."""
-    if all(isinstance(size, int) for size in (*a, *b)) and a != b:
-        raise InputShapeError(
-            f"maps of {'x'.join(map(str, a))} and {'x'.join(map(str, b))} meet in a sum; "
+    def refuse(self, a: Shape, b: Shape) -> Exception:
+        """Two maps of different sizes, without the batch."""
+        return InputShapeError(
+            f"maps of {'x'.join(map(str, a[1:]))} and {'x'.join(map(str, b[1:]))} meet in a sum; "
             "the input size does not divide, try a multiple of 32"
         )
 
 
-def _chain(frame: Frame, value: Value, *steps: tuple[str, p.Node | None]) -> Value:
-    x = frame.inputs[0]
-    for name, child in steps:
-        if child is not None:
-            value = frame.one(name, child, value, keep=(x,))
-    return value
+# what an operation between layers counts, from its first input's shape and its output's
+WORK: Mapping[str, Callable[[Shape, Shape], Counts] | None] = {
+    "aten.add": lambda x, out: {"elementwise.add": size_of(out)},
+    "aten.mul": lambda x, out: {"elementwise.mul": size_of(out)},
+    "aten.sum": lambda x, out: _reduction("sum", size_of(x), size_of(out)),
+    "aten.amax": lambda x, out: _reduction("amax", size_of(x), size_of(out)),
+    "aten.mean": lambda x, out: {"elementwise.mean": size_of(x)},
+    "aten.softmax": lambda x, out: {"elementwise.softmax": size_of(x)},
+    "aten.upsample_nearest2d": lambda x, out: upsample_counts(out, "nearest"),
+    "aten.upsample_bilinear2d": lambda x, out: upsample_counts(out, "bilinear"),
+    "aten.adaptive_avg_pool2d": adaptive_counts,
+    "aten.affine_grid_generator": lambda x, out: {
+        "elementwise.affine_grid_generator": size_of(out)
+    },
+    "aten.grid_sampler": lambda x, out: upsample_counts(out, "bilinear"),
+    **dict.fromkeys(
+        ("aten.cat", "aten.stack", "aten.view", "aten._unsafe_view", "aten.clone", "aten.alias",
+         "aten.slice", "aten.select", "aten.transpose", "aten.unsqueeze")
+    ),
+}  # fmt: skip
 
 
-def _basic_block(node: p.BasicBlock, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    frame = Frame(folder, shapes)
-    x = frame.inputs[0]
-    y = _chain(
-        frame, x, ("conv1", node.conv1), ("bn1", node.bn1), ("relu", RELU),
-        ("conv2", node.conv2), ("bn2", node.bn2),
-    )  # fmt: skip
-    return _residual_end(frame, x, y, node.downsample)
+def _reduction(kind: str, read: Any, made: Any) -> Counts:
+    """n elements are n - 1 additions or comparisons."""
+    return {f"elementwise.{kind}": read, FLOPS_BEYOND: -made}
 
 
-def _residual_end(frame: Frame, x: Value, y: Value, downsample: p.Node | None) -> Folded:
-    shortcut = x if downsample is None else frame.one("downsample", downsample, x, keep=(y,))
-    z = add(frame, y, shortcut, x)
-    return frame.done(frame.one("relu", RELU, z, keep=(y, shortcut)))
+class Place:
+    """A child at its place in a running forward: calling it adds its cost to the frame."""
+
+    __slots__ = ("frame", "name", "node", "ran")
+
+    def __init__(self, frame: Frame, name: str, node: p.Node) -> None:
+        self.frame = frame
+        self.name = name
+        self.node = node
+        self.ran = False
+
+    def __call__(self, given: Any) -> Any:
+        frame = self.frame
+        if type(given) is Map:
+            maps = (given,)
+            shapes: tuple[Shape, ...] = (given.shape,)
+        else:
+            maps = given
+            shapes = tuple([item.shape for item in given])
+        listed = maps is given
+        folder, node = frame.folder, self.node
+        try:
+            folded = folder.known.get((id(node), shapes))
+        except TypeError:  # sizes that are arrays cannot be hashed
+            folded = None
+        if folded is None:
+            folded = folder.fold(self.name, node, shapes, listed=listed, again=self.ran)
+        # the parameters of a module that runs twice are there once
+        add_counts(frame.counts, without_params(folded.counts) if self.ran else folded.counts)
+        self.ran = True
+        frame.peak = larger(frame.peak, frame.live + folded.peak)
+        if folded.listed:
+            return [
+                Map(frame, shape, Memory(frame, held) if index < 0 else maps[index].memory)
+                for shape, index, held in folded.made
+            ]
+        shape, index, held = folded.made[0]
+        return Map(frame, shape, Memory(frame, held) if index < 0 else maps[index].memory)
 
 
-def _bottleneck(node: p.Bottleneck, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    frame = Frame(folder, shapes)
-    x = frame.inputs[0]
-    y = _chain(
-        frame, x, ("conv1", node.conv1), ("bn1", node.bn1), ("relu", RELU),
-        ("conv2", node.conv2), ("bn2", node.bn2), ("relu", RELU),
-        ("conv3", node.conv3), ("bn3", node.bn3),
-    )  # fmt: skip
-    return _residual_end(frame, x, y, node.downsample)
+class LayerPlace(Place):
+    """A layer at its place, where no rows are kept: cheaper to work out than to remember."""
+
+    __slots__ = ()
+
+    def __call__(self, given: Any) -> Any:
+        frame, node, shape = self.frame, self.node, given.shape
+        out = node.output(shape)  # type: ignore[attr-defined]
+        counts = node.counts(shape, out)  # type: ignore[attr-defined]
+        add_counts(frame.counts, without_params(counts) if self.ran else counts)
+        self.ran = True
+        if node.reuses():  # type: ignore[attr-defined]
+            return Map(frame, out, given.memory)
+        return frame.new(out)
 
 
-def residual(node: p.Residual, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    """The rule of every node that is a Residual."""
-    frame = Frame(folder, shapes)
-    x = frame.inputs[0]
-    y = frame.one("body", node.body, x)
-    shortcut = x if node.shortcut is None else frame.one("shortcut", node.shortcut, x, keep=(y,))
-    z = add(frame, y, shortcut, x)
-    if node.activation is not None:
-        z = frame.one("activation", node.activation, z, keep=(y, shortcut))
-    return frame.done(z)
+class Part:
+    """What a block is while its forward runs: children to call, and plain settings."""
+
+    def __init__(self, frame: Frame, node: p.Node) -> None:
+        folder = frame.folder
+        _, children, settings = folder.descriptions.of(node)
+        own = self.__dict__
+        own.update(settings)
+        layer = Place if folder.record else LayerPlace
+        for name, child in children.items():
+            if isinstance(child, Layer):
+                own[name] = layer(frame, name, child)
+            else:
+                own[name] = _placed(frame, name, child)
+        self._names = children
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.__dict__.__getitem__, self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
-def concat(frame: Frame, values: tuple[Value, ...], *alive: Value) -> Value:
-    """The channel concatenation of several maps as a new map; no arithmetic."""
-    channels = values[0].shape[0]
-    for value in values[1:]:
-        check_same(values[0].shape[1:], value.shape[1:])
-        channels = channels + value.shape[0]
-    return frame.new((channels, *values[0].shape[1:]), *values, *alive)
+def _placed(frame: Frame, name: str, child: Any) -> Any:
+    if isinstance(child, tuple):
+        return [_placed(frame, f"{name}.{index}", item) for index, item in enumerate(child)]
+    return None if child is None else Place(frame, name, child)
 
 
-def _concat(node: p.Concat, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    frame = Frame(folder, shapes)
-    x = frame.inputs[0]
-    made: tuple[Value, ...] = ()
-    for index, path in enumerate(node.paths):
-        made = (*made, frame.one(f"paths.{index}", path, x, keep=made))
-    return frame.done(concat(frame, made, x))
+@cache
+def _part_class(kind: Any) -> type[Part]:
+    """Raises TypeError for a node without a forward."""
+    methods = dict(methods_of(kind))
+    if "forward" not in methods:
+        raise TypeError(f"no cost rule for {kind.__name__}")
+    return type(kind.__name__, (Part,), methods)
 
 
-def _se_block(node: p.SEBlock, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    frame = Frame(folder, shapes)
-    x = frame.inputs[0]
-    w = frame.one("pool", p.GlobalPool(), x)
-    w = Value((node.c,), w.token)
-    w = frame.one("fc1", p.Linear(node.c, node.hidden, node.bias), w)
-    w = frame.one("relu", RELU, w)
-    w = frame.one("fc2", p.Linear(node.hidden, node.c, node.bias), w)
-    w = frame.one("sigmoid", p.Activation("sigmoid", inplace=False), w)
-    return frame.done(frame.new(x.shape, x, w, counts={"elementwise.mul": size_of(x.shape)}))
+class Folder:
+    """Reads nodes at input shapes; with ``record`` it keeps a Row for every place instead of
+    remembering what a node gave."""
 
+    def __init__(self, *, record: bool = False) -> None:
+        self.record = record
+        self.rows: list[Row] = []
+        self.descriptions = Descriptions()
+        self._path: list[str] = []
+        self._prefix = ""
+        self.known: dict[tuple[int, tuple[Shape, ...]], Folded] = {}
+        self._rows: dict[tuple[int, tuple[Shape, ...]], tuple[Folded, list[Row]]] = {}
+        self._kept: list[p.Node] = []
 
-def _cheap(node: p.CheapOperation, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    frame = Frame(folder, shapes)
-    x = frame.inputs[0]
-    rounds = node.g // node.c
-    rest = node.g - rounds * node.c
-    if isinstance(rounds, int):
-        parts: tuple[Value, ...] = ()
-        if rounds:
-            full = p.Conv(node.c, node.c * rounds, node.d, node.stride, groups=node.c)
-            parts = (frame.one("full", full, x),)
-        if rest:
-            some = p.Conv(rest, rest, node.d, node.stride, groups=rest)
-            first = Value((rest, *x.shape[1:]), x.token)
-            parts = (*parts, frame.one("rest", some, first, keep=parts))
-        y = parts[0] if len(parts) == 1 else concat(frame, parts)
-    else:  # in a sweep both parts are one depthwise convolution with g filters
-        y = frame.one("full", p.Conv(node.g, node.g, node.d, node.stride, groups=node.g), x)
-    y = frame.one("bn", p.BatchNorm(node.g), y)
-    if node.activation:
-        y = frame.one("relu", RELU, y)
-    return frame.done(y)
+    def visit(self, name: str, node: p.Node, shapes: tuple[Shape, ...]) -> Folded:
+        """Read a node on inputs of these shapes, without the batch."""
+        given = tuple([(1, *shape) for shape in shapes])
+        return self.fold(name, node, given, listed=len(given) > 1 or node.several)
 
+    def fold(
+        self,
+        name: str,
+        node: p.Node,
+        shapes: tuple[Shape, ...],
+        *,
+        listed: bool,
+        again: bool = False,
+    ) -> Folded:
+        """Read a node on a map, or a list of maps, with a batch of one.
 
-def _ghost_module(node: p.GhostModule, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    frame = Frame(folder, shapes)
-    y = frame.one("primary", node.primary, frame.inputs[0])
-    if node.cheap is None:
-        return frame.done(y)
-    g = frame.one("cheap", node.cheap, y)
-    return frame.done(concat(frame, (y, g)))
+        ``name`` is what its parent calls it, ``again`` that it ran before in this very place.
+        """
+        if self.record:
+            return self._recorded(name, node, shapes, listed=listed, again=again)
+        folded = self._run(node, shapes, listed=listed)
+        with contextlib.suppress(TypeError):  # sizes that are arrays cannot be hashed
+            self.known[id(node), shapes] = folded
+            self._kept.append(node)  # an id is unique only while its node lives
+        return folded
 
+    def _run(self, node: p.Node, shapes: tuple[Shape, ...], *, listed: bool) -> Folded:
+        if isinstance(node, Layer):
+            shape = shapes[0]
+            out = node.output(shape)
+            counts = node.counts(shape, out)
+            if node.reuses():
+                return Folded(((out, 0, 0),), 0, counts)
+            held = size_of(out)
+            return Folded(((out, -1, held),), held, counts)
+        frame = Frame(self)
+        kind: Any = type(node)
+        part: Any = _part_class(kind)(frame, node)
+        given = [Map(frame, shape, Input(index)) for index, shape in enumerate(shapes)]
+        output = part.forward(given if listed else given[0])
+        if type(output) is Map:
+            memory = output.memory
+            gives: Any = ((output.shape, memory.index, memory.elements),)
+            return Folded(gives, frame.peak, frame.counts)
+        gives = tuple([(made.shape, made.memory.index, made.memory.elements) for made in output])
+        return Folded(gives, frame.peak, frame.counts, listed=True)
 
-def _ga_block(node: p.GaBlock, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    frame = Frame(folder, shapes)
-    x = frame.inputs[0]
-    y = frame.one("primary", node.primary, x)
-    if node.cheap is not None:
-        attended = y
-        if node.attention is not None:
-            attended = frame.one("attention", node.attention, y)
-        g = frame.one("cheap", node.cheap, attended, keep=(y,))
-        y = concat(frame, (y, g))
-    return frame.done(add(frame, y, x) if node.shortcut else y)
+    def _recorded(
+        self,
+        name: str,
+        node: p.Node,
+        shapes: tuple[Shape, ...],
+        *,
+        listed: bool,
+        again: bool,
+    ) -> Folded:
+        prefix, name = self._prefix, self._prefix + name
+        if node.inner:
+            self._prefix = f"{name}."
+            folded = self._run(node, shapes, listed=listed)
+            self._prefix = prefix
+            return folded
+        self._prefix = ""
+        if name:
+            self._path.append(name)
+        path, depth = ".".join(self._path), len(self._path)
+        folded, rows = self._below(node, shapes, listed=listed)
+        for row in rows:
+            self.rows.append(
+                Row(
+                    f"{path}.{row.path}" if path and row.path else path or row.path,
+                    row.kind,
+                    depth + row.depth,
+                    row.leaf,
+                    row.inputs,
+                    row.outputs,
+                    without_params(row.counts) if again else row.counts,
+                )
+            )
+        if name:
+            self._path.pop()
+        self._prefix = prefix
+        return folded
 
-
-def _gd_block(node: p.GdBlock, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    frame = Frame(folder, shapes)
-    x = frame.inputs[0]
-    y = frame.one("primary", node.primary, x)
-    if node.cheap is None:
-        return frame.done(y)
-    g = frame.one("cheap", node.cheap, x, keep=(y,))
-    if node.attention is not None:
-        g = frame.one("attention", node.attention, g, keep=(y,))
-    return frame.done(concat(frame, (y, g)))
-
-
-def _ghost_block(node: p.GhostBlock, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    frame = Frame(folder, shapes)
-    x = frame.inputs[0]
-    y = _chain(frame, x, ("ghost1", node.ghost1), ("ghost2", node.ghost2))
-    return _residual_end(frame, x, y, None)
-
-
-# --- several resolutions --------------------------------------------------------------------------
-
-
-def _transition(node: p.Transition, shapes: tuple[Shape, ...], folder: Folder) -> Folded:
-    frame = Frame(folder, shapes)
-    made: tuple[Value, ...] = ()
-    for index, item in enumerate(node.items):
-        source = frame.inputs[min(index, len(shapes) - 1)]
-        made = (*made, frame.one(str(index), item, source, keep=made))
-    return frame.done(*made)
-
-
-def _high_resolution_module(
-    node: p.HighResolutionModule, shapes: tuple[Shape, ...], folder: Folder
-) -> Folded:
-    frame = Frame(folder, shapes)
-    maps: tuple[Value, ...] = ()
-    for index, branch in enumerate(node.branches):
-        maps = (*maps, frame.one(f"branches.{index}", branch, frame.inputs[index], keep=maps))
-    made: tuple[Value, ...] = ()
-    for i, row in enumerate(node.rows):
-        y = frame.one(f"fuse_layers.{i}.0", row[0], maps[0], keep=(*maps, *made))
-        for j, layer in enumerate(row[1:], start=1):
-            term = frame.one(f"fuse_layers.{i}.{j}", layer, maps[j], keep=(*maps, *made, y))
-            y = add(frame, y, term, *maps, *made)
-        relu = RELU if len(row) > 1 else p.Activation("relu", inplace=False)
-        y = frame.one("relu", relu, y, keep=(*maps, *made))
-        made = (*made, y)
-    return frame.done(*made)
-
-
-def _high_resolution_net(
-    node: p.HighResolutionNet, shapes: tuple[Shape, ...], folder: Folder
-) -> Folded:
-    frame = Frame(folder, shapes)
-    y = _chain(
-        frame, frame.inputs[0], ("conv1", node.conv1), ("bn1", node.bn1), ("relu", RELU),
-        ("conv2", node.conv2), ("bn2", node.bn2), ("relu", RELU), ("layer1", node.layer1),
-    )  # fmt: skip
-    values: tuple[Value, ...] = (y,)
-    for name in ("transition1", "stage2", "transition2", "stage3", "transition3", "stage4"):
-        values = frame.call(name, getattr(node, name), *values)
-    return frame.done(frame.one("final_layer", node.final_layer, values[0], keep=values))
-
-
-RULES: dict[type[p.Node], Rule] = {
-    p.Conv: _conv,
-    p.ConvTranspose: _conv_transpose,
-    p.BatchNorm: _batch_norm,
-    p.Linear: _linear,
-    p.Activation: _activation,
-    p.MaxPool: _pool,
-    p.AvgPool: _pool,
-    p.GlobalPool: _global_pool,
-    p.Flatten: _flatten,
-    p.Upsample: _upsample,
-    p.Identity: _identity,
-    p.Sequence: _sequence,
-    p.Residual: residual,
-    p.Concat: _concat,
-    p.BasicBlock: _basic_block,
-    p.Bottleneck: _bottleneck,
-    p.SEBlock: _se_block,
-    p.CheapOperation: _cheap,
-    p.GhostModule: _ghost_module,
-    p.GaBlock: _ga_block,
-    p.GdBlock: _gd_block,
-    p.GhostBlock: _ghost_block,
-    p.Transition: _transition,
-    p.HighResolutionModule: _high_resolution_module,
-    p.HighResolutionNet: _high_resolution_net,
-}
-
-
-def fields_of(cost: Cost) -> dict[str, Any]:
-    """A cost as plain values, with its totals."""
-    plain = {field.name: getattr(cost, field.name) for field in dataclasses.fields(cost)}
-    return {**plain, "params": cost.params, "macs": cost.macs, "flops": cost.flops}
+    def _below(
+        self, node: p.Node, shapes: tuple[Shape, ...], *, listed: bool
+    ) -> tuple[Folded, list[Row]]:
+        """What a node gives, and its rows with paths and depths that start at the node."""
+        known = self._rows.get((id(node), shapes))
+        if known is None:
+            outer, self.rows, self._path, path = self.rows, [], [], self._path
+            folded = self._run(node, shapes, listed=listed)
+            own = Row(
+                path="",
+                kind=kind_of(node),
+                depth=0,
+                leaf=not self.rows,
+                inputs=tuple([shape[1:] for shape in shapes]),
+                outputs=folded.outputs,
+                counts=folded.counts,
+            )
+            known = self._rows[id(node), shapes] = (folded, [own, *self.rows])
+            self._kept.append(node)
+            self.rows, self._path = outer, path
+        return known

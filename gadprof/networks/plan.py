@@ -1,130 +1,66 @@
 """Plans: what a network is, as a tree of frozen nodes, before anybody builds or costs it.
 
-A node holds channels, kernels, strides and its children, nothing else: no shapes, no weights, no
-torch. ``cost`` folds a plan into numbers and ``build`` turns the same plan into modules, so that
-a channel number is written once. A number in a node may be an int or an int64 array (for sweeps).
-The same node object may stand at many places: each place becomes a module of its own.
-
-Nodes compare by identity; that is what makes folding a repeated block cheap.
+Here are the nodes that join others: sequences, sums, concatenations. ``layers`` has what computes,
+``blocks`` the blocks of papers, ``families`` the networks. ``node`` says how a node is read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-# an int, or an int64 array in a sweep
-Number = Any
+from gadprof.networks.layers import (
+    Activation,
+    AdaptivePool,
+    AvgPool,
+    BatchNorm,
+    Conv,
+    ConvTranspose,
+    Flatten,
+    GlobalPool,
+    Identity,
+    Layer,
+    LayerNorm,
+    Linear,
+    MaxPool,
+    Upsample,
+)
+from gadprof.networks.maps import cat
+from gadprof.networks.node import Node, Number, ceil_div
 
+__all__ = [
+    "RELU",
+    "RELU6",
+    "SIGMOID",
+    "Activation",
+    "AdaptivePool",
+    "AvgPool",
+    "BatchNorm",
+    "Concat",
+    "Conv",
+    "ConvTranspose",
+    "Flatten",
+    "Gate",
+    "GlobalPool",
+    "Identity",
+    "Layer",
+    "LayerNorm",
+    "Linear",
+    "MaxPool",
+    "Node",
+    "Number",
+    "PathSum",
+    "Residual",
+    "Sequence",
+    "Transition",
+    "Upsample",
+    "ceil_div",
+]  # fmt: skip
 
-def ceil_div(numerator: Number, denominator: Number) -> Number:
-    """The smallest integer not below numerator / denominator, for ints and int64 arrays."""
-    return -(-numerator // denominator)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
-    """Base of all nodes."""
-
-
-# --- leaves ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Conv(Node):
-    """A 2-D convolution; ``padding`` None means "same" for odd kernels at stride 1: k // 2."""
-
-    c_in: Number
-    c_out: Number
-    k: int | tuple[int, int] = 3
-    stride: int = 1
-    padding: int | tuple[int, int] | None = None
-    groups: Number = 1
-    bias: bool = False
-    dilation: int = 1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ConvTranspose(Node):
-    """A 2-D transposed convolution."""
-
-    c_in: Number
-    c_out: Number
-    k: int
-    stride: int
-    padding: int
-    output_padding: int = 0
-    groups: Number = 1
-    bias: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BatchNorm(Node):
-    """Batch normalisation over ``c`` channels, with scale and shift."""
-
-    c: Number
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Linear(Node):
-    """A fully connected layer on the last dimension."""
-
-    c_in: Number
-    c_out: Number
-    bias: bool = True
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Activation(Node):
-    """An elementwise activation: relu, relu6, hardswish, hardsigmoid, sigmoid or silu."""
-
-    kind: str = "relu"
-    inplace: bool = True
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MaxPool(Node):
-    """Max pooling."""
-
-    k: int
-    stride: int
-    padding: int = 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AvgPool(Node):
-    """Average pooling; ``ceil`` keeps a last window that is not full, the mean of what it holds."""
-
-    k: int
-    stride: int
-    padding: int = 0
-    ceil: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GlobalPool(Node):
-    """The mean over height and width, kept as 1×1."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Flatten(Node):
-    """(C, H, W) to (C·H·W,)."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Upsample(Node):
-    """Enlarge height and width by an integer factor; ``mode`` is nearest or bilinear."""
-
-    scale: int
-    mode: str = "nearest"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Identity(Node):
-    """Its input."""
-
-
-# --- combinators ----------------------------------------------------------------------------------
+RELU = Activation("relu")
+RELU6 = Activation("relu6")
+SIGMOID = Activation("sigmoid", inplace=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,6 +73,19 @@ class Sequence(Node):
     items: tuple[Node, ...]
     kind: str = "Sequential"
     names: tuple[str, ...] = ()
+    base: ClassVar[Literal["Sequential"]] = "Sequential"
+
+    def children(self) -> Mapping[str, Any]:
+        names = self.names or map(str, range(len(self.items)))
+        return dict(zip(names, self.items, strict=True))
+
+    def settings(self) -> Mapping[str, Any]:
+        return {}
+
+    def forward(self: Any, x: Any) -> Any:
+        for item in self:
+            x = item(x)
+        return x
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,6 +100,12 @@ class Residual(Node):
     activation: Activation | None = None
     kind: str = "Residual"
 
+    def forward(self: Any, x: Any) -> Any:
+        y = self.body(x)
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        z = y + shortcut
+        return z if self.activation is None else self.activation(z)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Concat(Node):
@@ -158,94 +113,31 @@ class Concat(Node):
 
     paths: tuple[Node, ...]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BasicBlock(Node):
-    """relu(bn2(conv2(relu(bn1(conv1(x))))) + downsample(x)), He et al. 2016."""
-
-    conv1: Node
-    bn1: Node
-    conv2: Node
-    bn2: Node
-    downsample: Node | None = None
+    def forward(self: Any, x: Any) -> Any:
+        return cat([path(x) for path in self.paths])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bottleneck(Node):
-    """The 1×1, 3×3, 1×1 residual block of He et al. 2016."""
+class PathSum(Node):
+    """The sum of several paths over one input."""
 
-    conv1: Node
-    bn1: Node
-    conv2: Node
-    bn2: Node
-    conv3: Node
-    bn3: Node
-    downsample: Node | None = None
+    paths: tuple[Node, ...]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SEBlock(Node):
-    """Squeeze-and-excitation: x · sigmoid(fc2(relu(fc1(mean(x))))), Hu et al. 2018.
-
-    ``hidden`` = ceil(c / r) units; the two layers have no bias unless ``bias``.
-    """
-
-    c: Number
-    hidden: Number
-    bias: bool = False
+    def forward(self: Any, x: Any) -> Any:
+        y = x
+        for index, path in enumerate(self.paths):
+            y = path(x) if index == 0 else y + path(x)
+        return y
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CheapOperation(Node):
-    """``g`` ghost maps from ``c`` maps, one d×d depthwise filter a ghost map, then BN (and ReLU).
+class Gate(Node):
+    """x · body(x), where the body gives a weight a channel, a position or an element."""
 
-    Ghost map j reads input map j mod c, so that the weights are g·d² for any integers: whole
-    rounds are one depthwise convolution with a multiplier, the rest another on the first maps.
-    """
+    body: Node
 
-    c: Number
-    g: Number
-    d: int
-    stride: int = 1
-    activation: bool = True
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GhostModule(Node):
-    """concat(y, cheap(y)) with y = primary(x), Han et al. 2020; ``cheap`` None when g = 0."""
-
-    primary: Node
-    cheap: CheapOperation | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GaBlock(Node):
-    """concat(y, cheap(attention(y))) with y = primary(x); ``shortcut`` adds x."""
-
-    primary: Node
-    attention: SEBlock | None
-    cheap: CheapOperation | None
-    shortcut: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GdBlock(Node):
-    """concat(primary(x), attention(cheap(x))), both at half the size."""
-
-    primary: Node
-    cheap: CheapOperation | None
-    attention: SEBlock | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GhostBlock(Node):
-    """relu(ghost2(ghost1(x)) + x): a BasicBlock whose convolutions are Ghost modules."""
-
-    ghost1: GhostModule
-    ghost2: GhostModule
-
-
-# --- several resolutions --------------------------------------------------------------------------
+    def forward(self: Any, x: Any) -> Any:
+        return x * self.body(x)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -253,34 +145,17 @@ class Transition(Node):
     """A list of n maps to a list of len(items): item i maps input i, new ones the last input."""
 
     items: tuple[Node, ...]
+    base: ClassVar[Literal["ModuleList"]] = "ModuleList"
+    several: ClassVar[bool] = True
 
+    def children(self) -> Mapping[str, Any]:
+        return {str(index): item for index, item in enumerate(self.items)}
 
-@dataclass(frozen=True, slots=True, eq=False)
-class HighResolutionModule(Node):
-    """Parallel branches, then an exchange: output i = relu(sum over j of rows[i][j](branch j)).
+    def settings(self) -> Mapping[str, Any]:
+        return {}
 
-    A row may be shorter than the number of branches (no up-sampling); ``kind`` names the class.
-    """
-
-    branches: tuple[Node, ...]
-    rows: tuple[tuple[Node, ...], ...]
-    kind: str = "HighResolutionModule"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HighResolutionNet(Node):
-    """HRNet's skeleton for heatmaps: stem, layer1, three transitions and stages, a 1×1 head."""
-
-    conv1: Node
-    bn1: Node
-    conv2: Node
-    bn2: Node
-    layer1: Node
-    transition1: Transition
-    stage2: Node
-    transition2: Transition
-    stage3: Node
-    transition3: Transition
-    stage4: Node
-    final_layer: Node
-    kind: str = "PoseHighResolutionNet"
+    def forward(self: Any, maps: list[Any]) -> list[Any]:
+        made: list[Any] = []
+        for index, layer in enumerate(self):
+            made.append(layer(maps[min(index, len(maps) - 1)]))
+        return made

@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 from gadprof.formulas.formula import Formula, formula
-from gadprof.networks.blocks.basic import BlockKnobs
+from gadprof.networks.blocks.knobs import BlockKnobs
 from gadprof.networks.blocks.names import FORMULA_BLOCKS
 from gadprof.networks.cost import Cost, cost_of
 

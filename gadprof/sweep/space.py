@@ -16,7 +16,7 @@ from math import prod
 from typing import Any, overload
 
 from gadprof.errors import SpecError, UnknownNameError, nearest
-from gadprof.networks.blocks.basic import BlockKnobs
+from gadprof.networks.blocks.knobs import BlockKnobs
 from gadprof.networks.blocks.names import MODULE_BLOCKS, check_branch
 from gadprof.networks.spec import (
     Family,

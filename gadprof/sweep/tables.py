@@ -18,8 +18,13 @@ from numpy.typing import NDArray
 
 from gadprof.errors import SpecError
 from gadprof.networks import plan as p
-from gadprof.networks.cost import Counts, Folder, cost_of, elementwise_flops
-from gadprof.networks.families.hrnet import BOTTLENECK_EXPANSION
+from gadprof.networks.cost import Folder, cost_of, elementwise_flops
+from gadprof.networks.families.hrnet import (
+    BOTTLENECK_EXPANSION,
+    HighResolutionModule,
+    HighResolutionNet,
+)
+from gadprof.networks.layers import Counts
 from gadprof.networks.spec import ModelSpec, plan_of
 from gadprof.sweep.space import ARRAYS, Space
 
@@ -113,10 +118,10 @@ def _parts(
     }
     shape = discrete["input"]
 
-    def planned(bottlenecks: int) -> p.HighResolutionNet:
+    def planned(bottlenecks: int) -> HighResolutionNet:
         items = tuple({**values, "bottlenecks": bottlenecks}.items())
         net = plan_of(ModelSpec(family, "", items))
-        assert isinstance(net, p.HighResolutionNet)
+        assert isinstance(net, HighResolutionNet)
         return net
 
     wide, narrow = planned(2), planned(0)
@@ -134,7 +139,7 @@ def _parts(
     assert isinstance(wide.layer1, p.Sequence)
     first, more = wide.layer1.items
 
-    def transition1(net: p.HighResolutionNet, channels: int) -> Counts:
+    def transition1(net: HighResolutionNet, channels: int) -> Counts:
         keep, new = net.transition1.items
         source = (channels, *quarter)
         kept = {
@@ -161,7 +166,10 @@ def _parts(
         down_rows = tuple(row[: i + 1] for i, row in enumerate(module.rows))
         down = fold(_exchange(module, down_rows, count), *maps[:count])
         exchanges += [down, _difference(full, down)]
-    blocks = [fold(stages[2][0].branches[i].items[0], maps[i]) for i in range(4)]  # type: ignore[attr-defined]
+    blocks = [
+        fold(stages[2][0].branches[i].items[0], maps[i])  # type: ignore[attr-defined]
+        for i in range(4)
+    ]
     counts = [
         fixed,
         fold(first, (64, *quarter)),
@@ -175,15 +183,15 @@ def _parts(
     return {quantity: [_quantity(part, quantity) for part in counts] for quantity in quantities}
 
 
-def _modules(stage: p.Node) -> tuple[p.HighResolutionModule, ...]:
+def _modules(stage: p.Node) -> tuple[HighResolutionModule, ...]:
     assert isinstance(stage, p.Sequence)
-    return tuple(item for item in stage.items if isinstance(item, p.HighResolutionModule))
+    return tuple(item for item in stage.items if isinstance(item, HighResolutionModule))
 
 
 def _exchange(
-    module: p.HighResolutionModule, rows: tuple[tuple[p.Node, ...], ...], count: int
-) -> p.HighResolutionModule:
-    return p.HighResolutionModule((p.Identity(),) * count, rows, module.kind)
+    module: HighResolutionModule, rows: tuple[tuple[p.Node, ...], ...], count: int
+) -> HighResolutionModule:
+    return HighResolutionModule((p.Identity(),) * count, rows, module.kind)
 
 
 def _sum(*counts: Counts) -> Counts:

@@ -11,55 +11,27 @@ from collections.abc import Callable
 
 from gadprof.errors import SpecError
 from gadprof.networks import plan as p
-from gadprof.networks.blocks import basic as b
-from gadprof.networks.blocks import light
-from gadprof.networks.blocks.basic import RELU, BlockKnobs, conv_bn
+from gadprof.networks.blocks import (
+    cbam,
+    dense,
+    gadnet,
+    ghost,
+    mobile,
+    multiscale,
+    residual,
+    selective,
+    shuffle,
+    spatial_transformer,
+    squeeze,
+    weighting,
+)
+from gadprof.networks.blocks.knobs import BlockKnobs, conv_block
 
 BranchBlock = Callable[[p.Number, BlockKnobs], p.Node]
+FormulaBlock = Callable[..., p.Node]
 
 
-def _grouped(c: p.Number, knobs: BlockKnobs) -> p.BasicBlock:
-    conv = p.Conv(c, c, knobs.k, groups=knobs.groups)
-    return p.BasicBlock(conv, p.BatchNorm(c), conv, p.BatchNorm(c))
-
-
-def _dwsep(c: p.Number, knobs: BlockKnobs) -> p.BasicBlock:
-    def conv() -> p.Sequence:
-        items = (*light.depthwise(c, knobs.k), RELU, p.Conv(c, c, 1))
-        return p.Sequence(items, kind="DepthwiseSeparable")
-
-    return p.BasicBlock(conv(), p.BatchNorm(c), conv(), p.BatchNorm(c))
-
-
-def _attended(c: p.Number, knobs: BlockKnobs, attention: p.Node, kind: str) -> p.Residual:
-    convs = (conv_bn(c, c, knobs.k), conv_bn(c, c, knobs.k, relu=False))
-    return p.Residual(p.Sequence((*convs, attention)), None, RELU, kind=kind)
-
-
-def _se(c: p.Number, knobs: BlockKnobs) -> p.Residual:
-    return _attended(c, knobs, b.se_block(c, knobs), "SEBasicBlock")
-
-
-def _cbam(c: p.Number, knobs: BlockKnobs) -> p.Residual:
-    return _attended(c, knobs, light.cbam(c, knobs), "CBAMBasicBlock")
-
-
-def _sk(c: p.Number, knobs: BlockKnobs) -> p.Residual:
-    middle = c // 2
-    body = p.Sequence(
-        (
-            conv_bn(c, middle, 1), light.sk_conv(middle, middle, knobs),
-            conv_bn(middle, c, 1, relu=False),
-        )
-    )  # fmt: skip
-    return p.Residual(body, None, RELU, kind="SKUnit")
-
-
-def _stn(c: p.Number, knobs: BlockKnobs) -> p.Sequence:
-    return p.Sequence((light.spatial_transformer(c, knobs), b.basic_block(c, knobs)))
-
-
-def _unit(block: Callable[..., p.Node]) -> BranchBlock:
+def _unit(block: FormulaBlock) -> BranchBlock:
     """A block that is a whole unit already, at the same channels."""
 
     def made(c: p.Number, knobs: BlockKnobs) -> p.Node:
@@ -69,22 +41,22 @@ def _unit(block: Callable[..., p.Node]) -> BranchBlock:
 
 
 BRANCH_BLOCKS: dict[str, BranchBlock] = {
-    "basic": b.basic_block,
-    "ghost": b.ghost_block,
-    "ghost-se": b.ghost_se_block,
-    "ga": b.branch_ga_block,
-    "grouped": _grouped,
-    "dwsep": _dwsep,
-    "inverted": _unit(light.inverted_residual),
-    "shuffle1": _unit(light.shuffle_unit_v1),
-    "shuffle2": _unit(light.shuffle_unit_v2),
-    "se": _se,
-    "cbam": _cbam,
-    "sk": _sk,
-    "dense": _unit(light.dense_block),
-    "stn": _stn,
-    "mra": _unit(light.multiscale_attention),
-    "dam": _unit(light.dense_attention),
+    "basic": residual.basic_block,
+    "ghost": ghost.ghost_block,
+    "ghost-se": ghost.ghost_se_block,
+    "ga": gadnet.branch_ga_block,
+    "grouped": residual.grouped_block,
+    "dwsep": mobile.dwsep_block,
+    "inverted": _unit(mobile.inverted_residual),
+    "shuffle1": _unit(shuffle.shuffle_unit_v1),
+    "shuffle2": _unit(shuffle.shuffle_unit_v2),
+    "se": squeeze.se_basic_block,
+    "cbam": cbam.cbam_basic_block,
+    "sk": selective.sk_unit,
+    "dense": _unit(dense.dense_block),
+    "stn": spatial_transformer.stn_block,
+    "mra": _unit(multiscale.multiscale_attention),
+    "dam": _unit(dense.dense_attention),
 }
 
 # a unit that works on all branches of a module at once, so that it is not a block of one branch
@@ -112,34 +84,26 @@ BLOCK_NOTES: dict[str, str] = {
     "ccw": "one unit over all branches of a module (Yu et al., Lite-HRNet, 2021; its own r is 8)",
 }
 
-FormulaBlock = Callable[..., p.Node]
-
-
-def _ccw(c_in: p.Number, c_out: p.Number, knobs: BlockKnobs, *, stride: int = 1) -> p.Node:
-    """The unit over ``branches`` maps, each of twice the channels and half the size of the last."""
-    return light.conditional_weighting(tuple(c_in * 2**i for i in range(knobs.branches)), knobs)
-
-
 # closed form -> the block it speaks of: (c_in, c_out, knobs, stride=…) -> node
 FORMULA_BLOCKS: dict[str, FormulaBlock] = {
-    "conv": b.conv_block,
-    "ghost": b.ghost_module,
-    "ghost-se": b.ghost_se_module,
-    "ga": b.ga_block,
-    "gd": b.gd_block,
-    "grouped": light.grouped_conv,
-    "dwsep": light.dwsep_conv,
-    "inverted": light.inverted_residual,
-    "shuffle1": light.shuffle_unit_v1,
-    "shuffle2": light.shuffle_unit_v2,
-    "se": light.se_conv,
-    "cbam": light.cbam_conv,
-    "sk": light.sk_conv,
-    "dense": light.dense_block,
-    "stn": light.stn_conv,
-    "mra": light.multiscale_attention,
-    "dam": light.dense_attention,
-    "ccw": _ccw,
+    "conv": conv_block,
+    "ghost": ghost.ghost_module,
+    "ghost-se": ghost.ghost_se_module,
+    "ga": gadnet.ga_block,
+    "gd": gadnet.gd_block,
+    "grouped": residual.grouped_conv,
+    "dwsep": mobile.dwsep_conv,
+    "inverted": mobile.inverted_residual,
+    "shuffle1": shuffle.shuffle_unit_v1,
+    "shuffle2": shuffle.shuffle_unit_v2,
+    "se": squeeze.se_conv,
+    "cbam": cbam.cbam_conv,
+    "sk": selective.sk_conv,
+    "dense": dense.dense_block,
+    "stn": spatial_transformer.stn_conv,
+    "mra": multiscale.multiscale_attention,
+    "dam": dense.dense_attention,
+    "ccw": weighting.conditional_weighting_alone,
 }
 
 

@@ -11,9 +11,13 @@ count is the same, the position of a heatmap's maximum is not.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from gadprof.networks import plan as p
-from gadprof.networks.blocks.basic import conv_bn
-from gadprof.networks.families import nodes as z
+from gadprof.networks.blocks.knobs import conv_bn
+from gadprof.networks.blocks.residual import Bottleneck
+from gadprof.networks.maps import cat
 from gadprof.networks.spec import Family, Knob, ModelSpec, Preset
 
 STEM_WIDTH = 64
@@ -22,7 +26,57 @@ REFINED = 2  # a Bottleneck of RefineNet gives twice its inner channels
 LEVELS = 4
 
 
-def plan(spec: ModelSpec) -> z.CascadedPyramid:
+@dataclass(frozen=True, slots=True, eq=False)
+class CascadedPyramid(p.Node):
+    """A list of heatmaps: GlobalNet's, from the smallest map up, and RefineNet's.
+
+    Level i of GlobalNet is laterals[i](map) + merges[i-1](level i-1); ``refines`` read its levels
+    from the largest down, and ``answer`` their concatenation.
+    """
+
+    stem: p.Node
+    layers: tuple[p.Node, ...]
+    laterals: tuple[p.Node, ...]
+    merges: tuple[p.Node, ...]
+    heads: tuple[p.Node, ...]
+    refines: tuple[p.Node, ...]
+    answer: p.Node
+
+    def forward(self: Any, x: Any) -> list[Any]:
+        pyramid, made = self.global_net(self.backbone(x))
+        made.append(self.refine_net(pyramid))
+        return made
+
+    def backbone(self: Any, x: Any) -> list[Any]:
+        """The maps of the four stages, (N, C, H / 4, W / 4) first."""
+        maps: list[Any] = []
+        x = self.stem(x)
+        for layer in self.layers:
+            x = layer(x)
+            maps.append(x)
+        return maps
+
+    def global_net(self: Any, maps: list[Any]) -> tuple[list[Any], list[Any]]:
+        """The pyramid's levels and their heatmaps, the smallest level first."""
+        pyramid: list[Any] = []
+        made: list[Any] = []
+        for index, lateral in enumerate(self.laterals):
+            y = lateral(maps[-1 - index])
+            if index > 0:
+                y = y + self.merges[index - 1](pyramid[-1])
+            pyramid.append(y)
+            made.append(self.heads[index](y))
+        return pyramid, made
+
+    def refine_net(self: Any, pyramid: list[Any]) -> Any:
+        """Heatmaps from the levels together, (N, joints, H / 4, W / 4)."""
+        refined: list[Any] = []
+        for index, refine in enumerate(self.refines):
+            refined.append(refine(pyramid[-1 - index]))
+        return self.answer(cat(refined))
+
+
+def plan(spec: ModelSpec) -> CascadedPyramid:
     """Plan the network of a spec (see FAMILIES for its knobs)."""
     layers: list[p.Node] = []
     c_in = STEM_WIDTH
@@ -32,7 +86,7 @@ def plan(spec: ModelSpec) -> z.CascadedPyramid:
         c_in = c * EXPANSION
     stem = (*conv_bn(3, STEM_WIDTH, 7, 2).items, p.MaxPool(3, 2, 1))
     widths = [STEM_WIDTH * EXPANSION * 2**level for level in range(LEVELS)]
-    return z.CascadedPyramid(
+    return CascadedPyramid(
         stem=p.Sequence(stem),
         layers=tuple(layers),
         laterals=tuple(conv_bn(width, spec.width, 1) for width in reversed(widths)),
@@ -49,8 +103,8 @@ def _layer(c_in: int, c: int, repeats: int, stride: int) -> p.Sequence:
     return p.Sequence((first, *((_bottleneck(wide, c, wide, 1, project=False),) * (repeats - 1))))
 
 
-def _bottleneck(c_in: int, c: int, c_out: int, stride: int, *, project: bool) -> p.Bottleneck:
-    return p.Bottleneck(
+def _bottleneck(c_in: int, c: int, c_out: int, stride: int, *, project: bool) -> Bottleneck:
+    return Bottleneck(
         p.Conv(c_in, c, 1), p.BatchNorm(c), p.Conv(c, c, 3, stride), p.BatchNorm(c),
         p.Conv(c, c_out, 1), p.BatchNorm(c_out),
         conv_bn(c_in, c_out, 1, stride, relu=False) if project else None,

@@ -9,15 +9,51 @@ times 2^depth: the two sides of an hourglass would not meet.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from gadprof.networks import plan as p
-from gadprof.networks.families import nodes as z
+from gadprof.networks.plan import RELU
 from gadprof.networks.spec import Family, Knob, ModelSpec, Preset
 
 STEM_WIDTHS = (64, 128, 128)
-RELU = p.Activation("relu", inplace=True)
 
 
-def plan(spec: ModelSpec) -> z.StackedHourglass:
+@dataclass(frozen=True, slots=True, eq=False)
+class Hourglass(p.Residual):
+    """Features at this size, plus those made at half of it and enlarged again by ``body``."""
+
+    kind: str = "Hourglass"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StackedHourglass(p.Node):
+    """A list of heatmaps, one a stack; what follows stack i reads
+    x + from_features[i](features) + from_heatmaps[i](heatmaps)."""
+
+    stem: p.Node
+    hourglasses: tuple[p.Node, ...]
+    features: tuple[p.Node, ...]
+    heads: tuple[p.Node, ...]
+    from_features: tuple[p.Node, ...]
+    from_heatmaps: tuple[p.Node, ...]
+
+    def forward(self: Any, x: Any) -> list[Any]:
+        made: list[Any] = []
+        x = self.stem(x)
+        for index, hourglass in enumerate(self.hourglasses):
+            y = hourglass(x)
+            y = self.features[index](y)
+            maps = self.heads[index](y)
+            made.append(maps)
+            if index < len(self.from_features):
+                x = x + self.from_features[index](y)
+                x = x + self.from_heatmaps[index](maps)
+            del y
+        return made
+
+
+def plan(spec: ModelSpec) -> StackedHourglass:
     """Plan the network of a spec (see FAMILIES for its knobs)."""
     c, joints, stacks = spec.features, spec.joints, spec.stacks
     first, second, third = STEM_WIDTHS
@@ -33,7 +69,7 @@ def plan(spec: ModelSpec) -> z.StackedHourglass:
     block = _residual(c, c)
     linear = (p.Conv(c, c, 1, bias=True), p.BatchNorm(c), RELU)
     features = p.Sequence((*((block,) * spec.residuals), *linear))
-    return z.StackedHourglass(
+    return StackedHourglass(
         stem=p.Sequence(stem),
         hourglasses=(_hourglass(spec.depth, (block,) * spec.residuals),) * stacks,
         features=(features,) * stacks,
@@ -55,10 +91,10 @@ def _residual(c_in: int, c_out: int) -> p.Residual:
     return p.Residual(p.Sequence(body), shortcut)
 
 
-def _hourglass(depth: int, blocks: tuple[p.Node, ...]) -> z.Hourglass:
+def _hourglass(depth: int, blocks: tuple[p.Node, ...]) -> Hourglass:
     inner = (_hourglass(depth - 1, blocks),) if depth > 1 else blocks
     body = (p.MaxPool(2, 2), *blocks, *inner, *blocks, p.Upsample(2))
-    return z.Hourglass(p.Sequence(body), p.Sequence(blocks))
+    return Hourglass(p.Sequence(body), p.Sequence(blocks))
 
 
 def multiple(spec: ModelSpec) -> int:

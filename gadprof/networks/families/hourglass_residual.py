@@ -11,8 +11,9 @@ two sides of the hourglass would not meet.
 from __future__ import annotations
 
 from gadprof.networks import plan as p
-from gadprof.networks.blocks.basic import conv_bn
-from gadprof.networks.families import nodes as z
+from gadprof.networks.blocks.knobs import conv_bn
+from gadprof.networks.blocks.residual import BasicBlock
+from gadprof.networks.families.hourglass import Hourglass
 from gadprof.networks.spec import Family, Knob, ModelSpec, Preset
 
 STEM_WIDTH = 128
@@ -33,7 +34,7 @@ def plan(spec: ModelSpec) -> p.Sequence:
     )
 
 
-def _hourglass(widths: tuple[int, ...], blocks: tuple[int, ...]) -> z.Hourglass:
+def _hourglass(widths: tuple[int, ...], blocks: tuple[int, ...]) -> Hourglass:
     """One level: half the size at the next width, what is inside it, and back."""
     c, inner = widths[0], widths[1]
     last = len(widths) == 2
@@ -44,7 +45,7 @@ def _hourglass(widths: tuple[int, ...], blocks: tuple[int, ...]) -> z.Hourglass:
         _layer(inner, c, blocks[0], change_last=True),
         p.Upsample(2),
     )
-    return z.Hourglass(p.Sequence(body), _layer(c, c, blocks[0]))
+    return Hourglass(p.Sequence(body), _layer(c, c, blocks[0]))
 
 
 def _layer(
@@ -58,9 +59,9 @@ def _layer(
     return p.Sequence((_block(c_in, c_out, stride), *rest))
 
 
-def _block(c_in: int, c_out: int, stride: int) -> p.BasicBlock:
+def _block(c_in: int, c_out: int, stride: int) -> BasicBlock:
     same = c_in == c_out and stride == 1
-    return p.BasicBlock(
+    return BasicBlock(
         p.Conv(c_in, c_out, 3, stride), p.BatchNorm(c_out), p.Conv(c_out, c_out, 3),
         p.BatchNorm(c_out), None if same else conv_bn(c_in, c_out, 1, stride, relu=False),
     )  # fmt: skip

@@ -7,17 +7,127 @@ knobs the names and shapes of the built module's state are those of the official
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
 from gadprof.networks import plan as p
-from gadprof.networks.blocks.basic import BlockKnobs, conv_bn, gd_block
-from gadprof.networks.blocks.light import conditional_weighting
+from gadprof.networks.blocks.gadnet import gd_block
+from gadprof.networks.blocks.knobs import BlockKnobs, conv_bn
 from gadprof.networks.blocks.names import BLOCK_NOTES, BRANCH_BLOCKS, MODULE_BLOCKS, check_branch
+from gadprof.networks.blocks.residual import Bottleneck
+from gadprof.networks.blocks.weighting import conditional_weighting
+from gadprof.networks.plan import RELU
 from gadprof.networks.spec import Family, Knob, ModelSpec, Preset
 
 STEM_WIDTH = 64
 BOTTLENECK_EXPANSION = 4
 
 
-def plan(spec: ModelSpec) -> p.HighResolutionNet:
+@dataclass(frozen=True, slots=True, eq=False)
+class Fusion(p.Node):
+    """The sum over j of item_j(map_j), the maps brought to one size by the items."""
+
+    items: tuple[p.Node, ...]
+    base: ClassVar[Literal["ModuleList"]] = "ModuleList"
+    several: ClassVar[bool] = True
+    inner: ClassVar[bool] = True
+
+    def children(self) -> Mapping[str, Any]:
+        return {str(index): item for index, item in enumerate(self.items)}
+
+    def settings(self) -> Mapping[str, Any]:
+        return {}
+
+    def forward(self: Any, maps: list[Any]) -> Any:
+        y = maps[0]
+        for index, layer in enumerate(self):
+            y = layer(y) if index == 0 else y + layer(maps[index])
+        return y
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HighResolutionModule(p.Node):
+    """Parallel branches, then an exchange: output i = relu(sum over j of rows[i][j](branch j)).
+
+    A row may be shorter than the number of branches (no up-sampling); ``kind`` names the class.
+    """
+
+    branches: tuple[p.Node, ...]
+    rows: tuple[tuple[p.Node, ...], ...]
+    kind: str = "HighResolutionModule"
+    several: ClassVar[bool] = True
+
+    def children(self) -> Mapping[str, Any]:
+        return {
+            "branches": self.branches,
+            "fuse_layers": tuple(Fusion(row) for row in self.rows),
+            "relu": RELU,
+            # a lone term may be the branch's own map, which other rows still read
+            "relu_apart": p.Activation("relu", inplace=False),
+        }
+
+    def settings(self) -> Mapping[str, Any]:
+        return {"terms": tuple(len(row) for row in self.rows)}
+
+    def forward(self: Any, x: list[Any]) -> list[Any]:
+        maps: list[Any] = []
+        for index, branch in enumerate(self.branches):
+            maps.append(branch(x[index]))
+        made: list[Any] = []
+        for row, terms in zip(self.fuse_layers, self.terms, strict=True):
+            y = row(maps)
+            made.append(self.relu(y) if terms > 1 else self.relu_apart(y))
+        return made
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HighResolutionNet(p.Node):
+    """HRNet's skeleton for heatmaps: stem, layer1, three transitions and stages, a 1×1 head."""
+
+    conv1: p.Node
+    bn1: p.Node
+    conv2: p.Node
+    bn2: p.Node
+    layer1: p.Node
+    transition1: p.Transition
+    stage2: p.Node
+    transition2: p.Transition
+    stage3: p.Node
+    transition3: p.Transition
+    stage4: p.Node
+    final_layer: p.Node
+    kind: str = "PoseHighResolutionNet"
+
+    def children(self) -> Mapping[str, Any]:
+        stem = {name: getattr(self, name) for name in ("conv1", "bn1", "conv2", "bn2")}
+        names = (
+            "layer1", "transition1", "stage2", "transition2", "stage3", "transition3", "stage4",
+            "final_layer",
+        )  # fmt: skip
+        return {**stem, "relu": RELU, **{name: getattr(self, name) for name in names}}
+
+    def forward(self: Any, x: Any) -> Any:
+        maps = self.transition1([self.features(x)])
+        maps = self.stage2(maps)
+        maps = self.transition2(maps)
+        maps = self.stage3(maps)
+        maps = self.transition3(maps)
+        maps = self.stage4(maps)
+        return self.final_layer(maps[0])
+
+    def features(self: Any, x: Any) -> Any:
+        """The stem and stage 1: (N, 3, H, W) to (N, 256, H / 4, W / 4)."""
+        x = self.conv1(x)
+        x = self.bn1(x)
+        x = self.relu(x)
+        x = self.conv2(x)
+        x = self.bn2(x)
+        x = self.relu(x)
+        return self.layer1(x)
+
+
+def plan(spec: ModelSpec) -> HighResolutionNet:
     """Plan the network of a spec (see FAMILIES for its knobs)."""
     knobs = block_knobs(spec)
     widths = tuple(spec.width * 2**level for level in range(4))
@@ -40,7 +150,7 @@ def plan(spec: ModelSpec) -> p.HighResolutionNet:
             return (*below, p.Identity(), *(above if spec.up or last else ()))
 
         rows = tuple(row(i) for i in range(1 if last else count))
-        module = p.HighResolutionModule(branches[:count], rows, module_kind)
+        module = HighResolutionModule(branches[:count], rows, module_kind)
         if not together:
             return module
         unit = conditional_weighting(widths[:count], knobs)
@@ -67,7 +177,7 @@ def plan(spec: ModelSpec) -> p.HighResolutionNet:
         return p.Transition((*same, new_branch(widths[level - 1], widths[level])))
 
     two, three, four = spec.modules
-    return p.HighResolutionNet(
+    return HighResolutionNet(
         conv1=p.Conv(3, STEM_WIDTH, 3, 2),
         bn1=p.BatchNorm(STEM_WIDTH),
         conv2=p.Conv(STEM_WIDTH, STEM_WIDTH, 3, 2),
@@ -95,8 +205,8 @@ def block_knobs(spec: ModelSpec) -> BlockKnobs:
 def _bottlenecks(count: int, c: p.Number) -> p.Sequence:
     wide = c * BOTTLENECK_EXPANSION
 
-    def bottleneck(c_in: p.Number, downsample: p.Node | None) -> p.Bottleneck:
-        return p.Bottleneck(
+    def bottleneck(c_in: p.Number, downsample: p.Node | None) -> Bottleneck:
+        return Bottleneck(
             p.Conv(c_in, c, 1), p.BatchNorm(c), p.Conv(c, c, 3), p.BatchNorm(c),
             p.Conv(c, wide, 1), p.BatchNorm(wide), downsample,
         )  # fmt: skip

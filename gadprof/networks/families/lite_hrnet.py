@@ -9,18 +9,98 @@ divide by 32: the four resolutions would not meet.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
 from gadprof.networks import plan as p
-from gadprof.networks.blocks import unit_nodes as u
-from gadprof.networks.families import nodes as z
+from gadprof.networks.blocks.shuffle import ChannelShuffle, ChannelSlice
+from gadprof.networks.blocks.weighting import (
+    ConditionalChannelWeighting,
+    CrossResolutionWeighting,
+)
+from gadprof.networks.maps import interpolate
+from gadprof.networks.plan import RELU, SIGMOID
 from gadprof.networks.spec import Family, Knob, ModelSpec, Preset
 
 STEM_WIDTH = 32
 STAGES = 3  # of two, three and four resolutions
 SPATIAL_RATIO = 4
-RELU = p.Activation("relu", inplace=True)
 
 
-def plan(spec: ModelSpec) -> z.LiteHighResolutionNet:
+@dataclass(frozen=True, slots=True, eq=False)
+class LiteExchange(p.Node):
+    """Layers over a list of maps, then Lite-HRNet's exchange as its official code runs it.
+
+    Output i = relu(rows[i][0](map 0) + sum over j of rows[i][j](map j)): the loop over the branches
+    starts from the first branch's term and adds it again, so that it runs and counts twice; where
+    that term is the branch's own map, it is added in place, so that the rows below read the sum.
+    Trained weights depend on it.
+    """
+
+    layers: p.Node
+    rows: tuple[tuple[p.Node, ...], ...]
+    several: ClassVar[bool] = True
+
+    def children(self) -> Mapping[str, Any]:
+        apart = p.Activation("relu", inplace=False)
+        return {"layers": self.layers, "fuse_layers": self.rows, "relu": apart}
+
+    def settings(self) -> Mapping[str, Any]:
+        return {}
+
+    def forward(self: Any, maps: list[Any]) -> list[Any]:
+        maps = self.layers(maps)
+        made: list[Any] = []
+        for row in self.fuse_layers:
+            y = row[0](maps[0])
+            for index, layer in enumerate(row):
+                y = y + layer(maps[index])
+            if not made:
+                maps = [y, *maps[1:]]
+            made.append(self.relu(y))
+            del y
+        return made
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IterativeHead(p.Node):
+    """From the last and smallest map to the first: project_i(map + enlarged result before)."""
+
+    projects: tuple[p.Node, ...]
+    several: ClassVar[bool] = True
+
+    def forward(self: Any, maps: list[Any]) -> Any:
+        y = maps[-1]
+        for index, project in enumerate(self.projects):
+            if index > 0:
+                x = maps[-1 - index]
+                y = interpolate(y, x.shape[-2:], "bilinear")
+                y = x + y
+            y = project(y)
+        return y
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LiteHighResolutionNet(p.Node):
+    """A stem, pairs of transition and stage over a growing list of maps, and a heatmap head."""
+
+    stem: p.Node
+    transitions: tuple[p.Node, ...]
+    stages: tuple[p.Node, ...]
+    head_layer: IterativeHead
+    final_layer: p.Node
+
+    def forward(self: Any, x: Any) -> Any:
+        maps = [self.stem(x)]
+        for index, stage in enumerate(self.stages):
+            maps = self.transitions[index](maps)
+            maps = stage(maps)
+        y = self.head_layer(maps)
+        return self.final_layer(y)
+
+
+def plan(spec: ModelSpec) -> LiteHighResolutionNet:
     """Plan the network of a spec (see FAMILIES for its knobs)."""
     widths = tuple(spec.width * 2**level for level in range(STAGES + 1))
     transitions: list[p.Node] = []
@@ -36,11 +116,11 @@ def plan(spec: ModelSpec) -> z.LiteHighResolutionNet:
         _separable(c_in, c_out, 1)
         for c_in, c_out in zip(widths[::-1], (*widths[-2::-1], widths[0]), strict=True)
     ]
-    return z.LiteHighResolutionNet(
+    return LiteHighResolutionNet(
         stem=_stem(),
         transitions=tuple(transitions),
         stages=tuple(stages),
-        head_layer=z.IterativeHead(tuple(projects)),
+        head_layer=IterativeHead(tuple(projects)),
         final_layer=p.Conv(spec.width, spec.joints, 1, bias=True),
     )
 
@@ -63,8 +143,8 @@ def _halves(half: int, first: tuple[p.Node, ...], second: tuple[p.Node, ...]) ->
     """Two paths side by side, each over its half of the channels."""
     return p.Concat(
         (
-            p.Sequence((u.ChannelSlice(0, half), *first)),
-            p.Sequence((u.ChannelSlice(half, 2 * half), *second)),
+            p.Sequence((ChannelSlice(0, half), *first)),
+            p.Sequence((ChannelSlice(half, 2 * half), *second)),
         )
     )
 
@@ -78,7 +158,7 @@ def _stem() -> p.Sequence:
     )  # fmt: skip
     halves = _halves(half, _separable(half, half, 2).items, main)
     items = (p.Conv(3, STEM_WIDTH, 3, 2), p.BatchNorm(STEM_WIDTH), RELU)
-    return p.Sequence((*items, halves, u.ChannelShuffle(2)))
+    return p.Sequence((*items, halves, ChannelShuffle(2)))
 
 
 def _transition(before: tuple[int, ...], now: tuple[int, ...]) -> p.Transition:
@@ -92,7 +172,7 @@ def _transition(before: tuple[int, ...], now: tuple[int, ...]) -> p.Transition:
     return p.Transition(tuple(items))
 
 
-def _module(widths: tuple[int, ...], spec: ModelSpec) -> z.LiteExchange:
+def _module(widths: tuple[int, ...], spec: ModelSpec) -> LiteExchange:
     if spec.block == "weighting":
         blocks = (_weighting(widths, spec.r),) * spec.blocks
         layers: p.Node = p.Sequence(blocks, kind="Stage")
@@ -101,29 +181,28 @@ def _module(widths: tuple[int, ...], spec: ModelSpec) -> z.LiteExchange:
     rows = tuple(
         tuple(_exchange(i, j, widths) for j in range(len(widths))) for i in range(len(widths))
     )
-    return z.LiteExchange(layers, rows)
+    return LiteExchange(layers, rows)
 
 
-def _weighting(widths: tuple[int, ...], r: int) -> u.ConditionalChannelWeighting:
+def _weighting(widths: tuple[int, ...], r: int) -> ConditionalChannelWeighting:
     halves = tuple(c // 2 for c in widths)
     total = sum(halves)
-    sigmoid = p.Activation("sigmoid", inplace=False)
     weigh = (
-        *_pointwise(total, total // r), *_pointwise(total // r, total, relu=False), sigmoid
+        *_pointwise(total, total // r), *_pointwise(total // r, total, relu=False), SIGMOID
     )  # fmt: skip
     branches = tuple(p.Sequence((*_depthwise(c, 1), _spatial(c))) for c in halves)
-    cross = u.CrossResolutionWeighting(halves, p.Sequence(weigh))
-    return u.ConditionalChannelWeighting(halves, cross, branches)
+    cross = CrossResolutionWeighting(halves, p.Sequence(weigh))
+    return ConditionalChannelWeighting(halves, cross, branches)
 
 
-def _spatial(c: int) -> u.Gate:
+def _spatial(c: int) -> p.Gate:
     """Each map times a weight made from the means of all, by two 1×1 convolutions with bias."""
     squeezed = c // SPATIAL_RATIO
     items = (
         p.GlobalPool(), p.Conv(c, squeezed, 1, bias=True), RELU,
-        p.Conv(squeezed, c, 1, bias=True), p.Activation("sigmoid", inplace=False),
+        p.Conv(squeezed, c, 1, bias=True), SIGMOID,
     )  # fmt: skip
-    return u.Gate(p.Sequence(items))
+    return p.Gate(p.Sequence(items))
 
 
 def _shuffle_unit(c: int) -> p.Sequence:
@@ -131,7 +210,7 @@ def _shuffle_unit(c: int) -> p.Sequence:
     half = c // 2
     body = (*_pointwise(half, half), *_depthwise(half, 1), *_pointwise(half, half))
     halves = _halves(half, (), body)
-    return p.Sequence((halves, u.ChannelShuffle(2)))
+    return p.Sequence((halves, ChannelShuffle(2)))
 
 
 def _exchange(i: int, j: int, widths: tuple[int, ...]) -> p.Node:

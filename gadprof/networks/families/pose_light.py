@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from gadprof.errors import SpecError
 from gadprof.networks import plan as p
-from gadprof.networks.blocks.basic import RELU, conv_bn
-from gadprof.networks.blocks.unit_nodes import ChannelShuffle, ChannelSlice
+from gadprof.networks.blocks.knobs import conv_bn
+from gadprof.networks.blocks.shuffle import ChannelShuffle, ChannelSlice
 from gadprof.networks.families.heatmap_head import HEAD_KNOBS, PAPER, Parts, network
+from gadprof.networks.plan import RELU, RELU6
 from gadprof.networks.spec import Family, Knob, ModelSpec, Preset
-
-RELU6 = p.Activation("relu6")
 
 # --- MobileNetV2 ----------------------------------------------------------------------------------
 

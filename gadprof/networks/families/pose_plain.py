@@ -8,8 +8,8 @@ heatmaps are 2^deconvs times the last map's size.
 from __future__ import annotations
 
 from gadprof.networks import plan as p
-from gadprof.networks.blocks.basic import RELU
 from gadprof.networks.families.heatmap_head import HEAD_KNOBS, PAPER, Parts, network
+from gadprof.networks.plan import RELU
 from gadprof.networks.spec import Family, Knob, ModelSpec, Preset
 
 

@@ -12,9 +12,14 @@ from __future__ import annotations
 
 from gadprof.errors import SpecError
 from gadprof.networks import plan as p
-from gadprof.networks.blocks.basic import RELU, conv_bn
-from gadprof.networks.blocks.unit_nodes import SelectiveKernel, SelfCalibration, SplitAttention
+from gadprof.networks.blocks.calibrated import SelfCalibration
+from gadprof.networks.blocks.knobs import conv_bn
+from gadprof.networks.blocks.residual import Bottleneck
+from gadprof.networks.blocks.selective import SelectiveKernel
+from gadprof.networks.blocks.split import SplitAttention
+from gadprof.networks.blocks.squeeze import SEBlock
 from gadprof.networks.families.heatmap_head import HEAD_KNOBS, PAPER, Parts, network
+from gadprof.networks.plan import RELU
 from gadprof.networks.spec import Family, Knob, ModelSpec, Preset
 
 EXPANSION = 4
@@ -137,8 +142,8 @@ def _block(c_in: int, c: int, stride: int, shortcut: p.Node | None, spec: ModelS
     conv2 = p.Conv(inner, inner, 3, stride, groups=spec.groups)
     bn2 = p.BatchNorm(inner)
     if spec.block == "plain":
-        return p.Bottleneck(conv1, bn1, conv2, bn2, conv3, bn3, shortcut)
-    attention = p.SEBlock(wide, p.ceil_div(wide, spec.r), bias=True)
+        return Bottleneck(conv1, bn1, conv2, bn2, conv3, bn3, shortcut)
+    attention = SEBlock(wide, p.ceil_div(wide, spec.r), bias=True)
     items = (conv1, bn1, RELU, conv2, bn2, RELU, conv3, bn3, attention)
     names = ("conv1", "bn1", "relu1", "conv2", "bn2", "relu2", "conv3", "bn3", "se_layer")
     return p.Residual(p.Sequence(items, names=names), shortcut, RELU)
