@@ -128,7 +128,8 @@ def test_channels_last_gives_the_same_heatmaps(name):
 
 
 def test_a_gablock_keeps_its_intrinsic_maps_and_adds_ghosts_of_the_attended_ones():
-    from gadprof.networks.blocks.knobs import BlockKnobs, ga_block
+    from gadprof.networks.blocks.gadnet import ga_block
+    from gadprof.networks.blocks.knobs import BlockKnobs
     from gadprof.networks.build import build
 
     torch.manual_seed(0)
@@ -143,7 +144,8 @@ def test_a_gablock_keeps_its_intrinsic_maps_and_adds_ghosts_of_the_attended_ones
 
 
 def test_a_gdblock_halves_the_size_and_attends_its_ghosts_alone():
-    from gadprof.networks.blocks.knobs import BlockKnobs, gd_block
+    from gadprof.networks.blocks.gadnet import gd_block
+    from gadprof.networks.blocks.knobs import BlockKnobs
     from gadprof.networks.build import build
 
     torch.manual_seed(0)

@@ -11,7 +11,9 @@ import pytest
 
 import gadprof
 from gadprof.networks import plan as p
-from gadprof.networks.blocks.knobs import BlockKnobs, ga_block, ghost_module
+from gadprof.networks.blocks.gadnet import ga_block
+from gadprof.networks.blocks.ghost import ghost_module
+from gadprof.networks.blocks.knobs import BlockKnobs
 from gadprof.networks.cost import cost_of
 from gadprof.networks.spec import presets
 from gadprof.paper import search as searching
