@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "gadprof.commands.calibrate:calibrate",
         "Fit the latency model to your own measurements.",
     ),
+    "fit": ("gadprof.commands.fit:fit", "The largest batch that fits a card's memory."),
     "redundancy": (
         "gadprof.commands.redundancy:redundancy",
         "How redundant a network's feature maps are.",

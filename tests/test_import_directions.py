@@ -27,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "models": BELOW_MODELS,
     "store": BASE,
     "audit": BELOW_MODELS | {"formulas", "models"},
+    "memory": BELOW_MODELS | {"models"},
     "measuring": BASE | {"counting", "models", "workers"},
     "pose": BASE | {"models", "networks"},
     "prediction": BELOW_MODELS | {"measuring", "models", "store"},

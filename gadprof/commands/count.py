@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from gadprof.commands.fit import dtype_option, optimizer_option
 from gadprof.commands.options import (
     batch_option,
     complete_models,
@@ -31,6 +32,9 @@ from gadprof.commands.options import (
 @click.option("--strict", is_flag=True, help="Exit 1 where an operation has no rule.")
 @click.option("--trace", "run", is_flag=True, help="Run a built-in network, too, on meta.")
 @click.option("--weights", metavar="FILE", help="Check that a checkpoint fits the model.")
+@click.option("--memory", type=click.Choice(["cuda"]), help="Predict the peak memory on a card.")
+@optimizer_option
+@dtype_option
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
@@ -52,6 +56,9 @@ def count(
     strict: bool,
     run: bool,
     weights: str | None,
+    memory: str | None,
+    optimizer: str | None,
+    dtype: str | None,
     timeout: float,
     output_format: str,
     output: str | None,
@@ -61,7 +68,8 @@ def count(
     """Count MODEL exactly from a trace on the meta device: no weights, no activations in memory.
 
     HRNet, Ghost-HRNet and GADNet are counted from their plans, which give the very records of a
-    trace without running anything. An ONNX file is counted from its graph.
+    trace without running anything. An ONNX file is counted from its graph. With --memory cuda the
+    peak memory of a step on a card is predicted instead.
     """
     from gadprof.counting.page import SHOWN_DEPTH, count_page
     from gadprof.models.counting import trace_model
@@ -73,6 +81,22 @@ def count(
     if output is not None:
         check_writable(output)
     inputs = parse_inputs(input_texts)
+    if memory is None and (optimizer or dtype):
+        raise click.UsageError("--optimizer and --dtype are of CUDA memory; add --memory cuda")
+    if memory is not None:
+        from gadprof.commands.fit import memory_of_model
+
+        return memory_of_model(
+            model,
+            inputs,
+            batch=batch,
+            train=train,
+            optimizer=optimizer,
+            dtype=dtype,
+            timeout_s=timeout,
+            output_format=output_format,
+            output=output,
+        )
     if weights is not None:
         from gadprof.comparison.compare import check_weights
 

@@ -8,7 +8,6 @@ says so. It refuses lazy modules and raises ModelFailedError where the model its
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from threading import RLock
@@ -204,7 +203,7 @@ def _run(
         _reset(inventory)
         with contextlib.suppress(Exception), fused_attention():
             again = _observe(label, module, inventory, args, kwargs, train, device, speed, note)
-            trace = dataclasses.replace(trace, allocator_peak_bytes=again.allocator_peak_bytes)
+            trace = trace.with_allocator_peak(again.allocator_peak_bytes)
     return trace
 
 
@@ -400,7 +399,11 @@ def _trace(
         "data_dependent_macs": recorder.data_macs,
         "chosen_by_data": dict(sorted(recorder.chosen.items())),
     }
-    later = {"operations": recorder.operations, "modules": _modules_later(inventory)}
+    later = {
+        "operations": recorder.operations,
+        "modules": _modules_later(inventory),
+        "storage_changes": recorder.storage_changes,
+    }
     return Trace.deferred(fields, later, recorder.totals())
 
 

@@ -180,7 +180,9 @@ class Trace(Tabular):
     held at once, the model's inputs included, with the lifetimes that Python gave them;
     ``live_bytes`` is that amount after each operation; ``allocator_peak_bytes`` adds what the
     CPU kernels allocate for themselves while they run. ``operations`` and ``modules`` may be made
-    when they are first read, from plain data that was kept.
+    when they are first read, from plain data that was kept. A run that the dispatcher saw
+    (``count`` with ``fast=False``) also answers ``storage_changes``, the births and deaths behind
+    ``live_bytes`` in order: (operations that had run, storage, bytes, negative at its death).
     """
 
     model: str
@@ -238,6 +240,12 @@ class Trace(Tabular):
         for name in tuple(self.__dict__.get("_later", ())):
             getattr(self, name)
         return {key: value for key, value in self.__dict__.items() if key != "_later"}
+
+    def with_allocator_peak(self, allocator_peak_bytes: int) -> Trace:
+        """The same trace with another ``allocator_peak_bytes``."""
+        twin = Trace.__new__(Trace)
+        twin.__dict__.update(self.__getstate__(), allocator_peak_bytes=allocator_peak_bytes)
+        return twin
 
     @cached_property
     def macs(self) -> int:

@@ -89,12 +89,16 @@ class Template:
 class Recorder:
     """Collects events, and follows the life of every storage that an operation made.
 
-    ``events`` holds (template, frame, call, input storages, output storages, phase).
+    ``events`` holds (template, frame, call, input storages, output storages, phase); ``changes``
+    the births of storages (number, bytes) and their deaths (number, minus bytes), and
+    ``changes_after`` how many there had been when each event was added.
     """
 
     def __init__(self, root: Frame) -> None:
         self.events: list[tuple[Template, Frame, int, Any, Any, Phase]] = []
         self.live_after: list[int] = []
+        self.changes: list[tuple[int, int]] = []
+        self.changes_after: list[int] = []
         self.live = 0
         self.peak = 0
         self.phase: Phase = "forward"
@@ -140,9 +144,11 @@ class Recorder:
             self.serials.pop(address, None)
             self._references.pop(number, None)
             self.live -= size
+            self.changes.append((number, -size))
 
         self._references[number] = weakref.ref(storage, dead)
         self.live += size
+        self.changes.append((number, size))
         if self.live > self.peak:
             self.peak = self.live
         return number
@@ -173,6 +179,7 @@ class Recorder:
         """Add one event whose storages are numbered already."""
         self.events.append((template, self.frame, self.call, inputs, outputs, self.phase))
         self.live_after.append(self.live)
+        self.changes_after.append(len(self.changes))
 
     def record(
         self,
@@ -240,6 +247,18 @@ class Recorder:
                 extra = extras[template] = workspace_above(template)
             highest = max(highest, live + extra)
         return highest
+
+    def storage_changes(self) -> tuple[tuple[int, int, int], ...]:
+        """Every birth and death of a storage until the last event, after how many events each.
+
+        A storage that an event made is born before it is counted.
+        """
+        found: list[tuple[int, int, int]] = []
+        before = 0
+        for index, after in enumerate(self.changes_after):
+            found += [(index, number, size) for number, size in self.changes[before:after]]
+            before = after
+        return tuple(found)
 
     def totals(self) -> dict[str, int]:
         """The sums that ``Trace`` has of its operations, from the events."""

@@ -1,0 +1,1 @@
+"""How much CUDA memory a model takes, told from its trace without a card."""
