@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from gadprof.commands.fit import dtype_option, optimizer_option
@@ -14,6 +16,10 @@ from gadprof.commands.options import (
     store_option,
     typed_input_option,
 )
+
+if TYPE_CHECKING:
+    from gadprof.memory.peaks import Optimizer
+    from gadprof.memory.step import Format
 
 
 @click.command(name="count")
@@ -57,8 +63,8 @@ def count(
     run: bool,
     weights: str | None,
     memory: str | None,
-    optimizer: str | None,
-    dtype: str | None,
+    optimizer: Optimizer | None,
+    dtype: Format | None,
     timeout: float,
     output_format: str,
     output: str | None,

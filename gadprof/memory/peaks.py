@@ -21,7 +21,6 @@ from typing import Any, Literal
 from gadprof.memory.allocator import BLOCK, Allocator, Block
 from gadprof.memory.step import BIRTH, DEATH, Step
 from gadprof.memory.workspaces import workspace
-from gadprof.results.tabular import Tabular
 
 Optimizer = Literal["none", "sgd", "sgd-momentum", "adam", "adamw"]
 
@@ -66,7 +65,7 @@ def coefficients() -> Coefficients:
 
 
 @dataclass(frozen=True)
-class Peaks(Tabular):
+class Peaks:
     """Predicted bytes at the highest, and what they are made of.
 
     ``interval95`` is of ``process_peak_bytes``. ``weight_bytes`` are weights and buffers;
