@@ -7,69 +7,84 @@ pays for torch. Exit codes: 0 success, 1 a check that failed, 2 bad use, 130 int
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 
 import click
 from click.shell_completion import CompletionItem
 
+from gadprof.commands.options import through_emit
 from gadprof.errors import GadprofError, nearest
+from gadprof.output import emit, tell
 from gadprof.version import __version__
 
-# command -> (module:attribute, one line of help); the help is here so that listing imports nothing
+# group -> command -> (module:attribute, one line of help); listing them imports nothing
+_HERE = "gadprof.commands"
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {
+    "Count": {
+        "compare": (f"{_HERE}.compare:compare", "Compare models in one table."),
+        "count": (f"{_HERE}.count:count", "Count a model exactly, by module or operation."),
+        "shapes": (f"{_HERE}.shapes:shapes", "Every feature map's channels and size."),
+        "formula": (
+            f"{_HERE}.formula:formula",
+            "Closed forms GP, GG and Rs of a block, with every term.",
+        ),
+        "models": (f"{_HERE}.models:models", "List what can be named, one line each."),
+    },
+    "Explain figures": {
+        "audit": (f"{_HERE}.audit:audit", "Explain every other counter's number."),
+        "reconcile": (
+            f"{_HERE}.reconcile:reconcile",
+            "Find the reading under which a published figure is true.",
+        ),
+        "zoo": (f"{_HERE}.zoo:zoo", "Explain the published figures of pose networks, row by row."),
+        "paper": (f"{_HERE}.paper:paper", "Judge the paper's tables, equations and figures."),
+    },
+    "Measure and predict": {
+        "bench": (f"{_HERE}.bench:bench", "Measure latency ratios, memory and energy."),
+        "explain": (f"{_HERE}.explain:explain", "Where the time of two models goes, and why."),
+        "predict": (f"{_HERE}.predict:predict", "Predict latency on a named device."),
+        "fit": (f"{_HERE}.fit:fit", "The largest batch that fits a card's memory."),
+        "calibrate": (
+            f"{_HERE}.calibrate:calibrate",
+            "Fit the latency model to your own measurements.",
+        ),
+    },
+    "Design": {
+        "sweep": (f"{_HERE}.sweep:sweep", "Cost millions of designs and keep the front."),
+        "search": (f"{_HERE}.search:search", "Multi-objective search of a design space."),
+    },
+    "Report and gate": {
+        "report": (f"{_HERE}.report:report", "Write a markdown and an HTML report."),
+        "check": (f"{_HERE}.check:check", "Gate a pipeline on cost budgets."),
+        "history": (f"{_HERE}.history:history", "What the results store holds of a model."),
+    },
+    "Train and evaluate": {
+        "train": (f"{_HERE}.train:train", "Train a pose network on COCO keypoints."),
+        "evaluate": (f"{_HERE}.evaluate:evaluate", "AP and AR of a trained network on COCO."),
+        "detect": (f"{_HERE}.detect:detect", "Find keypoints in a picture."),
+        "redundancy": (
+            f"{_HERE}.redundancy:redundancy",
+            "How redundant a network's feature maps are.",
+        ),
+        "ablate": (f"{_HERE}.ablate:ablate", "The paper's four-variant ablation."),
+    },
+    "Set up": {
+        "completion": (f"{_HERE}.completion:completion", "Print a shell's completion script."),
+    },
+}
 COMMANDS: dict[str, tuple[str, str]] = {
-    "models": ("gadprof.commands.models:models", "List what can be named, one line each."),
-    "formula": (
-        "gadprof.commands.formula:formula",
-        "Closed forms GP, GG and Rs of a block, with every term.",
-    ),
-    "compare": ("gadprof.commands.compare:compare", "Compare models in one table."),
-    "shapes": ("gadprof.commands.shapes:shapes", "Every feature map's channels and size."),
-    "count": ("gadprof.commands.count:count", "Count a model exactly, by module or operation."),
-    "audit": ("gadprof.commands.audit:audit", "Explain every other counter's number."),
-    "reconcile": (
-        "gadprof.commands.reconcile:reconcile",
-        "Find the reading under which a published figure is true.",
-    ),
-    "zoo": (
-        "gadprof.commands.zoo:zoo",
-        "Explain the published figures of pose networks, row by row.",
-    ),
-    "bench": ("gadprof.commands.bench:bench", "Measure latency ratios, memory and energy."),
-    "explain": ("gadprof.commands.explain:explain", "Where the time of two models goes, and why."),
-    "report": ("gadprof.commands.report:report", "Write a markdown and an HTML report."),
-    "check": ("gadprof.commands.check:check", "Gate a pipeline on cost budgets."),
-    "history": ("gadprof.commands.history:history", "What the results store holds of a model."),
-    "train": ("gadprof.commands.train:train", "Train a pose network on COCO keypoints."),
-    "evaluate": ("gadprof.commands.evaluate:evaluate", "AP and AR of a trained network on COCO."),
-    "predict": (
-        "gadprof.commands.predict:predict",
-        "Predict latency on a named device, or keypoints in a picture.",
-    ),
-    "calibrate": (
-        "gadprof.commands.calibrate:calibrate",
-        "Fit the latency model to your own measurements.",
-    ),
-    "fit": ("gadprof.commands.fit:fit", "The largest batch that fits a card's memory."),
-    "redundancy": (
-        "gadprof.commands.redundancy:redundancy",
-        "How redundant a network's feature maps are.",
-    ),
-    "ablate": ("gadprof.commands.ablate:ablate", "The paper's four-variant ablation."),
-    "paper": (
-        "gadprof.commands.paper:paper",
-        "Judge the paper's tables, equations and figures.",
-    ),
-    "sweep": ("gadprof.commands.sweep:sweep", "Cost millions of designs and keep the front."),
-    "search": ("gadprof.commands.search:search", "Multi-objective search of a design space."),
-    "completion": (
-        "gadprof.commands.completion:completion",
-        "Print a shell's completion script.",
-    ),
+    name: entry for group in GROUPS.values() for name, entry in group.items()
 }
 
 
 class LazyGroup(click.Group):
     """A click group that imports a command's module on first use."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        found = super().get_help_option(ctx)
+        return found if found is None else through_emit(found)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -97,38 +112,74 @@ class LazyGroup(click.Group):
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             hint = nearest(args[0], COMMANDS) or "; 'gadprof --help' lists the commands"
             raise click.UsageError(f"unknown command {args[0]!r}{hint}", ctx)
+        if args[:1] == ["predict"] and any(word.partition("=")[0] == "--image" for word in args):
+            args = ["detect", *args[1:]]  # keypoints were a half of predict once
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+        width = max(map(len, COMMANDS))
+        for group, commands in GROUPS.items():
+            with formatter.section(group):
+                formatter.write_dl(
+                    [(name.ljust(width), line) for name, (_, line) in commands.items()]
+                )
 
 
 @click.group(
     cls=LazyGroup,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="gadprof COMMAND --help says the rest; begin with: gadprof compare hrnet32 gadnet32",
 )
 @click.version_option(__version__, prog_name="gadprof")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def app(debug: bool) -> None:
+@click.option(
+    "--color",
+    type=click.Choice(("auto", "always", "never")),
+    default="auto",
+    help="Colour on a terminal (auto, respects NO_COLOR), always or never.",
+)
+@click.pass_context
+def app(context: click.Context, debug: bool, color: str) -> None:
     """Exact costs, explained counters and honest measurements for efficient vision networks."""
+    context.color = {"always": True, "never": False}.get(color)
+    if context.invoked_subcommand is None:
+        emit(context.get_help())
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with its code; never shows a traceback without --debug."""
+    _fill_standard_streams()
+    if sys.stdout is not None and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the help, where the encoding is poor
     sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def _fill_standard_streams() -> None:
+    """Keep the first three descriptors taken where a shell closed them.
+
+    Else the next file opened, say the store, would be what a child process writes its output to.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+# options of the program that may also stand behind the command's name
+_ANYWHERE = ("--debug",)
 
 
 def run(argv: list[str]) -> int:
     """Run one command line and return its exit code."""
     debug = "--debug" in argv
-    arguments = ["--debug", *(word for word in argv if word != "--debug")] if debug else argv
+    ours = [word for word in argv if word in _ANYWHERE or word.startswith("--color=")]
+    arguments = [*ours, *(word for word in argv if word not in ours)]
     try:
         result = app.main(args=arguments, prog_name="gadprof", standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.exceptions.Abort:
-        return _fail("interrupted", 130)
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         return _fail("interrupted", 130)
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) else None
@@ -136,12 +187,21 @@ def run(argv: list[str]) -> int:
         hint = f" (see '{command} --help')" if command else ""
         return _fail(_one_line(error.format_message()) + hint, 2)
     except BrokenPipeError:
-        sys.stderr.close()
         return 0
     except GadprofError as error:
         if debug:
             raise
         return _fail(_one_line(str(error)), error.exit_code)
+    except OSError as error:
+        if debug:
+            raise
+        named = f"{error.filename!r}: " if error.filename else ""
+        return _fail(_one_line(f"{named}{error.strerror or error}"), 2)
+    except Exception as error:
+        if debug:
+            raise
+        words = _one_line(f"{type(error).__name__}: {error}")
+        return _fail(f"this is a fault of gadprof: {words}; --debug shows where", 2)
 
 
 def _one_line(text: str) -> str:
@@ -151,5 +211,5 @@ def _one_line(text: str) -> str:
 
 
 def _fail(text: str, code: int) -> int:
-    click.echo(f"gadprof: {text}", err=True)
+    tell(f"gadprof: {text}")
     return code

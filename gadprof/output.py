@@ -1,67 +1,181 @@
-"""Where text and bytes leave the program: standard output, or one atomic file write.
+"""Where text and bytes leave the program: standard output, standard error, or one file.
 
-A file is written whole or not at all (temporary file beside it, then rename), and a folder that
-does not exist is refused before any work is done.
+The one place that writes to a terminal, and it escapes: a control character of a name, a path or
+an exception's text arrives as ``<U+001B>``, never raw. A character that the stream's encoding
+lacks is replaced by a near one. A regular file is written whole or not at all (temporary file
+beside it, then rename) and keeps its mode; devices, pipes, symbolic and hard links are written
+through. Refuses, before any work is done, a folder that does not exist, a file that may not be
+written, and a suffix that contradicts the form asked for.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
+import stat
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from gadprof.errors import OutputError
 
+# what a file's suffix says of its form; .txt and unknown suffixes say nothing
+SUFFIXES = {
+    ".json": "json",
+    ".csv": "csv",
+    ".md": "md",
+    ".markdown": "md",
+    ".tex": "latex",
+    ".parquet": "parquet",
+    ".html": "html",
+    ".htm": "html",
+    ".xml": "junit",
+    ".svg": "svg",
+    ".pdf": "pdf",
+    ".png": "png",
+    ".xlsx": "xlsx",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+}
+PLOTS = ("svg", "pdf", "png")
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a command's result goes (``path``, or standard output) and in which form."""
+
+    form: str
+    path: str | None = None
+
+    @property
+    def color(self) -> bool:
+        """Whether a table may use colour here."""
+        return self.path is None and wants_color(sys.stdout)
+
+    def emit(self, text: str) -> None:
+        """Write the result. Raises OutputError."""
+        emit(text, self.path)
+
+
+def choose_output(form: str | None, path: str | None, forms: Sequence[str]) -> Output:
+    """The form that ``--format`` or the suffix of ``-o`` names; the first of ``forms`` by default.
+
+    Raises OutputError for a suffix that contradicts the form or that no form here has.
+    """
+    if path is None:
+        return Output(form or forms[0])
+    check_writable(path)
+    named = SUFFIXES.get(Path(path).suffix.lower())
+    if named is not None and named not in forms:
+        if named in PLOTS:
+            raise OutputError(f"{path!r} is a picture; -o writes {_listed(forms)}, --plot draws")
+        raise OutputError(f"{path!r} cannot be {named} here; -o writes {_listed(forms)}")
+    if named is not None and form is not None and named != form:
+        raise OutputError(f"-o {path} says {named} and --format says {form}; leave one out")
+    return Output(form or named or forms[0], path)
+
+
+def _listed(forms: Sequence[str]) -> str:
+    return ", ".join(form for form in forms if form != "github")
+
 
 def check_writable(path: str | Path) -> Path:
-    """Refuse a path whose folder is missing or unwritable; returns it as a Path.
+    """Refuse a path that may not be written or whose folder is missing; returns it as a Path.
 
     Raises OutputError.
     """
     target = Path(path)
-    folder = target.parent
-    if not folder.is_dir():
-        raise OutputError(f"folder {str(folder)!r} does not exist; type: mkdir -p {folder}")
-    if target.is_dir():
-        raise OutputError(f"{str(target)!r} is a folder; name a file in it")
-    if not os.access(folder, os.W_OK):
-        raise OutputError(f"folder {str(folder)!r} is not writable; choose another with -o")
+    try:
+        real = _real(target)
+        folder = real.parent
+        if not folder.is_dir():
+            shown = target.parent if not target.is_symlink() else folder
+            raise OutputError(f"folder {str(shown)!r} does not exist; type: mkdir -p {shown}")
+        if real.is_dir():
+            raise OutputError(f"{str(target)!r} is a folder; name a file in it")
+        if real.exists():
+            # root may write anything: what its owner made read-only is still not to be replaced
+            if not real.stat().st_mode & 0o222 or not os.access(real, os.W_OK):
+                raise OutputError(
+                    f"{str(target)!r} may not be written; name another file, or chmod u+w"
+                )
+        elif not os.access(folder, os.W_OK):
+            raise OutputError(f"folder {str(folder)!r} is not writable; choose another with -o")
+    except (OSError, ValueError) as error:  # a name too long, a null byte, a folder out of reach
+        raise OutputError(f"cannot write {str(target)[:80]!r}: {_reason(error)}") from error
     return target
 
 
 def plot_suffix(path: str | Path) -> str:
     """The plot format that a writable path's suffix names. Raises OutputError."""
     suffix = check_writable(path).suffix.lstrip(".").lower()
-    if suffix not in ("svg", "pdf", "png"):
+    if suffix not in PLOTS:
         raise OutputError(f"{str(path)!r} is no svg, pdf or png; type for example --plot macs.svg")
     return suffix
 
 
 def write_atomic(path: str | Path, content: str | bytes) -> Path:
-    """Write a file whole or not at all. Raises OutputError."""
+    """Write a file whole or not at all, or through a device, pipe or link; keeps its mode.
+
+    Raises OutputError.
+    """
     target = check_writable(path)
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    real = _real(target)
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        found = real.stat() if real.exists() else None
+        if found is not None and _in_place(found, real.parent):
+            with open(real, "wb") as stream:
+                stream.write(data)
+        else:
+            _replace(real, data, found)
     except OSError as error:
-        raise OutputError(f"cannot write {str(target)!r}: {error.strerror}") from error
+        raise OutputError(f"cannot write {str(target)!r}: {_reason(error)}") from error
+    return target
+
+
+def _real(target: Path) -> Path:
+    """Where a path's links end; a device or pipe is its own name, for /dev/stdout has no other."""
+    try:
+        special = not stat.S_ISREG(target.stat().st_mode)
+    except FileNotFoundError:
+        special = False
+    return target if special else Path(os.path.realpath(target))
+
+
+def _in_place(found: os.stat_result, folder: Path) -> bool:
+    """What a rename would break: a device or pipe, a hard link, another owner's file."""
+    owner = getattr(os, "geteuid", lambda: found.st_uid)()
+    return (
+        not stat.S_ISREG(found.st_mode)
+        or found.st_nlink > 1
+        or found.st_uid != owner
+        or not os.access(folder, os.W_OK)
+    )
+
+
+def _replace(real: Path, data: bytes, found: os.stat_result | None) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=real.parent, prefix=".gadprof-")
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, target)
-    except OSError as error:
+        if found is None:
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(temporary, 0o666 & ~mask)
+        else:
+            os.chmod(temporary, stat.S_IMODE(found.st_mode))
+        os.replace(temporary, real)
+    except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        raise OutputError(f"cannot write {str(target)!r}: {error.strerror}") from error
-    return target
+        raise
 
 
 def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> None:
@@ -79,7 +193,7 @@ def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> None:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"cannot make {str(place.parent)!r}: {error.strerror}") from error
+            raise OutputError(f"cannot make {str(place.parent)!r}: {_reason(error)}") from error
         check_writable(place)
     for name, content in files.items():
         write_atomic(target / name, content)
@@ -91,15 +205,116 @@ def append_text(path: str | Path, text: str) -> None:
         with open(check_writable(path), "a", encoding="utf-8") as stream:
             stream.write(text)
     except OSError as error:
-        raise OutputError(f"cannot append to {str(path)!r}: {error.strerror}") from error
+        raise OutputError(f"cannot append to {str(path)!r}: {_reason(error)}") from error
 
 
 def emit(text: str, output: str | Path | None = None) -> None:
-    """Print to standard output, or write to a file when one is named."""
+    """Print to standard output, or write to a file when one is named. Raises OutputError."""
     if not text.endswith("\n"):
         text += "\n"
-    if output is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    else:
+    if output is not None:
         write_atomic(output, text)
+        return
+    if sys.stdout is None:
+        raise OutputError("standard output is closed; write to a file with -o")
+    try:
+        sys.stdout.write(fitted(harmless(text, sgr=wants_color(sys.stdout)), sys.stdout))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _abandon(sys.stdout)
+        raise
+    except (OSError, ValueError) as error:
+        _abandon(sys.stdout)
+        raise OutputError(f"cannot write to standard output: {_reason(error)}") from error
+
+
+def tell(text: str) -> None:
+    """Say something on standard error: a word beside the result, never the result itself."""
+    if sys.stderr is None:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(fitted(harmless(text), sys.stderr) + "\n")
+        sys.stderr.flush()
+
+
+def _abandon(stream: TextIO) -> None:
+    """Let what a failed stream still holds go nowhere, so that the interpreter's end is silent."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+# C0 without tab and newline, DEL and C1, line and paragraph marks, bidirectional marks, surrogates
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_SGR = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+def harmless(text: str, *, sgr: bool = False) -> str:
+    """Text whose control characters are shown, not obeyed: ``<U+001B>``; JSON gets ``\\u001b``.
+
+    With ``sgr`` the codes that only change colour and weight stay.
+    """
+    if not _CONTROL.search(text):
+        return text
+    if _is_json(text):
+        return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    parts = _SGR.split(text) if sgr else [text]
+    shown = [
+        part if number % 2 else _CONTROL.sub(lambda match: f"<U+{ord(match[0]):04X}>", part)
+        for number, part in enumerate(parts)
+    ]
+    return "".join(shown)
+
+
+# the near ones of what tables and prose use, for streams that know ASCII or a code page alone
+_NEAR = str.maketrans(
+    {
+        "–": "-", "—": "-", "−": "-", "─": "-", "━": "-", "│": "|", "×": "x", "µ": "u", "…": "...",
+        "·": "*", "²": "2", "±": "+-", "≥": ">=", "≤": "<=", "→": "->", "≈": "~", "✓": "ok",
+        "✗": "x", "∑": "sum", "“": '"', "”": '"', "‘": "'", "’": "'", "\u2060": "", "\u00a0": " ",
+        "▲": "^", "▼": "v", "█": "#", "°": "deg", "¦": "|", "\u202f": " ",
+    }
+)  # fmt: skip
+
+
+def fitted(text: str, stream: TextIO) -> str:
+    """Text that a stream's encoding can write: near characters first, escapes for the rest."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+        return text
+    except (UnicodeEncodeError, LookupError):
+        pass
+    if _is_json(text):
+        escaped = (
+            char if char.isascii() else "".join(f"\\u{unit:04x}" for unit in _units(char))
+            for char in text
+        )
+        return "".join(escaped)
+    return text.translate(_NEAR).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _is_json(text: str) -> bool:
+    return text.startswith(("{\n", "[\n", "{}", "[]"))
+
+
+def _units(character: str) -> list[int]:
+    data = character.encode("utf-16-be", "surrogatepass")
+    return [int.from_bytes(data[index : index + 2], "big") for index in range(0, len(data), 2)]
+
+
+def wants_color(stream: TextIO | None) -> bool:
+    """Whether a stream shows colour: as ``--color`` says, else on a terminal without NO_COLOR."""
+    from click import get_current_context
+
+    context = get_current_context(silent=True)
+    if context is not None and context.color is not None:
+        return context.color
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return stream is not None and stream.isatty()

@@ -13,8 +13,11 @@ from gadprof.audit.audit import look
 from gadprof.audit.claims import parse_claim
 from gadprof.audit.conventions import read, total
 from gadprof.audit.published import Row, explain_rows, rows
+from gadprof.audit.published_kept import kept_rows
 from gadprof.audit.reconcile import reconcile, reconcile_params
 from gadprof.audit.scopes import SCOPES, scope_macs
+from gadprof.report.zoo_page import zoo_page
+from gadprof.results.plain import to_json
 
 HERE = Path(__file__).resolve()
 SMALL = str(HERE.with_name("small_models.py"))
@@ -132,7 +135,7 @@ def test_every_row_of_the_data_names_its_source_and_reads() -> None:
 
 
 def test_a_part_of_the_rows_prints_as_json(run_cli) -> None:  # type: ignore[no-untyped-def]
-    code, out, err = run_cli("zoo", "--only", "Wider Naive", "--format", "json")
+    code, out, err = run_cli("zoo", "--fresh", "--only", "Wider Naive", "--format", "json")
     assert code == 0, err
     payload = json.loads(out)
     assert payload["counts"] == {"alone": 1}  # one figure has no other to share its reading
@@ -140,6 +143,37 @@ def test_a_part_of_the_rows_prints_as_json(run_cli) -> None:  # type: ignore[no-
     assert (row["macs"], row["params"]) == (346_050_048, 1_318_625)
     assert row["reading"]["convention"] == "torchstat"
     assert "Traceback" not in err
+
+
+def test_without_fresh_the_kept_reading_answers_with_its_whole_source(run_cli) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = run_cli("zoo", "--only", "Wider Naive", "--format", "json")
+    assert (code, err) == (0, "")
+    (row,) = json.loads(out)["rows"]
+    assert (row["macs"], row["params"]) == (346_050_048, 1_318_625)
+    assert (row["status"], row["shared"]) == ("explained", 6)  # five more of Lite-HRNet's code
+
+
+def test_what_is_kept_is_the_pages_data_and_only_of_todays_table() -> None:
+    kept = kept_rows(rows())
+    assert kept is not None
+    data = json.loads((Path(__file__).parents[1] / "reports/data/zoo.json").read_text())
+    assert json.loads(to_json(zoo_page(kept).json())) == data
+    assert kept_rows(rows()[:-1]) is None
+
+
+def test_the_zoo_writes_nothing_unasked(run_cli, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run_cli("zoo", "--only", "Lite-HRNet-18")
+    assert code == 0
+    assert "Lite-HRNet-18" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_committed_page_is_that_of_the_kept_rows(run_cli) -> None:  # type: ignore[no-untyped-def]
+    page = Path(__file__).parents[1] / "reports" / "zoo.md"
+    code, out, err = run_cli("zoo", "--check", "-o", str(page))
+    assert (code, err) == (0, "")
+    assert "up to date" in out
 
 
 @pytest.mark.parametrize("output_format", ["table", "md"])
@@ -159,7 +193,7 @@ def test_a_table_and_a_page_show_the_figure_its_reading_and_what_has_none(
     assert "no reading" in out
     assert f"{gadprof.cost(model, input=(3, 64, 64)).macs:,}".split(",")[0] in out
     if output_format == "md":
-        assert "absent \\(a table" in out  # without a builder; markdown escapes the rest
+        assert "absent (a table" in out  # without a builder
         assert "plots/zoo-accuracy.svg" in out
 
 

@@ -3,100 +3,179 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
 
-from gadprof.commands.options import store_option
+from gadprof.commands.option_types import DURATION, Count, Number
+from gadprof.commands.options import command, option, packed, store_option
+from gadprof.commands.show import show
+from gadprof.output import Output, check_writable, emit, tell, write_atomic
+from gadprof.render.progress import Working
 
 
-@click.command(name="ablate")
+@dataclass(frozen=True)
+class Recipe:
+    """How the variants are trained; None leaves the paper's value."""
+
+    epochs: int | None
+    batch: int | None
+    lr: float | None
+    schedule: str | None
+    foreground: float | None
+    warmup: int | None
+    augment: bool | None
+
+
+@dataclass(frozen=True)
+class Training:
+    """On what the variants are trained and scored, and where the runs go."""
+
+    data: str | None
+    train_split: str
+    test_split: str
+    seeds: str
+    runs: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Where the result goes: a page and its data in a folder, or standard output in a form."""
+
+    folder: str | None
+    name: str
+    form: str | None
+
+
+@command(name="ablate")
 @click.option("--overrides", default="", metavar="KNOB=VALUE,…", help="The same for all four.")
 @click.option("--input", "input_text", default="256x192", show_default=True, metavar="HxW")
 @click.option("--measure", is_flag=True, help="Measure latency, interleaved.")
-@click.option("--time-limit", default="60s", show_default=True, help="For --measure.")
-@click.option("--data", metavar="DIR", help="COCO layout to train and evaluate on.")
-@click.option("--train-split", default="train2017", show_default=True)
-@click.option("--test-split", default="val2017", show_default=True)
-@click.option("--epochs", type=click.IntRange(min=1), help="Epochs.  [paper: 260]")
-@click.option("--batch", type=click.IntRange(min=1), help="Persons a step.  [paper: 48]")
-@click.option("--lr", type=float, help="Learning rate.  [paper: 0.001]")
-@click.option("--schedule", help="How the rate falls: step or cosine.  [paper: step]")
-@click.option("--foreground", type=float, help="Weigh a cell by 1 + A times its target.  [0]")
-@click.option("--warmup", type=int, help="Epochs over which the rate rises first.  [0]")
-@click.option("--augment/--no-augment", default=None, help="Random changes.  [default: on]")
-@click.option("--seeds", default="0", show_default=True, metavar="N,…", help="Seeds.")
-@click.option("--runs", default="runs/ablation", show_default=True, help="Folder of the runs.")
-@click.option("-o", "--output", metavar="FOLDER", help="Write NAME.md and NAME.json.")
-@click.option("--name", default="ablation", show_default=True, help="The files' name, for -o.")
+@click.option(
+    "--time-limit", type=DURATION, default="60s", show_default=True, help="For --measure."
+)
+@packed(
+    "training",
+    Training,
+    click.option("--data", metavar="DIR", help="COCO layout to train and evaluate on."),
+    click.option("--train-split", default="train2017", show_default=True),
+    click.option("--test-split", default="val2017", show_default=True),
+    click.option("--seeds", default="0", show_default=True, metavar="N,…", help="Seeds."),
+    click.option("--runs", default="runs/ablation", show_default=True, help="Folder of the runs."),
+)
+@packed(
+    "recipe",
+    Recipe,
+    click.option("--epochs", type=Count(1, 1_000_000), help="Epochs.  [paper: 260]"),
+    click.option("--batch", type=Count(1, 65536), help="Persons a step.  [paper: 48]"),
+    click.option("--lr", type=Number(0, 1e6, above=True), help="Learning rate.  [paper: 0.001]"),
+    click.option("--schedule", help="How the rate falls: step or cosine.  [paper: step]"),
+    click.option(
+        "--foreground", type=Number(0, 1e6), help="Weigh a cell by 1 + A times its target.  [0]"
+    ),
+    click.option(
+        "--warmup", type=Count(0, 1_000_000), help="Epochs over which the rate rises first.  [0]"
+    ),
+    click.option("--augment/--no-augment", default=None, help="Random changes.  [default: on]"),
+)
+@packed(
+    "page",
+    Page,
+    option(
+        "-o",
+        "--output",
+        "folder",
+        metavar="FOLDER",
+        help="Write NAME.md and NAME.json into this folder.",
+    ),
+    click.option("--name", default="ablation", show_default=True, help="The files' name, for -o."),
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(("md", "table", "json", "csv")),
+        help="How to print the result.  [default: md, the page]",
+    ),
+)
 @store_option
 def ablate(
     overrides: str,
     input_text: str,
     measure: bool,
-    time_limit: str,
-    data: str | None,
-    train_split: str,
-    test_split: str,
-    epochs: int | None,
-    batch: int | None,
-    lr: float | None,
-    schedule: str | None,
-    foreground: float | None,
-    warmup: int | None,
-    augment: bool | None,
-    seeds: str,
-    runs: str,
-    output: str | None,
-    name: str,
+    time_limit: float,
+    training: Training,
+    recipe: Recipe,
+    page: Page,
     store: str | None,
 ) -> None:
     """Count HRNet, Ghost, Ghost+SE and GADNet; with --data also train and evaluate each."""
-    from pathlib import Path
-
     from gadprof.models.sources import parse_shapes
-    from gadprof.output import check_writable, emit, write_atomic
-    from gadprof.pose.ablation import accuracies, variant_names
-    from gadprof.pose.extra import require
+    from gadprof.pose.ablation import variant_names
     from gadprof.pose.pages import ablation_page
     from gadprof.render.markdown import page_markdown
     from gadprof.results.plain import describe_machine, to_json
-    from gadprof.store.recording import record_accuracies
 
     shape = parse_shapes((input_text,))[0]
-    if output is not None:
-        check_writable(Path(output) / f"{name}.md")
-    numbers = _seeds(seeds)
-    if data is not None:
-        require("gadprof ablate", "lightning", "cv2", "pycocotools", "scipy")
-        from gadprof.pose.coco import find_split, spare
-
-        for split in (train_split, test_split):
-            spare(find_split(data, split), runs)
-    names = variant_names(overrides)
-    variants = _counted(names, shape, measure, time_limit, store)
+    if page.folder is not None:
+        check_writable(Path(page.folder) / f"{page.name}.md")
+    numbers = _seeds(training.seeds)
+    if training.data is not None:
+        _check_training(training)
+    variants = _counted(variant_names(overrides), shape, measure, time_limit, store)
     budget: dict[str, Any] = {}
-    if data is not None:
-        changes: dict[str, Any] = {"epochs": epochs, "batch": batch, "lr": lr}
-        changes |= {"schedule": schedule, "warmup": warmup, "augment": augment}
-        changes["foreground"] = foreground
-        changes |= {"height": shape[1], "width": shape[2]}
-        if epochs is not None and schedule != "cosine":
-            changes["milestones"] = (max(1, epochs * 170 // 260),)
-        variants = _trained(variants, data, train_split, test_split, changes, numbers, Path(runs))
-        told = {key: value for key, value in changes.items() if value is not None}
-        told["data"] = f"{Path(data).name} ({_persons(data, train_split, test_split)})"
-        budget = {**told, "seeds": ", ".join(map(str, numbers))}
-        test = find_split(data, test_split)
-        record_accuracies(accuracies(variants, test, shape, told), store=store)
+    if training.data is not None:
+        variants, budget = _scored(variants, training, recipe, shape, numbers, store)
     machine = describe_machine()
-    page = ablation_page(variants, budget, machine, name, shape)
-    if output is None:
-        emit(page_markdown(page, str))
-        return
-    write_atomic(Path(output) / f"{name}.json", to_json(page.json()))
-    write_atomic(Path(output) / f"{name}.md", page_markdown(page, str, [("JSON", f"{name}.json")]))
-    click.echo(f"wrote {Path(output) / f'{name}.md'}")
+    made = ablation_page(variants, budget, machine, page.name, shape)
+    if page.folder is not None:
+        target = Path(page.folder) / f"{page.name}.md"
+        write_atomic(target.with_suffix(".json"), to_json(made.json()))
+        write_atomic(target, page_markdown(made, str, [("JSON", f"{page.name}.json")]))
+        if page.form is None:
+            emit(f"wrote {target}")
+            return
+        tell(f"wrote {target}")
+    if page.form in (None, "md"):
+        emit(page_markdown(made, str))
+    else:
+        show(Output(page.form), made)
+
+
+def _check_training(training: Training) -> None:
+    """Refuse to train where an extra or a split is missing. Raises MissingExtraError, DataError."""
+    from gadprof.pose.coco import find_split, spare
+    from gadprof.pose.extra import require
+
+    require("gadprof ablate", "lightning", "cv2", "pycocotools", "scipy")
+    for split in (training.train_split, training.test_split):
+        spare(find_split(training.data, split), training.runs)
+
+
+def _scored(
+    variants: list[Any],
+    training: Training,
+    recipe: Recipe,
+    shape: tuple[int, ...],
+    seeds: tuple[int, ...],
+    store: str | None,
+) -> tuple[list[Any], dict[str, Any]]:
+    """The variants trained and scored, and what each was given."""
+    from gadprof.pose.ablation import accuracies
+    from gadprof.pose.coco import find_split
+    from gadprof.store.recording import record_accuracies
+
+    assert training.data is not None
+    changes = dataclasses.asdict(recipe) | {"height": shape[1], "width": shape[2]}
+    if recipe.epochs is not None and recipe.schedule != "cosine":
+        changes["milestones"] = (max(1, recipe.epochs * 170 // 260),)
+    names = (training.train_split, training.test_split)
+    variants = _trained(variants, training, changes, seeds)
+    told = {key: value for key, value in changes.items() if value is not None}
+    told["data"] = f"{Path(training.data).name} ({_persons(training.data, *names)})"
+    test = find_split(training.data, training.test_split)
+    record_accuracies(accuracies(variants, test, shape, told), store=store)
+    return variants, {**told, "seeds": ", ".join(map(str, seeds))}
 
 
 def _persons(data: str, *names: str) -> str:
@@ -125,10 +204,9 @@ def _counted(
     names: tuple[str, ...],
     shape: tuple[int, ...],
     measure: bool,
-    time_limit: str,
+    time_limit_s: float,
     store: str | None,
 ) -> list[Any]:
-    from gadprof.commands.option_types import parse_duration
     from gadprof.comparison.compare import compare_models, with_latency
     from gadprof.errors import SpecError
     from gadprof.pose.ablation import Variant
@@ -139,9 +217,8 @@ def _counted(
         if row.error is not None:
             raise SpecError(row.error)
     if measure:
-        seconds = parse_duration(time_limit, "--time-limit")
         with MeasurementRecorder(store) as recorder:
-            comparison = with_latency(comparison, time_limit_s=seconds, recorder=recorder)
+            comparison = with_latency(comparison, time_limit_s=time_limit_s, recorder=recorder)
     record_rows(comparison.rows, store=store)
     return [
         Variant(
@@ -158,31 +235,28 @@ def _counted(
 
 
 def _trained(
-    variants: list[Any],
-    data: str,
-    train_split: str,
-    test_split: str,
-    changes: dict[str, Any],
-    seeds: tuple[int, ...],
-    folder: Any,
+    variants: list[Any], training: Training, changes: dict[str, Any], seeds: tuple[int, ...]
 ) -> list[Any]:
     import re
 
     from gadprof.pose.ablation import train_and_score
     from gadprof.pose.coco import find_split
 
-    train, test = find_split(data, train_split), find_split(data, test_split)
+    train = find_split(training.data, training.train_split)
+    test = find_split(training.data, training.test_split)
+    folder = Path(training.runs)
     folder.mkdir(parents=True, exist_ok=True)
-    made = []
-    for item in variants:
-        found = []
-        for seed in seeds:
-            name = re.sub(r"[^A-Za-z0-9.=-]+", "_", f"{item.model}-seed{seed}")
-            found.append(
-                train_and_score(
-                    item.model, train, test, {**changes, "seed": seed}, folder / name,
-                    tell=lambda text: click.echo(text, err=True),
+    made: list[Any] = []
+    with Working("training", len(variants) * len(seeds)) as work:
+        for item in variants:
+            runs: list[Any] = []
+            for seed in seeds:
+                name = re.sub(r"[^A-Za-z0-9.=-]+", "_", f"{item.model}-seed{seed}")
+                work.at(name, len(made) * len(seeds) + len(runs))
+                runs.append(
+                    train_and_score(
+                        item.model, train, test, {**changes, "seed": seed}, folder / name, tell=tell
+                    )
                 )
-            )  # fmt: skip
-        made.append(dataclasses.replace(item, runs=tuple(found)))
+            made.append(dataclasses.replace(item, runs=tuple(runs)))
     return made

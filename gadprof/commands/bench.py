@@ -3,69 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from gadprof.commands.measure_options import read_settings, setting_options
-from gadprof.commands.option_types import parse_duration, parse_share, parse_size
+from gadprof.commands.measure_options import Limits, Settings, limit_options, setting_options
+from gadprof.commands.option_types import LIMIT, SIZE
 from gadprof.commands.options import (
-    complete_models,
-    format_option,
+    cluster_option,
+    command,
     input_option,
-    output_option,
+    models_argument,
+    packed,
+    result_options,
     store_option,
 )
+from gadprof.commands.show import show
+from gadprof.output import Output, tell
 
 
-@click.command(name="bench")
-@click.argument("models", nargs=-1, required=True, shell_complete=complete_models)
+@dataclass(frozen=True)
+class Probes:
+    """What is measured beside the time, and how often models start afresh."""
+
+    memory_limit: int | None
+    launches: int | None
+    null: bool
+    memory: bool
+    energy: bool
+
+    def named(self) -> dict[str, Any]:
+        """As the measuring functions call them."""
+        return {
+            "memory_limit_bytes": self.memory_limit,
+            "launches": self.launches,
+            "null": self.null,
+            "memory": self.memory,
+            "energy": self.energy,
+        }
+
+
+@command(name="bench")
+@models_argument()
 @input_option
 @setting_options
-@click.option(
-    "--precision",
-    default="2%",
-    show_default=True,
-    help="Half width of the ratio's 95 % interval to reach.",
+@limit_options("2%", "60s")
+@packed(
+    "probes",
+    Probes,
+    click.option(
+        "--memory-limit",
+        type=SIZE,
+        help="Kill a model that grows beyond, like 4GiB.  [default: 90 % of what is free]",
+    ),
+    click.option(
+        "--launches",
+        type=LIMIT,
+        help="Start every model afresh at most this often.  [default: as often as time allows]",
+    ),
+    click.option(
+        "--null/--no-null", default=True, help="Measure the first model against itself too."
+    ),
+    click.option("--memory/--no-memory", default=True, help="Record peak memory."),
+    click.option("--energy/--no-energy", default=True, help="Read energy counters."),
 )
-@click.option(
-    "--time-limit", default="60s", show_default=True, help="Sampling time of the whole run."
-)
-@click.option(
-    "--timeout", default="300s", show_default=True, help="Kill a model that is silent this long."
-)
-@click.option(
-    "--memory-limit", default=None, help="Kill a model that grows beyond, like 4GiB. [90 % of free]"
-)
-@click.option(
-    "--launches",
-    type=click.IntRange(min=1),
-    default=None,
-    help="Start every model afresh at most this often. [as often as time allows]",
-)
-@click.option("--null/--no-null", default=True, help="Measure the first model against itself too.")
-@click.option("--memory/--no-memory", default=True, help="Record peak memory.")
-@click.option("--energy/--no-energy", default=True, help="Read energy counters.")
-@click.option("--cluster", metavar="ADDRESS", help="One task a model on a Dask scheduler.")
-@format_option("table", "json", "csv", "md", "latex")
-@output_option
+@cluster_option("One task a model on a Dask scheduler.")
+@result_options("table", "json", "csv", "md", "latex")
 @store_option
 def bench(
     models: tuple[str, ...],
     input_texts: tuple[str, ...],
-    precision: str,
-    time_limit: str,
-    timeout: str,
-    memory_limit: str | None,
-    launches: int | None,
-    null: bool,
-    memory: bool,
-    energy: bool,
+    settings: Settings,
+    limits: Limits,
+    probes: Probes,
     cluster: str | None,
-    output_format: str,
-    output: str | None,
+    out: Output,
     store: str | None,
-    **setting: Any,
 ) -> int:
     """Measure the latency of MODELS in interleaved blocks, each in a process of its own.
 
@@ -78,49 +92,27 @@ def bench(
     until then is printed all the same).
     """
     from gadprof.models.sources import parse_shapes
-    from gadprof.output import check_writable
 
-    settings = read_settings(input_shapes=parse_shapes(input_texts), **setting)
-    limits = {
-        "precision": parse_share(precision, "--precision"),
-        "time_limit_s": parse_duration(time_limit, "--time-limit"),
-        "timeout_s": parse_duration(timeout, "--timeout"),
-        "memory_limit_bytes": parse_size(memory_limit, "--memory-limit") if memory_limit else None,
-    }
-    if output is not None:
-        check_writable(output)
-    limits.update(null=null, memory=memory, energy=energy, seed=setting["seed"], launches=launches)
+    chosen = settings.read(parse_shapes(input_texts))
+    options = {**limits.named(), **probes.named(), "seed": settings.seed}
     if cluster is not None:
         from gadprof.cluster.cluster import cluster_bench
-        from gadprof.commands.options import tell_pieces
+        from gadprof.render.progress import Working
 
-        result = cluster_bench(
-            cluster, models, settings, options=limits, store=store, on_done=tell_pieces()
-        )
-        return _show(result, output_format, output)
+        with Working("tasks") as work:
+            result = cluster_bench(
+                cluster, models, chosen, options=options, store=store, on_done=work.count
+            )
+    else:
+        from gadprof.measuring.bench import measure
+        from gadprof.render.live import live_view
+        from gadprof.store.recording import MeasurementRecorder
 
-    from gadprof.measuring.bench import measure
-    from gadprof.render.live import live_view
-    from gadprof.store.recording import MeasurementRecorder
-
-    with MeasurementRecorder(store) as recorder, live_view() as view:
-        result = measure(
-            models,
-            settings,
-            progress=view,
-            on_turn=recorder.turn,
-            **limits,  # type: ignore[arg-type]
-        )
-        recorder.finish(result)
-    return _show(result, output_format, output)
-
-
-def _show(result: Any, output_format: str, output: str | None) -> int:
-    from gadprof.output import emit
-    from gadprof.render.tables import render
-
-    emit(render(result.page(), output_format), output)
-    if output_format != "table" or output is not None:
+        with MeasurementRecorder(store) as recorder, live_view() as view:
+            result = measure(models, chosen, progress=view, on_turn=recorder.turn, **options)
+            recorder.finish(result)
+    show(out, result.page())
+    if out.form != "table" or out.path is not None:
         tell_failures(result.rows, interrupted=result.interrupted)
     return int(result.exit_code)
 
@@ -129,6 +121,6 @@ def tell_failures(rows: Sequence[Any], *, interrupted: bool) -> None:
     """Say on standard error which ``rows`` (with ``model`` and ``error``) failed, and of what."""
     for row in rows:
         if row.error:
-            click.echo(f"gadprof: {row.model}: {row.error}", err=True)
+            tell(f"gadprof: {row.model}: {row.error}")
     if interrupted:
-        click.echo("gadprof: interrupted; the rows hold what was measured until then", err=True)
+        tell("gadprof: interrupted; the rows hold what was measured until then")

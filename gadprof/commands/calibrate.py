@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import sys
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from gadprof.commands.options import format_option, store_option
+from gadprof.commands.options import command, packed, store_option
+from gadprof.output import check_writable, emit, tell, write_atomic
+from gadprof.render.progress import Working
 
 
-@click.command(name="calibrate")
+@dataclass(frozen=True)
+class Table:
+    """What a CSV's measurements were made on; the store knows it."""
+
+    kind: str | None
+    dtype: str | None
+    layout: str | None
+    compiled: bool
+
+
+@command(name="calibrate")
 @click.argument("table", required=False, metavar="[FILE]")
 @click.option(
     "--from",
@@ -20,32 +32,42 @@ from gadprof.commands.options import format_option, store_option
     help="Where the measurements are: the results store, or the CSV FILE.",
 )
 @click.option("--device", metavar="NAME", default="mine", show_default=True, help="Its name.")
-@click.option(
-    "--kind", type=click.Choice(["cpu", "gpu"]), help="CSV: what the device is.  [default: cpu]"
+@packed(
+    "about",
+    Table,
+    click.option(
+        "--kind",
+        type=click.Choice(["cpu", "gpu"]),
+        help="CSV: what the device is.  [default: cpu]",
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(["fp32", "fp16", "bf16", "amp"]),
+        help="CSV: number format of the measurements.  [default: fp32]",
+    ),
+    click.option(
+        "--layout", type=click.Choice(["nchw", "nhwc"]), help="CSV: memory layout.  [default: nchw]"
+    ),
+    click.option("--compiled", is_flag=True, help="CSV: the models ran through a compiler."),
 )
-@click.option(
-    "--dtype",
-    type=click.Choice(["fp32", "fp16", "bf16", "amp"]),
-    help="CSV: number format of the measurements.  [default: fp32]",
-)
-@click.option(
-    "--layout", type=click.Choice(["nchw", "nhwc"]), help="CSV: memory layout.  [default: nchw]"
-)
-@click.option("--compiled", is_flag=True, help="CSV: the models ran through a compiler.")
 @click.option(
     "--only", multiple=True, metavar="SETTING=VALUE", help="Store: take these, like threads=1."
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="Write the coefficients here.")
-@format_option("table", "json")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(("table", "json")),
+    default="table",
+    show_default=True,
+    help="How to print what was fitted.",
+)
 @store_option
 def calibrate(
     table: str | None,
     source: str,
     device: str,
-    kind: str | None,
-    dtype: str | None,
-    layout: str | None,
-    compiled: bool,
+    about: Table,
     only: tuple[str, ...],
     output: str,
     output_format: str,
@@ -61,7 +83,6 @@ def calibrate(
     The CSV has the columns model, batch, input and latency (seconds for the whole batch). From a
     few models another device's coefficients are scaled; the error is that of models left out.
     """
-    from gadprof.output import check_writable, emit, write_atomic
     from gadprof.prediction.calibrate import Device, measured_rows
     from gadprof.prediction.calibrate import calibrate as fit_to
     from gadprof.prediction.fits import fits_text
@@ -77,11 +98,18 @@ def calibrate(
         if only:
             raise click.UsageError("--only chooses among the store's settings; leave it out")
         lines = read_csv(table)
-        target = Device(device, layout or "nchw", dtype or "fp32", kind or "cpu", compiled)
+        target = Device(
+            device,
+            about.layout or "nchw",
+            about.dtype or "fp32",
+            about.kind or "cpu",
+            about.compiled,
+        )
         place = table
     else:
-        given = [("FILE", table), ("--kind", kind), ("--dtype", dtype), ("--layout", layout)]
-        extra = [name for name, value in given if value] + ["--compiled"] * compiled
+        given = [("FILE", table), ("--kind", about.kind), ("--dtype", about.dtype)]
+        given += [("--layout", about.layout)]
+        extra = [name for name, value in given if value] + ["--compiled"] * about.compiled
         if extra:
             raise click.UsageError(f"the store knows its settings; leave out {', '.join(extra)}")
         lines, setting = read_store(store, _only(only))
@@ -95,8 +123,9 @@ def calibrate(
         place = "results store: " + ", ".join(f"{k}={v}" for k, v in setting.items())
     rows, failed = measured_rows(lines, target)
     for model, error in failed:
-        click.echo(f"gadprof: {model} is left out: {error}", err=True)
-    fit = fit_to(rows, target, place, _progress())
+        tell(f"gadprof: {model} is left out: {error}")
+    with Working("fitting, left out") as work:
+        fit = fit_to(rows, target, place, work.count)
     command = f"gadprof calibrate --from {source}"
     write_atomic(output, fits_text({fit.key: fit}, command))
     if output_format == "json":
@@ -139,11 +168,3 @@ def _text(fit: Any, output: str) -> str:
         f"10 %\n"
         f"wrote {output}; type: gadprof predict MODEL --coefficients {output}\n"
     )
-
-
-def _progress() -> Any:
-    def report(done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            click.echo(f"\rleft out {done} of {total}", nl=done == total, err=True)
-
-    return report

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from gadprof.commands.options import baseline_option, format_option, output_option, store_option
+from gadprof.commands.option_types import DURATION
+from gadprof.commands.options import (
+    baseline_option,
+    command,
+    config_option,
+    option,
+    packed,
+    result_options,
+    store_option,
+)
+from gadprof.output import Output, append_text, check_writable, write_atomic
 
 if TYPE_CHECKING:
     from gadprof.comparison.compare import ComparedRow
@@ -14,30 +25,43 @@ if TYPE_CHECKING:
     from gadprof.results.verdicts import CheckResult
 
 
-@click.command(name="check")
-@click.argument("models", nargs=-1, metavar="[BUDGET...]")
-@click.option("--config", metavar="FILE", help="Configuration; default gadprof.toml or pyproject.")
+@dataclass(frozen=True)
+class Beside:
+    """Files that are written beside the result."""
+
+    junit: str | None
+    json_file: str | None
+    summary: str | None
+    save_baseline: str | None
+
+
+@command(name="check")
+@click.argument("models", nargs=-1, metavar="[BUDGET]...")
+@config_option
 @baseline_option
 @click.option("--no-latency", is_flag=True, help="Measure nothing; latency rules only warn.")
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
+    type=DURATION,
+    default="60s",
     show_default=True,
-    help="Seconds of sampling for each latency rule.",
+    help="Sampling time of each latency rule.",
 )
-@format_option("table", "json", "github", "junit", "md")
-@output_option
-@click.option("--junit", metavar="FILE", help="Also write JUnit XML here.")
-@click.option("--json", "json_file", metavar="FILE", help="Also write JSON here.")
-@click.option(
-    "--summary",
-    metavar="FILE",
-    envvar="GITHUB_STEP_SUMMARY",
-    show_envvar=True,
-    help="Append a markdown summary here.",
+@result_options("table", "json", "github", "junit", "md")
+@packed(
+    "beside",
+    Beside,
+    click.option("--junit", metavar="FILE", help="Also write JUnit XML here."),
+    click.option("--json", "json_file", metavar="FILE", help="Also write JSON here."),
+    click.option(
+        "--summary",
+        metavar="FILE",
+        envvar="GITHUB_STEP_SUMMARY",
+        show_envvar=True,
+        help="Append a markdown summary here.",
+    ),
+    option("--save-baseline", metavar="FILE", help="Write the counted figures as a baseline."),
 )
-@click.option("--save-baseline", metavar="FILE", help="Write the counted figures as a baseline.")
 @store_option
 def check(
     models: tuple[str, ...],
@@ -45,12 +69,8 @@ def check(
     baseline: str | None,
     no_latency: bool,
     time_limit: float,
-    output_format: str,
-    output: str | None,
-    junit: str | None,
-    json_file: str | None,
-    summary: str | None,
-    save_baseline: str | None,
+    out: Output,
+    beside: Beside,
     store: str | None,
 ) -> int:
     """Judge the budgets of the configuration, or only the BUDGETs named.
@@ -68,13 +88,12 @@ def check(
 
     from gadprof.gate.check import measured_ratio, run_check
     from gadprof.gate.config import load_config
-    from gadprof.output import append_text, check_writable, emit, write_atomic
     from gadprof.render.annotations import to_step_summary
     from gadprof.render.junit import to_junit
     from gadprof.results.plain import to_json
     from gadprof.store.recording import MeasurementRecorder, record_rows
 
-    for path in (output, junit, json_file, save_baseline):
+    for path in (beside.junit, beside.json_file, beside.save_baseline):
         if path is not None:
             check_writable(path)
     settings = load_config(config)
@@ -88,27 +107,27 @@ def check(
             store=kept_in,
             measure=None if no_latency else measure,
         )
-    emit(_render(result, settings, output_format), output)
-    if junit:
-        write_atomic(junit, to_junit(result))
-    if json_file:
-        write_atomic(json_file, to_json(_object(result)))
-    if summary:
-        append_text(summary, to_step_summary(result))
-    if save_baseline:
-        write_atomic(save_baseline, to_json({"rows": [_kept(row) for row in rows]}))
+    out.emit(_render(result, settings, out))
+    if beside.junit:
+        write_atomic(beside.junit, to_junit(result))
+    if beside.json_file:
+        write_atomic(beside.json_file, to_json(_object(result)))
+    if beside.summary:
+        append_text(beside.summary, to_step_summary(result))
+    if beside.save_baseline:
+        write_atomic(beside.save_baseline, to_json({"rows": [_kept(row) for row in rows]}))
     record_rows(rows, store=kept_in)
     return result.exit_code
 
 
-def _render(result: CheckResult, config: Config, output_format: str) -> str:
+def _render(result: CheckResult, config: Config, out: Output) -> str:
     from gadprof.render.annotations import MARKS, to_annotations, to_step_summary
     from gadprof.render.console import to_console
     from gadprof.render.junit import to_junit
     from gadprof.results.plain import to_json
     from gadprof.results.verdicts import ordered
 
-    match output_format:
+    match out.form:
         case "json":
             return to_json(_object(result))
         case "github":
@@ -120,7 +139,8 @@ def _render(result: CheckResult, config: Config, output_format: str) -> str:
         case "md":
             return to_step_summary(result)
     rows = [[MARKS[v.status], v.budget, v.rule, v.message] for v in ordered(result.verdicts)]
-    return to_console(["", "model", "rule", "result"], rows, notes=[result.summary])
+    verdict = f"{MARKS['fail' if result.exit_code else 'pass']} {result.summary}"
+    return to_console(["", "model", "rule", "result"], rows, title=verdict, color=out.color)
 
 
 def _object(result: CheckResult) -> dict[str, object]:

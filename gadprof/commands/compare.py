@@ -2,159 +2,198 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
+from gadprof.commands.option_types import COUNTERS, DEVICE, DURATION, SHARE, THREADS
 from gadprof.commands.options import (
     baseline_option,
     batch_option,
-    complete_models,
-    format_option,
+    command,
     input_option,
-    output_option,
+    models_argument,
+    packed,
+    plot_option,
+    result_options,
     save_as_option,
     store_option,
+    timeout_option,
 )
+from gadprof.commands.show import show
+from gadprof.output import Output, plot_suffix, tell, write_atomic
 
 if TYPE_CHECKING:
     from gadprof.comparison.compare import Comparison
+    from gadprof.gate.baseline import Baseline
+    from gadprof.results.page import Page
 
 
-@click.command(name="compare")
-@click.argument(
-    "models", nargs=-1, required=True, metavar="MODEL...", shell_complete=complete_models
-)
+@dataclass(frozen=True)
+class Measured:
+    """What ``--measure`` asks for."""
+
+    measure: bool
+    device: str
+    precision: float
+    time_limit: float
+    threads: int
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The store, the name to keep the rows under, and what they are held against."""
+
+    baseline: str | None
+    save_as: str | None
+    store: str | None
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is shown beside the counts, and the figure that is drawn."""
+
+    backends: str | None
+    accuracy: tuple[str, ...]
+    plot: str | None
+    weights: str | None
+
+
+@command(name="compare")
+@models_argument()
 @input_option
 @batch_option
-@click.option(
-    "--backends", metavar="all|NAME,…", help="Also run these counters, each in its own process."
+@packed(
+    "beside",
+    Beside,
+    click.option(
+        "--backends",
+        type=COUNTERS,
+        metavar="all|NAME,…",
+        help="Also run these counters, each in its own process.",
+    ),
+    click.option(
+        "--accuracy",
+        multiple=True,
+        metavar="FILE|store|published",
+        help="Show AP: a file that 'evaluate' wrote, the store's, or published ones; repeat for "
+        "more.",
+    ),
+    plot_option("Draw AP, latency or activations against MACs (svg, pdf or png)."),
+    click.option("--weights", metavar="FILE", help="Check that a checkpoint fits the first model."),
 )
-@click.option("--measure", is_flag=True, help="Also measure latency, interleaved (see bench).")
-@click.option("--device", default="cpu", show_default=True, help="Device for --measure.")
-@click.option("--precision", default="2%", show_default=True, help="For --measure: the ratio's.")
-@click.option("--time-limit", default="60s", show_default=True, help="For --measure.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option(
-    "--accuracy",
-    multiple=True,
-    metavar="FILE|store|published",
-    help="Show AP: a file that 'evaluate' wrote, the store's, or published ones; repeat for more.",
+@packed(
+    "measured",
+    Measured,
+    click.option("--measure", is_flag=True, help="Also measure latency, interleaved (see bench)."),
+    click.option(
+        "--device", type=DEVICE, default="cpu", show_default=True, help="Device for --measure."
+    ),
+    click.option(
+        "--precision",
+        type=SHARE,
+        default="2%",
+        show_default=True,
+        help="For --measure: the ratio's.",
+    ),
+    click.option(
+        "--time-limit", type=DURATION, default="60s", show_default=True, help="For --measure."
+    ),
+    click.option("--threads", type=THREADS, default=1, show_default=True, help="For --measure."),
 )
-@click.option("--plot", metavar="FILE", help="Draw AP, latency or activations against MACs.")
-@click.option("--weights", metavar="FILE", help="Check that a checkpoint fits the first model.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=300.0,
-    show_default=True,
-    help="Seconds for one answer of a model or counter.",
-)
-@format_option("table", "json", "csv", "md", "latex")
-@output_option
-@baseline_option
-@save_as_option
-@store_option
+@timeout_option("For one answer of a model or counter.")
+@result_options("table", "json", "csv", "md", "latex")
+@packed("kept", Kept, baseline_option, save_as_option, store_option)
 def compare(
     models: tuple[str, ...],
     input_texts: tuple[str, ...],
     batch: int,
-    backends: str | None,
-    measure: bool,
-    device: str,
-    precision: str,
-    time_limit: str,
-    threads: int,
-    accuracy: tuple[str, ...],
-    plot: str | None,
-    weights: str | None,
+    beside: Beside,
+    measured: Measured,
     timeout: float,
-    output_format: str,
-    output: str | None,
-    baseline: str | None,
-    save_as: str | None,
-    store: str | None,
+    out: Output,
+    kept: Kept,
 ) -> int:
     """Compare models: parameters, MACs, FLOPs, activations, memory, each to the first model."""
-    from gadprof.comparison.compare import compare_models
+    from gadprof.comparison.compare import check_weights, compare_models
     from gadprof.models.sources import parse_shapes
-    from gadprof.output import check_writable, emit, plot_suffix
-    from gadprof.render.tables import render
-
-    if output is not None:
-        check_writable(output)
-    plot_format = plot_suffix(plot) if plot is not None else ""
-    kept = None
-    if baseline is not None:
-        from gadprof.gate.baseline import find_baseline
-        from gadprof.gate.config import load_config
-
-        kept = find_baseline(baseline, store=store, file_at_ref=load_config().baseline_file)
-    names: tuple[str, ...] = ()
-    if backends is not None:
-        from gadprof.audit.backends import parse_backends
-
-        names = parse_backends(backends)
-    if weights is not None:
-        from gadprof.comparison.compare import check_weights
-
-        check_weights(models[0], weights)
-    comparison = compare_models(
-        models,
-        shapes=parse_shapes(input_texts),
-        batch=batch,
-        backends=names,
-        timeout_s=timeout,
-    )
-    if measure:
-        from gadprof.commands.option_types import parse_duration, parse_share
-        from gadprof.comparison.compare import with_latency
-        from gadprof.render.live import live_view
-        from gadprof.store.recording import MeasurementRecorder
-
-        share, limit_s = (
-            parse_share(precision, "--precision"),
-            parse_duration(time_limit, "--time-limit"),
-        )
-        with MeasurementRecorder(store) as recorder, live_view() as view:
-            comparison = with_latency(
-                comparison,
-                device=device,
-                precision=share,
-                time_limit_s=limit_s,
-                threads=threads,
-                timeout_s=timeout,
-                progress=view,
-                recorder=recorder,
-            )
-    if accuracy:
-        from gadprof.comparison.accuracies import with_accuracy
-
-        comparison = with_accuracy(comparison, accuracy, store=store)
-    if kept is None:
-        page = comparison.page()
-    else:
-        from gadprof.gate.changes import changes_page
-
-        page = changes_page(comparison, kept)
-    emit(render(page, output_format), output)
-    if plot is not None:
-        _draw(comparison, plot, plot_format)
+    from gadprof.render.progress import Working
     from gadprof.store.recording import record_rows
 
-    record_rows(comparison.rows, store=store, name=save_as)
+    plot_format = plot_suffix(beside.plot) if beside.plot is not None else ""
+    baseline = _baseline(kept)
+    names = _counters(beside.backends)
+    if beside.weights is not None:
+        check_weights(models[0], beside.weights)
+    with Working("counting", len(models)) as work:
+        comparison = compare_models(
+            models,
+            shapes=parse_shapes(input_texts),
+            batch=batch,
+            backends=names,
+            timeout_s=timeout,
+            progress=work.at,
+        )
+    if measured.measure:
+        comparison = _with_latency(comparison, measured, timeout, kept.store)
+    if beside.accuracy:
+        from gadprof.comparison.accuracies import with_accuracy
+
+        comparison = with_accuracy(comparison, beside.accuracy, store=kept.store)
     failed = [row for row in comparison.rows if row.error is not None]
+    if len(failed) < len(comparison.rows) or out.form == "json":
+        show(out, _page(comparison, baseline))
+    if beside.plot is not None:
+        _draw(comparison, beside.plot, plot_format)
+    record_rows(comparison.rows, store=kept.store, name=kept.save_as)
     for row in failed:
-        click.echo(f"gadprof: {' '.join((row.error or '').split())}", err=True)
+        tell(f"gadprof: {' '.join((row.error or '').split())}")
     if comparison.interrupted:
         return 130
     return max((row.exit_code for row in failed), default=0)
 
 
+def _baseline(kept: Kept) -> Baseline | None:
+    if kept.baseline is None:
+        return None
+    from gadprof.gate.baseline import find_baseline
+    from gadprof.gate.config import load_config
+
+    return find_baseline(kept.baseline, store=kept.store, file_at_ref=load_config().baseline_file)
+
+
+def _counters(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    from gadprof.audit.backends import parse_backends
+
+    return parse_backends(text)
+
+
+def _with_latency(
+    comparison: Comparison, measured: Measured, timeout: float, store: str | None
+) -> Comparison:
+    from gadprof.comparison.compare import with_latency
+    from gadprof.render.live import live_view
+    from gadprof.store.recording import MeasurementRecorder
+
+    with MeasurementRecorder(store) as recorder, live_view() as view:
+        return with_latency(
+            comparison,
+            device=measured.device,
+            precision=measured.precision,
+            time_limit_s=measured.time_limit,
+            threads=measured.threads,
+            timeout_s=timeout,
+            progress=view,
+            recorder=recorder,
+        )
+
+
 def _draw(comparison: Comparison, path: str, plot_format: str) -> None:
     """Measured AP, else published AP, else latency, else activations against MACs."""
     from gadprof.errors import SpecError
-    from gadprof.output import write_atomic
     from gadprof.render.plots import render_plot
     from gadprof.report.sections.bubbles import comparison_plot
 
@@ -162,3 +201,11 @@ def _draw(comparison: Comparison, path: str, plot_format: str) -> None:
     if plot is None:
         raise SpecError("no row has MACs and a second figure, so there is nothing to draw")
     write_atomic(path, render_plot(plot, plot_format))
+
+
+def _page(comparison: Comparison, baseline: Baseline | None) -> Page:
+    if baseline is None:
+        return comparison.page()
+    from gadprof.gate.changes import changes_page
+
+    return changes_page(comparison, baseline)

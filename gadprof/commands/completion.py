@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from gadprof.commands.options import command
+
 _USE = {
     "bash": "gadprof completion bash > ~/.gadprof-complete.bash; "
     "echo '. ~/.gadprof-complete.bash' >> ~/.bashrc",
@@ -13,7 +15,7 @@ _USE = {
 }
 
 
-@click.command(name="completion", epilog="\b\n" + "\n".join(_USE.values()))
+@command(name="completion", epilog="\b\n" + "\n".join(_USE.values()))
 @click.argument("shell", type=click.Choice(tuple(_USE)))
 def completion(shell: str) -> None:
     """Print the completion script of SHELL."""

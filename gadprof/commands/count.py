@@ -2,72 +2,119 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from gadprof.commands.fit import dtype_option, optimizer_option
+from gadprof.commands.option_types import Count
 from gadprof.commands.options import (
     batch_option,
-    complete_models,
-    format_option,
-    output_option,
+    command,
+    model_argument,
+    packed,
+    result_options,
     save_as_option,
     store_option,
+    timeout_option,
     typed_input_option,
 )
+from gadprof.commands.show import show
+from gadprof.output import Output, tell
 
 if TYPE_CHECKING:
-    from gadprof.memory.peaks import Optimizer
-    from gadprof.memory.step import Format
+    from gadprof.counting.inputs import Input
+
+FORMATS = ("fp32", "amp", "bf16")
+OPTIMIZERS = ("sgd-momentum", "sgd", "adam", "adamw", "none")
 
 
-@click.command(name="count")
-@click.argument("model", shell_complete=complete_models)
+@dataclass(frozen=True)
+class Work:
+    """What is counted of the model, and how."""
+
+    batch: int
+    train: bool
+    run: bool
+    weights: str | None
+    timeout: float
+
+
+@dataclass(frozen=True)
+class View:
+    """How the count is added up and shown."""
+
+    by: str
+    depth: int | None
+    strict: bool
+
+
+@dataclass(frozen=True)
+class CudaMemory:
+    """What the memory of a card is predicted for."""
+
+    memory: str | None
+    optimizer: str | None
+    dtype: str | None
+
+
+# also of gadprof fit
+optimizer_option = click.option(
+    "--optimizer",
+    type=click.Choice(OPTIMIZERS),
+    help="CUDA memory: whose states are kept in training.  [default: sgd-momentum]",
+)
+dtype_option = click.option(
+    "--dtype",
+    type=click.Choice(FORMATS),
+    help="CUDA memory: number format; amp is autocast to fp16.  [default: fp32]",
+)
+
+
+@command(name="count")
+@model_argument
 @typed_input_option
-@batch_option
-@click.option(
-    "--by",
-    type=click.Choice(["module", "type", "op", "stage"]),
-    default="module",
-    show_default=True,
-    help="How to add up.",
+@packed(
+    "work",
+    Work,
+    batch_option,
+    click.option("--train", is_flag=True, help="Forward and backward of a training step."),
+    click.option("--trace", "run", is_flag=True, help="Run a built-in network, too, on meta."),
+    click.option("--weights", metavar="FILE", help="Check that a checkpoint fits the model."),
+    timeout_option("How long to wait for the model."),
 )
-@click.option("--depth", type=click.IntRange(min=0), help="Levels of modules  [default: 2]")
-@click.option("--train", is_flag=True, help="Forward and backward of a training step.")
-@click.option("--strict", is_flag=True, help="Exit 1 where an operation has no rule.")
-@click.option("--trace", "run", is_flag=True, help="Run a built-in network, too, on meta.")
-@click.option("--weights", metavar="FILE", help="Check that a checkpoint fits the model.")
-@click.option("--memory", type=click.Choice(["cuda"]), help="Predict the peak memory on a card.")
-@optimizer_option
-@dtype_option
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=300.0,
-    show_default=True,
-    help="Seconds to wait for the model.",
+@packed(
+    "view",
+    View,
+    click.option(
+        "--by",
+        type=click.Choice(["module", "type", "op", "stage"]),
+        default="module",
+        show_default=True,
+        help="How to add up.",
+    ),
+    click.option("--depth", type=Count(0, 1000), help="Levels of modules.  [default: 2]"),
+    click.option("--strict", is_flag=True, help="Exit 1 where an operation has no rule."),
 )
-@format_option("table", "json", "csv", "md")
-@output_option
+@packed(
+    "cuda",
+    CudaMemory,
+    click.option(
+        "--memory", type=click.Choice(["cuda"]), help="Predict the peak memory on a card."
+    ),
+    optimizer_option,
+    dtype_option,
+)
+@result_options("table", "json", "csv", "md")
 @save_as_option
 @store_option
 def count(
     model: str,
     input_texts: tuple[str, ...],
-    batch: int,
-    by: str,
-    depth: int | None,
-    train: bool,
-    strict: bool,
-    run: bool,
-    weights: str | None,
-    memory: str | None,
-    optimizer: Optimizer | None,
-    dtype: Format | None,
-    timeout: float,
-    output_format: str,
-    output: str | None,
+    work: Work,
+    view: View,
+    cuda: CudaMemory,
+    out: Output,
     save_as: str | None,
     store: str | None,
 ) -> int:
@@ -80,39 +127,64 @@ def count(
     from gadprof.counting.page import SHOWN_DEPTH, count_page
     from gadprof.models.counting import trace_model
     from gadprof.models.inputs import parse_inputs
-    from gadprof.output import check_writable, emit
-    from gadprof.render.tables import render
+    from gadprof.render.progress import Working
     from gadprof.store.recording import record_trace
 
-    if output is not None:
-        check_writable(output)
     inputs = parse_inputs(input_texts)
-    if memory is None and (optimizer or dtype):
+    if cuda.memory is None and (cuda.optimizer or cuda.dtype):
         raise click.UsageError("--optimizer and --dtype are of CUDA memory; add --memory cuda")
-    if memory is not None:
-        from gadprof.commands.fit import memory_of_model
-
-        return memory_of_model(
-            model,
-            inputs,
-            batch=batch,
-            train=train,
-            optimizer=optimizer,
-            dtype=dtype,
-            timeout_s=timeout,
-            output_format=output_format,
-            output=output,
-        )
-    if weights is not None:
+    if cuda.memory is not None:
+        return _memory(model, inputs, work, cuda, out)
+    if work.weights is not None:
         from gadprof.comparison.compare import check_weights
 
-        check_weights(model, weights)
-    trace = trace_model(model, inputs=inputs, batch=batch, train=train, run=run, timeout_s=timeout)
-    limit = SHOWN_DEPTH if depth is None and output_format != "json" else depth
-    emit(render(count_page(trace, by, limit), output_format), output)  # type: ignore[arg-type]
+        check_weights(model, work.weights)
+    with Working(f"counting {model}"):
+        trace = trace_model(
+            model,
+            inputs=inputs,
+            batch=work.batch,
+            train=work.train,
+            run=work.run,
+            timeout_s=work.timeout,
+        )
+    limit = SHOWN_DEPTH if view.depth is None and out.form != "json" else view.depth
+    show(out, count_page(trace, view.by, limit))  # type: ignore[arg-type]
     record_trace(model, trace, store=store, name=save_as)
-    if trace.uncovered and strict:
+    if trace.uncovered and view.strict:
         listed = ", ".join(f"{name} x{times}" for name, times in sorted(trace.uncovered.items()))
-        click.echo(f"gadprof: operations without a rule: {listed}", err=True)
+        tell(f"gadprof: operations without a rule: {listed}")
         return 1
     return 0
+
+
+def _memory(
+    model: str, inputs: tuple[Input, ...], work: Work, cuda: CudaMemory, out: Output
+) -> int:
+    """The predicted CUDA memory of one model."""
+    from gadprof.memory.page import peaks_page
+    from gadprof.memory.peaks import coefficients, predict_peaks
+    from gadprof.memory.step import step_of
+    from gadprof.render.progress import Working
+
+    kept = optimizer_of(cuda.optimizer, train=work.train)
+    with Working(f"tracing {model}"):
+        step = step_of(
+            model,
+            inputs=inputs,
+            train=work.train,
+            dtype=cuda.dtype or "fp32",  # type: ignore[arg-type]
+            timeout_s=work.timeout,
+        )
+    peaks = predict_peaks(step, work.batch, kept)  # type: ignore[arg-type]
+    show(out, peaks_page(peaks, coefficients().cv))
+    return 0
+
+
+def optimizer_of(given: str | None, *, train: bool) -> str:
+    """The optimiser whose states are kept. Raises SpecError for one without training."""
+    from gadprof.errors import SpecError
+
+    if given is not None and not train:
+        raise SpecError(f"--optimizer {given} plays no part in a forward pass; add --train")
+    return given or "sgd-momentum"

@@ -2,40 +2,105 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+from dataclasses import dataclass
 
 import click
 
-from gadprof.commands.options import format_option, output_option, store_option
+from gadprof.commands.option_types import Count, Number
+from gadprof.commands.options import command, model_argument, packed, result_options, store_option
 from gadprof.commands.pose_options import (
+    Data,
+    Decoding,
     check_device,
     data_options,
     decoding_options,
     input_size,
     network_source,
 )
+from gadprof.commands.show import show
+from gadprof.output import Output, check_writable, tell, write_atomic
 
 
-@click.command()
-@click.argument("model")
+@dataclass(frozen=True)
+class Boxes:
+    """Whose boxes are used, and which of their twins go."""
+
+    detections: str | None
+    threshold: float
+    oks_nms: float
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How the crops reach the network."""
+
+    input_text: str | None
+    batch: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files that are written beside the scores."""
+
+    results: str | None
+    accuracy: str | None
+
+
+@command(name="evaluate")
+@model_argument
 @click.option("--weights", required=True, metavar="FILE", help="weights.pt, a checkpoint or .pth.")
 @data_options("val2017")
-@click.option("--detections", metavar="FILE", help="Detected boxes, as in the literature.")
-@click.option("--threshold", default=0.0, show_default=True, help="Least score of a detection.")
-@click.option("--input", "input_text", metavar="HxW", help="Crop size.  [the weights' own]")
+@packed(
+    "boxes",
+    Boxes,
+    click.option("--detections", metavar="FILE", help="Detected boxes, as in the literature."),
+    click.option(
+        "--threshold",
+        type=Number(-1e9, 1e9),
+        default=0.0,
+        show_default=True,
+        help="Least score of a detection.",
+    ),
+    click.option(
+        "--oks-nms",
+        type=Number(0, 1),
+        default=0.9,
+        show_default=True,
+        help="OKS above which a twin goes.",
+    ),
+)
+@packed(
+    "loading",
+    Loading,
+    click.option("--input", "input_text", metavar="HxW", help="Crop size.  [the weights' own]"),
+    click.option(
+        "--batch", type=Count(1, 65536), default=32, show_default=True, help="Crops a step."
+    ),
+    click.option(
+        "--workers", type=Count(0, 256), default=0, show_default=True, help="Loader processes."
+    ),
+)
 @decoding_options
-@click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
-@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Loader processes.")  # fmt: skip
-@click.option("--oks-nms", type=click.FloatRange(0, 1), default=0.9, show_default=True,
-              help="OKS above which a twin goes.")  # fmt: skip
-@click.option("--results", metavar="FILE", help="Write predictions in COCO's results format.")
-@click.option("--accuracy", metavar="FILE", help="Add the figures to a file for compare.")
-@format_option("table", "json")
-@output_option
+@packed(
+    "files",
+    Files,
+    click.option("--results", metavar="FILE", help="Write predictions in COCO's results format."),
+    click.option("--accuracy", metavar="FILE", help="Add the figures to a file for compare."),
+)
+@result_options("table", "json", "csv", "md")
 @store_option
-def evaluate(model: str, **options: Any) -> None:
+def evaluate(
+    model: str,
+    weights: str,
+    data: Data,
+    boxes: Boxes,
+    loading: Loading,
+    decoding: Decoding,
+    files: Files,
+    out: Output,
+    store: str | None,
+) -> None:
     """Score MODEL with trained weights by pycocotools.
 
     Boxes are the annotated ones unless --detections names a file. Predictions are rescored and
@@ -46,7 +111,6 @@ def evaluate(model: str, **options: Any) -> None:
     source = network_source(model)
     require("gadprof evaluate", "cv2", "pycocotools")
     from gadprof.models.sources import build_module
-    from gadprof.output import check_writable, emit, write_atomic
     from gadprof.pose import accuracy as accuracies
     from gadprof.pose.coco import find_split, load_people, spare
     from gadprof.pose.detections import load_detections
@@ -55,61 +119,52 @@ def evaluate(model: str, **options: Any) -> None:
     from gadprof.pose.inference import settings_for
     from gadprof.pose.pages import score_page
     from gadprof.pose.weights import load_into, read_weights
-    from gadprof.render.tables import render
+    from gadprof.render.progress import Working
     from gadprof.results.plain import describe_machine
     from gadprof.store.recording import record_accuracies
 
-    for path in (options["results"], options["accuracy"], options["output"]):
+    for path in (files.results, files.accuracy):
         if path is not None:
             check_writable(path)
-    split = find_split(
-        options["data"],
-        options["split"],
-        annotations=options["annotations"],
-        images=options["images"],
-    )
-    spare(split, options["results"], options["accuracy"], options["output"])
-    weights = read_weights(options["weights"])
-    device = check_device(options["torch_device"])
+    split = find_split(data.data, data.split, annotations=data.annotations, images=data.images)
+    spare(split, files.results, files.accuracy, out.path)
+    trained = read_weights(weights)
+    device = check_device(decoding.device)
     notes: list[str] = []
-    people = load_people(split, skip_bad=options["skip_bad"], notes=notes)
+    people = load_people(split, skip_bad=data.skip_bad, notes=notes)
     pictures = len({person.image_id for person in people})
-    boxes = "annotated"
-    if options["detections"]:
-        boxes = f"detected ({options['detections'].rsplit('/', 1)[-1]})"
+    named = "annotated"
+    if boxes.detections:
+        named = f"detected ({boxes.detections.rsplit('/', 1)[-1]})"
         people = load_detections(
-            options["detections"],
+            boxes.detections,
             split,
-            threshold=options["threshold"],
-            skip_bad=options["skip_bad"],
+            threshold=boxes.threshold,
+            skip_bad=data.skip_bad,
             notes=notes,
         )
     module = build_module(source)
-    load_into(module, weights, source.name)
+    load_into(module, trained, source.name)
     settings = settings_for(
-        weights,
-        size=input_size(options["input_text"]),
-        decoding=options["decoding"],
-        flip=options["flip"],
-        batch=options["batch"],
-        workers=options["workers"],
+        trained,
+        size=input_size(loading.input_text),
+        decoding=decoding.decoding,  # type: ignore[arg-type]
+        flip=decoding.flip,
+        batch=loading.batch,
+        workers=loading.workers,
         device=device,
     )
     for note in notes:
-        click.echo(note, err=True)
-
-    def progress(done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            click.echo(f"\r{done}/{total} persons", err=True, nl=done == total)
-
-    scores, results = run_evaluation(
-        module.to(device),
-        split,
-        people,
-        settings,
-        suppression=Suppression(oks=options["oks_nms"]),
-        progress=progress,
-    )
+        tell(note)
+    with Working("persons", len(people)) as work:
+        scores, results = run_evaluation(
+            module.to(device),
+            split,
+            people,
+            settings,
+            suppression=Suppression(oks=boxes.oks_nms),
+            progress=work.count,
+        )
     machine = describe_machine()
     measured = accuracies.Accuracy(
         model=source.name,
@@ -117,7 +172,7 @@ def evaluate(model: str, **options: Any) -> None:
         pictures=pictures,
         persons=len(people),
         input=(settings.samples.height, settings.samples.width),
-        boxes=boxes,
+        boxes=named,
         decoding=settings.decoding,
         flip_test=settings.flip,
         ap=scores.ap,
@@ -126,15 +181,14 @@ def evaluate(model: str, **options: Any) -> None:
         apm=scores.apm,
         apl=scores.apl,
         ar=scores.ar,
-        weights_sha256=weights.sha256,
+        weights_sha256=trained.sha256,
         machine=f"{machine.cpu}, {machine.cores} cores",
     )
-    record_accuracies([measured], store=options["store"])
-    if options["results"]:
+    record_accuracies([measured], store=store)
+    if files.results:
         import json
 
-        write_atomic(options["results"], json.dumps(results) + "\n")
-    if options["accuracy"]:
-        write_atomic(options["accuracy"], accuracies.add_accuracy(options["accuracy"], measured))
-    page = score_page(measured, scores, machine)
-    emit(render(page, options["output_format"]), options["output"])
+        write_atomic(files.results, json.dumps(results) + "\n")
+    if files.accuracy:
+        write_atomic(files.accuracy, accuracies.add_accuracy(files.accuracy, measured))
+    show(out, score_page(measured, scores, machine))

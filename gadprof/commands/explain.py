@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from gadprof.commands.bench import tell_failures
-from gadprof.commands.measure_options import read_settings, setting_options
-from gadprof.commands.option_types import parse_duration, parse_share
-from gadprof.commands.options import format_option, input_option, output_option, store_option
+from gadprof.commands.measure_options import Limits, Settings, limit_options, setting_options
+from gadprof.commands.option_types import SHEET
+from gadprof.commands.options import (
+    command,
+    input_option,
+    models_argument,
+    result_options,
+    store_option,
+)
+from gadprof.commands.show import show
+from gadprof.output import Output, check_writable, tell
 
 
-@click.command(name="explain")
-@click.argument("models", nargs=-1, required=True)
+@command(name="explain")
+@models_argument()
 @input_option
 @setting_options
-@click.option("--precision", default="3%", show_default=True, help="Of the latency ratio.")
-@click.option("--time-limit", default="30s", show_default=True, help="Sampling time.")
-@click.option(
-    "--timeout", default="300s", show_default=True, help="Kill a model that is silent this long."
-)
+@limit_options("3%", "30s")
 @click.option(
     "--roofline",
-    default=None,
+    type=SHEET,
     metavar="DEVICE",
     help="Bounds from a data sheet (rtx3080, h100, …) instead of this machine's measured peaks.",
 )
@@ -34,21 +36,17 @@ from gadprof.commands.options import format_option, input_option, output_option,
     metavar="FILE",
     help="Write a Chrome/Perfetto trace; of several models, one file each (FILE-1, FILE-2).",
 )
-@format_option("table", "json", "md")
-@output_option
+@result_options("table", "json", "md")
 @store_option
 def explain(
     models: tuple[str, ...],
     input_texts: tuple[str, ...],
-    precision: str,
-    time_limit: str,
-    timeout: str,
+    settings: Settings,
+    limits: Limits,
     roofline: str | None,
     trace: str | None,
-    output_format: str,
-    output: str | None,
+    out: Output,
     store: str | None,
-    **setting: Any,
 ) -> int:
     """Show where the time of MODELS goes, and why the one with fewer MACs is or is not faster.
 
@@ -61,45 +59,38 @@ def explain(
     """
     from gadprof.errors import SettingError
     from gadprof.models.sources import parse_shapes
-    from gadprof.output import check_writable, emit
 
-    settings = read_settings(input_shapes=parse_shapes(input_texts), **setting)
-    if len(settings) != 1:
+    chosen = settings.read(parse_shapes(input_texts))
+    if len(chosen) != 1:
         raise SettingError("explain takes one setting; drop the lists, or use gadprof bench")
     paths = trace_paths(trace, len(models))
-    for path in [*paths, output]:
+    for path in paths:
         if path is not None:
             check_writable(path)
     from gadprof.measuring.explain.roofline import peaks_of_sheet
 
-    sheet = peaks_of_sheet(roofline, settings[0].dtype) if roofline else None
-    limits = {
-        "precision": parse_share(precision, "--precision"),
-        "time_limit_s": parse_duration(time_limit, "--time-limit"),
-        "timeout_s": parse_duration(timeout, "--timeout"),
-    }
+    sheet = peaks_of_sheet(roofline, chosen[0].dtype) if roofline else None
     from gadprof.measuring.explain.explain import explain as run
     from gadprof.render.live import live_view
-    from gadprof.render.tables import render
     from gadprof.store.recording import MeasurementRecorder
 
     with MeasurementRecorder(store) as recorder, live_view() as view:
         explanation = run(
             models,
-            settings[0],
+            chosen[0],
             sheet=sheet,
             trace_paths=paths,
             progress=view,
             on_turn=recorder.turn,
             on_measured=recorder.finish,
-            **limits,
+            **limits.named(),
         )
-    emit(render(explanation.page(), output_format), output)
-    if output_format != "table" or output is not None:
+    show(out, explanation.page())
+    if out.form != "table" or out.path is not None:
         tell_failures(explanation.failed, interrupted=explanation.interrupted)
     for path, model in zip(paths, explanation.models, strict=True):
         if path is not None and model.error is None:
-            click.echo(f"trace written to {path} (open it in ui.perfetto.dev)", err=True)
+            tell(f"trace written to {path} (open it in ui.perfetto.dev)")
     return explanation.exit_code
 
 

@@ -1,73 +1,56 @@
-"""``gadprof fit``: the largest batch that fits a card; and what ``count --memory cuda`` prints."""
+"""``gadprof fit``: the largest batch that fits a card's memory."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
 import click
 
+from gadprof.commands.count import dtype_option, optimizer_of, optimizer_option
+from gadprof.commands.option_types import CARD
 from gadprof.commands.options import (
-    complete_models,
-    format_option,
-    output_option,
+    command,
+    models_argument,
+    packed,
+    result_options,
+    timeout_option,
     typed_input_option,
 )
-
-if TYPE_CHECKING:
-    from gadprof.counting.inputs import Input
-    from gadprof.memory.peaks import Optimizer
-    from gadprof.memory.step import Format
-
-FORMATS = ("fp32", "amp", "bf16")
-OPTIMIZERS = ("sgd-momentum", "sgd", "adam", "adamw", "none")
+from gadprof.commands.show import show
+from gadprof.output import Output, tell
 
 
-def optimizer_option(function: Any) -> Any:
-    """``--optimizer``, as ``optimizer``."""
-    return click.option(
-        "--optimizer",
-        type=click.Choice(OPTIMIZERS),
-        help="CUDA memory: whose states are kept in training.  [default: sgd-momentum]",
-    )(function)
+@dataclass(frozen=True)
+class Step:
+    """The step whose memory is predicted."""
+
+    train: bool
+    optimizer: str | None
+    dtype: str | None
+    timeout: float
 
 
-def dtype_option(function: Any) -> Any:
-    """``--dtype``, as ``dtype``."""
-    return click.option(
-        "--dtype",
-        type=click.Choice(FORMATS),
-        help="CUDA memory: number format; amp is autocast to fp16.  [default: fp32]",
-    )(function)
-
-
-@click.command()
-@click.argument(
-    "models", nargs=-1, required=True, metavar="MODEL...", shell_complete=complete_models
-)
-@click.option("--device", required=True, metavar="NAME|SIZE", help="For example rtx3090 or 24GiB.")
-@click.option("--train", is_flag=True, help="A training step instead of a forward pass.")
-@optimizer_option
-@dtype_option
-@typed_input_option
+@command(name="fit")
+@models_argument()
 @click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=300.0,
-    show_default=True,
-    help="Seconds to wait for a model.",
+    "--device",
+    type=CARD,
+    required=True,
+    metavar="NAME|SIZE",
+    help="For example rtx3090 or 24GiB.",
 )
-@format_option("table", "json", "csv", "md")
-@output_option
+@packed(
+    "step",
+    Step,
+    click.option("--train", is_flag=True, help="A training step instead of a forward pass."),
+    optimizer_option,
+    dtype_option,
+    timeout_option("How long to wait for a model."),
+)
+@typed_input_option
+@result_options("table", "json", "csv", "md")
 def fit(
-    models: tuple[str, ...],
-    device: str,
-    train: bool,
-    optimizer: Optimizer | None,
-    dtype: Format | None,
-    input_texts: tuple[str, ...],
-    timeout: float,
-    output_format: str,
-    output: str | None,
+    models: tuple[str, ...], device: str, step: Step, input_texts: tuple[str, ...], out: Output
 ) -> int:
     """The largest batch of MODEL that fits a card's memory, told from its trace without a card.
 
@@ -80,77 +63,45 @@ def fit(
     from gadprof.memory.peaks import coefficients
     from gadprof.memory.step import step_of
     from gadprof.models.inputs import parse_inputs
-    from gadprof.output import check_writable, emit
-    from gadprof.render.tables import render
+    from gadprof.render.progress import Working
     from gadprof.results.cells import bytes_text
 
-    chosen = _optimizer(optimizer, train=train)
-    if output is not None:
-        check_writable(output)
+    kept = optimizer_of(step.optimizer, train=step.train)
     capacity = memory_of(device)
     inputs = parse_inputs(input_texts)
     found, failed = [], []
-    for model in models:
-        try:
-            step = step_of(
-                model, inputs=inputs, train=train, dtype=dtype or "fp32", timeout_s=timeout
-            )
-        except GadprofError as error:
-            if len(models) == 1:
-                raise
-            failed.append({"model": model, "error": str(error)})
-            continue
-        found.append(largest_batch(step, capacity, chosen, device=device))
+    with Working("tracing", len(models)) as work:
+        for number, model in enumerate(models):
+            work.at(model, number)
+            try:
+                traced = step_of(
+                    model,
+                    inputs=inputs,
+                    train=step.train,
+                    dtype=step.dtype or "fp32",  # type: ignore[arg-type]
+                    timeout_s=step.timeout,
+                )
+            except GadprofError as error:
+                if len(models) == 1:
+                    raise
+                failed.append({"model": model, "error": str(error)})
+                continue
+            found.append(largest_batch(traced, capacity, kept, device=device))  # type: ignore[arg-type]
     document = {
         "device": device,
         "capacity_bytes": capacity,
-        "train": train,
+        "train": step.train,
         "rows": found,
         "failed": failed,
     }
-    emit(render(largest_page(found, coefficients().cv, document), output_format), output)
+    show(out, largest_page(found, coefficients().cv, document))
     for one in found:
         if not one.batch:
             needs = bytes_text(one.peaks.process_peak_bytes)
-            click.echo(
+            tell(
                 f"gadprof: {one.model}: needs {needs} with one sample, more than {device} has "
-                f"({bytes_text(capacity)})",
-                err=True,
+                f"({bytes_text(capacity)})"
             )
     for failure in failed:
-        click.echo(f"gadprof: {failure['model']}: {failure['error']}", err=True)
+        tell(f"gadprof: {failure['model']}: {failure['error']}")
     return 1 if failed or any(not one.batch for one in found) else 0
-
-
-def memory_of_model(
-    model: str,
-    inputs: tuple[Input, ...],
-    *,
-    batch: int,
-    train: bool,
-    optimizer: Optimizer | None,
-    dtype: Format | None,
-    timeout_s: float,
-    output_format: str,
-    output: str | None,
-) -> int:
-    """Print the predicted CUDA memory of one model, as ``count --memory cuda`` does."""
-    from gadprof.memory.page import peaks_page
-    from gadprof.memory.peaks import coefficients, predict_peaks
-    from gadprof.memory.step import step_of
-    from gadprof.output import emit
-    from gadprof.render.tables import render
-
-    chosen = _optimizer(optimizer, train=train)
-    step = step_of(model, inputs=inputs, train=train, dtype=dtype or "fp32", timeout_s=timeout_s)
-    peaks = predict_peaks(step, batch, chosen)
-    emit(render(peaks_page(peaks, coefficients().cv), output_format), output)
-    return 0
-
-
-def _optimizer(given: Optimizer | None, *, train: bool) -> Optimizer:
-    from gadprof.errors import SpecError
-
-    if given is not None and not train:
-        raise SpecError(f"--optimizer {given} plays no part in a forward pass; add --train")
-    return given or "sgd-momentum"

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gadprof.commands.options import format_option, output_option, parse_integers, store_option
+from gadprof.commands.option_types import (
+    BLOCKS,
+    COUNTERS,
+    DURATION,
+    SHARE,
+    THREADS,
+    Integers,
+)
+from gadprof.commands.options import command, option, packed, result_options, store_option
+from gadprof.commands.show import show
 from gadprof.formulas.formula import Formula
 from gadprof.formulas.formula import formula as evaluate
+from gadprof.output import Output, check_writable, tell
 
 if TYPE_CHECKING:
     from gadprof.measuring.block_pairs import MeasuredPair
+    from gadprof.results.page import Page
 
 GRID_LIMIT = 100_000
 
@@ -25,47 +37,146 @@ def _size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-@click.command(name="formula")
-@click.option(
-    "--block", "block_text", default="ga", show_default=True, help="Block or blocks of those below."
+@dataclass(frozen=True)
+class Grid:
+    """The blocks and the values of their inputs; every combination is a point."""
+
+    block_text: str
+    c_in: tuple[int, ...]
+    c_out: tuple[int, ...] | None
+    k: tuple[int, ...]
+    d: tuple[int, ...]
+    s: tuple[int, ...]
+    r: tuple[int, ...] | None
+    hw: str
+    stride: tuple[int, ...] | None
+    extra_texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Whether the real blocks are counted, and timed."""
+
+    verifying: bool
+    backends: str
+    measuring: bool
+    precision: float
+    point_limit: float
+    threads: int
+    page: str | None
+
+
+_INTEGERS = Integers(1 << 24)
+_GRID = (
+    click.option(
+        "--block",
+        "block_text",
+        type=BLOCKS,
+        default="ga",
+        show_default=True,
+        help="Block or blocks of those below.",
+    ),
+    option(
+        "--c-in",
+        "c_in",
+        aliases=("--cin",),
+        type=_INTEGERS,
+        required=True,
+        metavar="N[,N…]",
+        help="Input channels.",
+    ),
+    option(
+        "--c-out",
+        "c_out",
+        aliases=("--cout",),
+        type=_INTEGERS,
+        metavar="N[,N…]",
+        help="Output channels.  [default: those of the input]",
+    ),
+    click.option(
+        "--k",
+        type=_INTEGERS,
+        default="3",
+        show_default=True,
+        metavar="N[,N…]",
+        help="Kernel of the convolution.",
+    ),
+    click.option(
+        "--d",
+        type=_INTEGERS,
+        default="3",
+        show_default=True,
+        metavar="N[,N…]",
+        help="Kernel of the cheap operation.",
+    ),
+    click.option(
+        "--s",
+        type=_INTEGERS,
+        default="2",
+        show_default=True,
+        metavar="N[,N…]",
+        help="All maps to intrinsic maps.",
+    ),
+    click.option(
+        "--r",
+        type=_INTEGERS,
+        metavar="N[,N…]",
+        help="Reduction of the attention.  [default: 16, and 8 for ccw]",
+    ),
+    click.option(
+        "--hw",
+        default="64x48",
+        show_default=True,
+        metavar="HxW[,HxW…]",
+        help="Output size, or several.",
+    ),
+    click.option(
+        "--stride", type=_INTEGERS, metavar="N[,N…]", help="Stride.  [default: 1, and 2 for gd]"
+    ),
+    click.option(
+        "--with",
+        "extra_texts",
+        multiple=True,
+        metavar="NAME=N[,N…]",
+        help="Further input of a block.",
+    ),
 )
-@click.option("--cin", required=True, metavar="N[,N…]", help="Input channels.")
-@click.option("--cout", metavar="N[,N…]", help="Output channels  [default: cin]")
-@click.option("--k", default="3", show_default=True, help="Kernel of the convolution.")
-@click.option("--d", default="3", show_default=True, help="Kernel of the cheap operation.")
-@click.option("--s", default="2", show_default=True, help="All maps to intrinsic maps.")
-@click.option("--r", help="Reduction of the attention  [default: 16, and 8 for ccw]")
-@click.option("--hw", default="64x48", show_default=True, help="Output size, or several.")
-@click.option("--stride", help="Stride  [default: 1, and 2 for gd]")
-@click.option(
-    "--with", "extra_texts", multiple=True, metavar="NAME=N[,N…]", help="Further input of a block."
+_TRIED = (
+    click.option("--verify", "verifying", is_flag=True, help="Build each block and count it."),
+    click.option(
+        "--backends",
+        type=COUNTERS,
+        default="all",
+        show_default=True,
+        metavar="all|NAME,…",
+        help="Counters for --verify.",
+    ),
+    click.option("--measure", "measuring", is_flag=True, help="Time each block and a convolution."),
+    click.option(
+        "--precision",
+        type=SHARE,
+        default="5%",
+        show_default=True,
+        help="Of a measured speed-up.",
+    ),
+    click.option(
+        "--point-limit",
+        type=DURATION,
+        default="2s",
+        show_default=True,
+        help="Sampling time of a point.",
+    ),
+    click.option("--threads", type=THREADS, default=1, show_default=True, help="For --measure."),
+    click.option("--page", metavar="FILE", help="Write a page with plots of --measure, like f.md."),
 )
-@click.option("--verify", "verifying", is_flag=True, help="Build each block and count it.")
-@click.option("--backends", default="all", show_default=True, help="Counters for --verify.")
-@click.option("--measure", "measuring", is_flag=True, help="Time each block and a convolution.")
-@click.option("--precision", default="5%", show_default=True, help="Of a measured speed-up.")
-@click.option("--point-limit", default="2s", show_default=True, help="Sampling time of a point.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, help="Threads for --measure.")
-@click.option("--page", metavar="FILE", help="Write a page with plots of --measure, like f.md.")
-@format_option("table", "json", "csv", "md", "latex")
-@output_option
+
+
+@command(name="formula")
+@packed("grid", Grid, *_GRID)
+@packed("tried", Tried, *_TRIED)
+@result_options("table", "json", "csv", "md", "latex")
 @store_option
-def formula(
-    block_text: str,
-    hw: str,
-    extra_texts: tuple[str, ...],
-    verifying: bool,
-    backends: str,
-    measuring: bool,
-    precision: str,
-    point_limit: str,
-    threads: int,
-    page: str | None,
-    output_format: str,
-    output: str | None,
-    store: str | None,
-    **numbers: str | None,
-) -> int:
+def formula(grid: Grid, tried: Tried, out: Output, store: str | None) -> int:
     """Closed forms GP, GG and Rs of a block, every term apart, beside the ordinary convolution.
 
     Any number may be a list (32,64) or a range (32:128:32); several make a grid.
@@ -82,25 +193,21 @@ def formula(
       ccw       Lite-HRNet, branches
     """
     from gadprof.formulas.page import grid_table, point_object
-    from gadprof.output import check_writable, emit
-    from gadprof.render.tables import render
     from gadprof.results.page import page_of
     from gadprof.results.plain import to_json
 
-    if output is not None:
-        check_writable(output)
-    points = _points(block_text, hw, extra_texts, numbers)
+    points = _points(grid)
     verified: list[dict[str, Any]] | None = None
-    if verifying:
+    if tried.verifying:
         from gadprof.store.recording import record_verified
 
-        verified = _verify(points, backends)
+        verified = _verify(points, tried.backends)
         record_verified(points, verified, store=store)
     measured: Sequence[MeasuredPair] | None = None
     interrupted = False
-    if measuring or page is not None:
-        measured, interrupted = _measure(points, precision, point_limit, threads, page, store)
-    if output_format == "json":
+    if tried.measuring or tried.page is not None:
+        measured, interrupted = _measure(points, tried, store)
+    if out.form == "json":
         objects = [
             point_object(
                 point,
@@ -111,15 +218,14 @@ def formula(
         ]
         document = objects[0] if len(objects) == 1 else {"points": objects}
         if measured is not None:
-            document |= _circumstances(threads)
-        emit(to_json(document), output)
+            document |= _circumstances(tried.threads)
+        out.emit(to_json(document))
     elif measured is not None:
-        emit(_measured_text(points, measured, output_format), output)
-    elif len(points) == 1 and output_format == "table":
-        emit(describe(points[0], verified[0] if verified else None), output)
+        show(out, _measured_page(points, measured))
+    elif len(points) == 1 and out.form == "table":
+        out.emit(describe(points[0], verified[0] if verified else None))
     else:
-        grid = page_of(grid_table(points, verified), document={}, name="formula")
-        emit(render(grid, output_format), output)
+        show(out, page_of(grid_table(points, verified), document={}, name="formula"))
     ours = [row["gadprof"] for row in verified or () if "gadprof" in row]
     if interrupted:
         return 130
@@ -127,24 +233,19 @@ def formula(
     return 1 if failed or any(not row.equal for row in ours) else 0
 
 
-def _points(
-    block_text: str, hw: str, extra_texts: tuple[str, ...], numbers: dict[str, str | None]
-) -> list[Formula]:
+def _points(grid: Grid) -> list[Formula]:
     """Every combination of the options' values, in the order of the options."""
-    names = {"c_in": "cin", "c_out": "cout", "k": "k", "d": "d", "s": "s", "r": "r"}
-    names["stride"] = "stride"
-    axes: dict[str, tuple[Any, ...]] = {}
-    for name, option in names.items():
-        text = numbers[option]
-        if text is not None:
-            axes[name] = parse_integers(text, f"--{option}")
-    for text in extra_texts:
+    names = ("c_in", "c_out", "k", "d", "s", "r", "stride")
+    axes: dict[str, tuple[Any, ...]] = {
+        name: getattr(grid, name) for name in names if getattr(grid, name) is not None
+    }
+    for text in grid.extra_texts:
         name, equals, typed = text.partition("=")
         if not equals:
             raise click.BadParameter(f"{text!r} is not NAME=N", param_hint="--with")
-        axes[name] = parse_integers(typed, "--with")
-    sizes = tuple(_size(part) for part in hw.split(","))
-    blocks = tuple(part.strip() for part in block_text.split(",") if part.strip())
+        axes[name] = Integers(1 << 24).convert(typed, None, None)
+    sizes = tuple(_size(part) for part in grid.hw.split(","))
+    blocks = tuple(part.strip() for part in grid.block_text.split(",") if part.strip())
     count = len(sizes) * len(blocks)
     for values in axes.values():
         count *= len(values)
@@ -160,52 +261,46 @@ def _points(
 
 
 def _verify(points: list[Formula], backends: str) -> list[dict[str, Any]]:
-    import sys
-
     from gadprof.audit.backends import parse_backends
     from gadprof.audit.verify import verify
+    from gadprof.render.progress import Working
 
     names = parse_backends(backends)
     results = []
-    for index, point in enumerate(points, start=1):
-        if len(points) > 1 and sys.stderr.isatty():
-            click.echo(f"\rverifying {index}/{len(points)}", nl=False, err=True)
-        results.append(verify(point, names))
-    if len(points) > 1 and sys.stderr.isatty():
-        click.echo(err=True)
+    with Working("verifying", len(points)) as work:
+        for index, point in enumerate(points):
+            work.at(point.block, index)
+            results.append(verify(point, names))
     return results
 
 
 def _measure(
-    points: list[Formula],
-    precision: str,
-    point_limit: str,
-    threads: int,
-    page: str | None,
-    store: str | None,
+    points: list[Formula], tried: Tried, store: str | None
 ) -> tuple[Sequence[MeasuredPair], bool]:
     from gadprof.commands.formula_measure import measure_points, page_log, write_page
-    from gadprof.commands.option_types import parse_duration, parse_share
     from gadprof.measuring.settings import Setting
-    from gadprof.output import check_writable
     from gadprof.store.recording import MeasurementRecorder
 
-    share = parse_share(precision, "--precision")
-    limit_s = parse_duration(point_limit, "--point-limit")
+    page = tried.page
     if page is not None:
         check_writable(page)
-    setting = Setting(threads=threads)
-    log = page_log(page, setting, share, limit_s) if page is not None else None
+    setting = Setting(threads=tried.threads)
+    log = page_log(page, setting, tried.precision, tried.point_limit) if page is not None else None
     with MeasurementRecorder(store) as recorder:
         measured, interrupted = measure_points(
-            points, setting, precision=share, point_limit_s=limit_s, recorder=recorder, log=log
+            points,
+            setting,
+            precision=tried.precision,
+            point_limit_s=tried.point_limit,
+            recorder=recorder,
+            log=log,
         )
     if interrupted:
         rest = f"; {page} is left as it was, the same command goes on" if page is not None else ""
-        click.echo(f"gadprof: interrupted; the points so far follow{rest}", err=True)
+        tell(f"gadprof: interrupted; the points so far follow{rest}")
     elif page is not None and log is not None:
         for path in write_page(page, points, measured, setting):
-            click.echo(f"wrote {path}", err=True)
+            tell(f"wrote {path}")
         if not any(pair.error for pair in measured):
             log.remove()
     return measured, interrupted
@@ -219,17 +314,14 @@ def _circumstances(threads: int) -> dict[str, Any]:
     return {"setting": Setting(threads=threads), "machine": describe_machine()}
 
 
-def _measured_text(
-    points: list[Formula], measured: Sequence[MeasuredPair], output_format: str
-) -> str:
-    from gadprof.render.tables import render
+def _measured_page(points: list[Formula], measured: Sequence[MeasuredPair]) -> Page:
     from gadprof.report.formula_page import measured_table, words
     from gadprof.results.page import page_of
 
     failures = dict.fromkeys(f"failed: {pair.error}" for pair in measured if pair.error)
     notes = (*words(points, measured), *failures)
     table = measured_table(points, measured, notes=notes)
-    return render(page_of(table, document={}, name="formula"), output_format)
+    return page_of(table, document={}, name="formula")
 
 
 def describe(point: Formula, verified: dict[str, Any] | None) -> str:

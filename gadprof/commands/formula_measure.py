@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from gadprof.errors import SpecError
 from gadprof.formulas.formula import DEFAULTS, Formula
 from gadprof.measuring.block_pairs import Factory, MeasuredPair, measure_pairs
 from gadprof.measuring.settings import Setting
-from gadprof.output import write_atomic
+from gadprof.output import tell, write_atomic
+from gadprof.render.progress import Working
 from gadprof.report.formula_page import NOT_MEASURED
 from gadprof.store.recording import MeasurementRecorder, block_name
 
@@ -60,9 +59,8 @@ def measure_points(
     pairs = [factories(point) for point in points]
     known = {n: pair for n, p in enumerate(points) if log and (pair := log.get(block_name(p)))}
     if known:
-        click.echo(f"gadprof: {len(known)} of {len(points)} points are measured already", err=True)
+        tell(f"gadprof: {len(known)} of {len(points)} points are measured already")
     wanted = [number for number in range(len(points)) if number not in known]
-    tells = sys.stderr.isatty()
     interrupted = False
 
     def on_turn(index: int, seat: int, used: Setting, samples: Sequence[float]) -> None:
@@ -77,19 +75,16 @@ def measure_points(
         point_limit_s=point_limit_s,
         on_turn=on_turn,
     )
-    try:
-        for number, pair in zip(wanted, found, strict=True):
-            _keep(recorder, number, pair)
-            known[number] = pair
-            if log is not None and pair.error is None:
-                log.put(block_name(points[number]), pair)
-            if tells:
-                text = f"{pair.speed_up:.2f} x" if pair.speed_up else "failed"
-                click.echo(f"\rmeasured {len(known)}/{len(pairs)}: {text}   ", nl=False, err=True)
-    except KeyboardInterrupt:
-        interrupted = True
-    if tells:
-        click.echo(err=True)
+    with Working("measuring", len(pairs)) as work:
+        try:
+            for number, pair in zip(wanted, found, strict=True):
+                _keep(recorder, number, pair)
+                known[number] = pair
+                if log is not None and pair.error is None:
+                    log.put(block_name(points[number]), pair)
+                work.at(f"{pair.speed_up:.2f} x" if pair.speed_up else "failed", len(known))
+        except KeyboardInterrupt:
+            interrupted = True
     missing = MeasuredPair(None, None, None, error=NOT_MEASURED)
     return tuple(known.get(number, missing) for number in range(len(points))), interrupted
 

@@ -6,7 +6,10 @@ from typing import Any
 
 import click
 
-from gadprof.commands.options import format_option, output_option
+from gadprof.commands.option_types import MODEL
+from gadprof.commands.options import command, result_options
+from gadprof.commands.show import show
+from gadprof.output import Output
 
 OTHER_FORMS = (
     ("timm:NAME", "any model of timm (extra gadprof[zoo])"),
@@ -18,23 +21,23 @@ OTHER_FORMS = (
 )
 
 
-@click.command(name="models")
-@click.option("--knobs", metavar="MODEL", help="List a model's knobs, as MODEL:knob=value takes.")
-@format_option("table", "json", "csv", "md")
-@output_option
-def models(knobs: str | None, output_format: str, output: str | None) -> None:
+@command(name="models")
+@click.option(
+    "--knobs",
+    type=MODEL,
+    metavar="MODEL",
+    help="List a model's knobs, as MODEL:knob=value takes.",
+)
+@result_options("table", "json", "csv", "md")
+def models(knobs: str | None, out: Output) -> None:
     """List what can be named, one line each."""
     from gadprof.networks.spec import families, format_value, parse_spec, presets
-    from gadprof.output import check_writable, emit
-    from gadprof.render.tables import render
     from gadprof.results.page import page_of
     from gadprof.results.table import Column, Table
 
-    if output is not None:
-        check_writable(output)
     if knobs is not None:
         spec = parse_spec(knobs)
-        spelled = output_format in ("table", "md")
+        spelled = out.form in ("table", "md")
         rows: list[list[Any]] = []
         for knob in families()[spec.family].knobs:
             apart = spelled and bool(knob.notes)
@@ -48,12 +51,18 @@ def models(knobs: str | None, output_format: str, output: str | None) -> None:
         rows = [[name, preset.summary, preset.source] for name, (_, preset) in presets().items()]
         rows += [[form, meaning, ""] for form, meaning in OTHER_FORMS]
     key = "knobs" if knobs is not None else "models"
-    note = (
-        "type MODEL:knob=value,… to change it"
-        if knobs is not None
-        else "'gadprof models --knobs MODEL' lists what MODEL:knob=value takes"
+    if knobs is not None:
+        notes = ["type MODEL:knob=value,… to change it"]
+    else:
+        notes = [
+            "'gadprof models --knobs MODEL' lists what MODEL:knob=value takes",
+            "--format md, csv or json adds where each comes from",
+        ]
+    # one line each on a terminal: the sources are in the other forms
+    columns = tuple(
+        Column(name, name, rank=number, place="page" if name == "source" else "both")
+        for number, name in enumerate(headers)
     )
-    columns = tuple(Column(name, name, rank=number) for number, name in enumerate(headers))
-    table = Table(key, "", columns, tuple(map(tuple, rows)), notes=(note,))
+    table = Table(key, "", columns, tuple(map(tuple, rows)), notes=tuple(notes))
     document = {key: [dict(zip(headers, row, strict=True)) for row in rows]}
-    emit(render(page_of(table, document=document, name=key), output_format), output)
+    show(out, page_of(table, document=document, name=key))

@@ -1,38 +1,133 @@
-"""Options that several commands share, and how their values are read."""
+"""The options that several commands share, each written once, and how they reach a command.
+
+``result_options`` is the one rule for output: a command gets an ``Output`` that was checked before
+any work. ``packed`` hands a command one frozen record instead of a dozen values.
+"""
 
 from __future__ import annotations
 
-import re
-import sys
-import time
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
+from gadprof.commands.option_types import BATCH, DURATION, MODEL
+from gadprof.output import choose_output, emit
+
 Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator = Callable[[Function], Function]
 
 
-def parse_integers(text: str, option: str) -> tuple[int, ...]:
-    """Read ``8``, ``8,16,32`` or a range ``16:64:8`` (end included) of positive integers.
+class Command(click.Command):
+    """A command whose help leaves through the one place that writes to a terminal."""
 
-    Raises click.BadParameter.
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        found = super().get_help_option(ctx)
+        return found if found is None else through_emit(found)
+
+
+def through_emit(option: click.Option) -> click.Option:
+    """A help option that prints by ``emit``."""
+
+    def show(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+        if wanted and not ctx.resilient_parsing:
+            emit(ctx.get_help())
+            ctx.exit()
+
+    option.callback = show
+    return option
+
+
+def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """``click.command`` of ``Command``."""
+    return click.command(name=name, cls=Command, **settings)
+
+
+class Option(click.Option):
+    """An option whose former names (``aliases``) still work and are not shown."""
+
+    def __init__(self, *args: Any, aliases: tuple[str, ...] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.aliases = aliases
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        shown = self.opts
+        self.opts = [*shown, *self.aliases]
+        try:
+            super().add_to_parser(parser, ctx)
+        finally:
+            self.opts = shown
+
+
+def option(*names: str, aliases: tuple[str, ...] = (), **settings: Any) -> Decorator[Any]:
+    """``click.option`` with hidden former names."""
+    return click.option(*names, cls=Option, aliases=aliases, **settings)
+
+
+def packed(parameter: str, record: type[Any], *options: Decorator[Any]) -> Decorator[Any]:
+    """Options whose values reach the command as one record: ``parameter`` of type ``record``.
+
+    The record's fields are the options' names.
     """
-    values: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?::(\d+)(?::(\d+))?)?\s*", part)
-        if match is None:
-            raise click.BadParameter(
-                f"{part!r} is not a positive integer or a range like 16:64:8", param_hint=option
-            )
-        start, stop, step = match.groups()
-        if stop is None:
-            values.append(int(start))
-        else:
-            values.extend(range(int(start), int(stop) + 1, max(1, int(step or 1))))
-    if not values or any(value <= 0 for value in values):
-        raise click.BadParameter(f"{text!r} must be positive", param_hint=option)
-    return tuple(values)
+    names = [field.name for field in dataclasses.fields(record)]
+
+    def decorate(function: Function) -> Any:
+        @functools.wraps(function)
+        def called(*args: Any, **values: Any) -> Any:
+            made = record(**{name: values.pop(name) for name in names})
+            return function(*args, **{parameter: made}, **values)
+
+        made: Any = called
+        for add in reversed(options):
+            made = add(made)
+        return made
+
+    return decorate
+
+
+def result_options(
+    *forms: str, writes: str = "FILE", checked: Callable[..., Any] = choose_output
+) -> Decorator[Any]:
+    """``--format`` and ``-o``: the command gets ``out``, an ``Output`` that was checked.
+
+    The form is what ``--format`` says, else what the file's suffix says, else the first one.
+    """
+
+    def decorate(function: Function) -> Any:
+        @functools.wraps(function)
+        def called(*args: Any, **values: Any) -> Any:
+            form, path = values.pop("output_format"), values.pop("output")
+            return function(*args, out=checked(form, path, forms), **values)
+
+        made: Any = option(
+            "-o",
+            "--output",
+            "output",
+            aliases=("--out",),
+            metavar=writes,
+            help="Write to a file; its suffix names the form.",
+        )(called)
+        return option(
+            "--format",
+            "output_format",
+            type=click.Choice(forms),
+            help=f"How to print the result.  [default: {forms[0]}]",
+        )(made)
+
+    return decorate
+
+
+def models_argument(*, required: bool = True) -> Decorator[Any]:
+    """``MODEL...``, as ``models``."""
+    shown = "MODEL..." if required else "[MODEL]..."
+    return click.argument("models", nargs=-1, required=required, metavar=shown, type=MODEL)
+
+
+def model_argument(function: Function) -> Function:
+    """``MODEL``, as ``model``."""
+    return click.argument("model", metavar="MODEL", type=MODEL)(function)
 
 
 def input_option(function: Function) -> Function:
@@ -60,27 +155,15 @@ def typed_input_option(function: Function) -> Function:
 
 def batch_option(function: Function) -> Function:
     """``--batch N``, as ``batch``."""
+    return click.option("--batch", type=BATCH, default=1, show_default=True, help="Batch size.")(
+        function
+    )
+
+
+def timeout_option(help_text: str) -> Decorator[Any]:
+    """``--timeout 300s``, as ``timeout`` in seconds."""
     return click.option(
-        "--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Batch size."
-    )(function)
-
-
-def output_option(function: Function) -> Function:
-    """``-o FILE``, as ``output``."""
-    return click.option(
-        "-o", "--output", metavar="FILE", help="Write to a file instead of standard output."
-    )(function)
-
-
-def format_option(*choices: str) -> Callable[[Function], Function]:
-    """``--format``, as ``output_format``; the first choice is the default."""
-    return click.option(
-        "--format",
-        "output_format",
-        type=click.Choice(choices),
-        default=choices[0],
-        show_default=True,
-        help="How to print the result.",
+        "--timeout", type=DURATION, default="300s", show_default=True, help=help_text
     )
 
 
@@ -109,28 +192,32 @@ def save_as_option(function: Function) -> Function:
     )(function)
 
 
-def complete_models(context: click.Context, argument: click.Parameter, typed: str) -> list[str]:
-    """Presets and the prefixes of other model strings, for a shell's completion."""
-    from gadprof.networks.spec import known_presets
+def config_option(function: Function) -> Function:
+    """``--config FILE``, as ``config``."""
+    return click.option(
+        "--config", metavar="FILE", help="Configuration; default gadprof.toml or pyproject.toml."
+    )(function)
 
-    names = (*known_presets(), "timm:", "torchvision:", "transformers:")
-    return [name for name in names if name.startswith(typed)]
+
+def plot_option(help_text: str = "Draw the result (svg, pdf or png).") -> Decorator[Any]:
+    """``--plot FILE``, as ``plot``; its former name was ``--figure`` in one command."""
+    return option("--plot", aliases=("--figure",), metavar="FILE", help=help_text)
 
 
-def tell_pieces() -> Callable[[int, int], None]:
-    """A function that says on a terminal how many of a cluster's tasks are done, and what is left.
+def limit_option(default: int | None, help_text: str) -> Decorator[Any]:
+    """``--limit N``, as ``limit``; ``--show`` and ``--nearest`` were its names elsewhere."""
+    from gadprof.commands.option_types import LIMIT
 
-    The rate is that of this run: tasks that an earlier one finished take no time.
-    """
-    started = time.monotonic()
-    ran = 0
+    return option(
+        "--limit",
+        aliases=("--show", "--nearest"),
+        type=LIMIT,
+        default=default,
+        show_default=default is not None,
+        help=help_text,
+    )
 
-    def tell(done: int, total: int) -> None:
-        nonlocal ran
-        ran += 1
-        if sys.stderr.isatty():
-            rate = ran / max(time.monotonic() - started, 1e-9)
-            text = f"\r{done}/{total} tasks, {rate:.2g}/s, {(total - done) / rate:.0f} s left   "
-            click.echo(text, nl=done == total, err=True)
 
-    return tell
+def cluster_option(help_text: str) -> Decorator[Any]:
+    """``--cluster ADDRESS`` of a Dask scheduler, as ``cluster``."""
+    return click.option("--cluster", metavar="ADDRESS", help=help_text)

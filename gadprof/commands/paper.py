@@ -4,84 +4,54 @@ from __future__ import annotations
 
 import click
 
-from gadprof.commands.options import output_option
+from gadprof.commands.options import command, limit_option, option
+from gadprof.commands.pages import page_path, write_or_check
+from gadprof.output import choose_output
 
 PAGE = "reports/gadnet-paper.md"
+FORMS = ("table", "json", "md")
 
 
-@click.command(name="paper")
-@click.option("--search", is_flag=True, help="Only the reconstruction search; prints it.")
-@click.option(
-    "--nearest", type=click.IntRange(min=1), help="With --search: designs shown.  [default: 10]"
-)
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(("table", "json", "md")),
-    help="Print in this form and write no page (with -o: write this to the file).",
-)
+@command(name="paper")
+@click.option("--search", is_flag=True, help="Only the reconstruction search.")
+@limit_option(None, "With --search: designs shown.  [default: 10]")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 where the page is stale.")
-@output_option
-def paper(
-    search: bool, nearest: int | None, output_format: str | None, check: bool, output: str | None
-) -> int:
+@click.option(
+    "--format", "form", type=click.Choice(FORMS), help="How to print it.  [default: table]"
+)
+@option(
+    "-o",
+    "--output",
+    "path",
+    aliases=("--out",),
+    metavar="FILE",
+    help="Write to a file; PAGE.md is the whole page, its data beside it.",
+)
+def paper(search: bool, limit: int | None, check: bool, form: str | None, path: str | None) -> int:
     """Judge every table, equation and figure of GADNet's paper.
 
-    Without --format and --search the page goes to reports/gadnet-paper.md (or -o FILE), its data
-    beside it in data/. The page is equal, byte by byte, on every machine.
+    With -o PAGE.md the page and its data are written into the page's folder (data/). The page is
+    equal, byte by byte, on every machine.
     """
-    from pathlib import Path
+    from gadprof.render.progress import Working
 
-    from gadprof.output import check_writable, emit
-
-    if check and (search or output_format):
+    if check and (search or form):
         raise click.UsageError("--check compares the page; leave --search and --format out")
-    if nearest is not None and not search:
-        raise click.UsageError("--nearest goes with --search")
-    writes_page = not search and output_format is None
-    target = Path(output or PAGE)
-    if writes_page:
-        return _page(target, check=check)
-    if output is not None:
-        check_writable(output)
-    emit(_search_text(output_format or "table", nearest or 10) if search else
-         _paper_text(output_format or "table", target.stem), output)  # fmt: skip
-    return 0
+    if limit is not None and not search:
+        raise click.UsageError("--limit goes with --search")
+    if check or (path is not None and path.endswith(".md") and not search and form is None):
+        from gadprof.paper.gather import gather, paper_page
+        from gadprof.render.page_files import page_files
 
-
-def _page(target: object, *, check: bool) -> int:
-    from pathlib import Path
-
-    from gadprof.errors import OutputError
-    from gadprof.output import check_writable, write_folder
-    from gadprof.paper.gather import gather, paper_page
-    from gadprof.render.page_files import page_files, stale_files
-    from gadprof.results.escape import file_stem
-
-    page = Path(str(target))
-    if page.suffix != ".md" or file_stem(page.stem) != page.stem or page.stem == "index":
-        raise OutputError(
-            f"{str(page)!r} is no page's name; type for example -o "
-            f"{page.with_name(file_stem(page.stem) or 'paper').with_suffix('.md')}"
-        )
-    if not check:
-        check_writable(page)
-    files = page_files(paper_page(gather(), page.stem))
-    if check:
-        stale = stale_files(page.parent, files)
-        for path in stale:
-            click.echo(f"gadprof: stale: {page.parent / path}", err=True)
-        if stale:
-            click.echo(
-                f"gadprof: {len(stale)} of {len(files)} files are stale; type: gadprof paper"
-                + ("" if str(page) == PAGE else f" -o {page}"),
-                err=True,
-            )
-            return 1
-        click.echo(f"{len(files)} files are up to date: {page}")
-        return 0
-    write_folder(page.parent, files)
-    click.echo(f"wrote {len(files)} files: {page}")
+        target = page_path(path or PAGE, "paper", check=check)
+        with Working("judging the paper"):
+            files = page_files(paper_page(gather(), target.stem))
+        return write_or_check(target, files, "paper", check=check)
+    out = choose_output(form, path, FORMS)
+    with Working("judging the paper"):
+        stem = (path or PAGE).rpartition("/")[2].rpartition(".")[0]
+        text = _search_text(out.form, limit or 10) if search else _paper_text(out.form, stem)
+    out.emit(text)
     return 0
 
 

@@ -2,46 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 import click
 
+from gadprof.commands.option_types import DEVICE
+from gadprof.commands.options import Decorator, option, packed
 from gadprof.errors import SourceError
 from gadprof.models.sources import Source, resolve
 from gadprof.networks.spec import parse_shape
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+
+@dataclass(frozen=True)
+class Data:
+    """Where the persons are: a folder in COCO's layout, or annotations and pictures apart."""
+
+    data: str | None
+    split: str
+    annotations: str | None
+    images: str | None
+    skip_bad: bool
 
 
-def data_options(default_split: str) -> Callable[[Function], Function]:
-    """``--data``, ``--split``, ``--annotations``, ``--images`` and ``--skip-bad``."""
-
-    def decorate(function: Function) -> Function:
-        for option in (
-            click.option("--skip-bad", is_flag=True, help="Leave out persons with bad boxes."),
-            click.option("--images", metavar="DIR", help="Folder of the split's pictures."),
-            click.option("--annotations", metavar="FILE", help="The split's keypoint annotations."),
-            click.option(
-                "--split", default=default_split, show_default=True, help="Which part of --data."
-            ),
-            click.option("--data", metavar="DIR", help="Folder in COCO's layout."),
-        ):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-def decoding_options(function: Function) -> Function:
-    """``--decoding``, ``--flip/--no-flip`` and ``--torch-device``."""
-    for option in (
+def data_options(default_split: str) -> Decorator[Any]:
+    """``--data``, ``--split``, ``--annotations``, ``--images`` and ``--skip-bad``, as ``data``."""
+    return packed(
+        "data",
+        Data,
+        click.option("--data", metavar="DIR", help="Folder in COCO's layout."),
         click.option(
-            "--torch-device", default="cpu", show_default=True, help="Where to run: cpu, cuda, …"
+            "--split", default=default_split, show_default=True, help="Which part of --data."
         ),
-        click.option(
-            "--flip/--no-flip", default=True, show_default=True, help="Average with the mirror."
-        ),
+        click.option("--annotations", metavar="FILE", help="The split's keypoint annotations."),
+        click.option("--images", metavar="DIR", help="Folder of the split's pictures."),
+        click.option("--skip-bad", is_flag=True, help="Leave out persons with bad boxes."),
+    )
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How a map becomes a point, and where the network runs."""
+
+    decoding: str
+    flip: bool
+    device: str
+
+
+def decoding_options(function: Any) -> Any:
+    """``--decoding``, ``--flip/--no-flip`` and ``--device``, as ``decoding``."""
+    return packed(
+        "decoding",
+        Decoding,
         click.option(
             "--decoding",
             type=click.Choice(["quarter", "dark", "argmax"]),
@@ -49,9 +61,18 @@ def decoding_options(function: Function) -> Function:
             show_default=True,
             help="How a map becomes a point.",
         ),
-    ):
-        function = option(function)
-    return function
+        click.option(
+            "--flip/--no-flip", default=True, show_default=True, help="Average with the mirror."
+        ),
+        option(
+            "--device",
+            aliases=("--torch-device",),
+            type=DEVICE,
+            default="cpu",
+            show_default=True,
+            help="Where to run: cpu, cuda, …",
+        ),
+    )(function)
 
 
 def network_source(model: str) -> Source:

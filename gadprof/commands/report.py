@@ -2,57 +2,108 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gadprof.commands.options import batch_option, complete_models, input_option, store_option
+from gadprof.commands.options import (
+    batch_option,
+    cluster_option,
+    command,
+    config_option,
+    input_option,
+    models_argument,
+    option,
+    packed,
+    store_option,
+)
+from gadprof.commands.show import show
+from gadprof.output import Output, emit, tell
 
 if TYPE_CHECKING:
     from gadprof.comparison.compare import ComparedRow
 
 
-@click.command(name="report")
-@click.argument("models", nargs=-1, metavar="[MODEL...]", shell_complete=complete_models)
-@click.option("--config", metavar="FILE", help="Configuration; default gadprof.toml or pyproject.")
-@click.option(
-    "-o", "--output", metavar="FOLDER", default="reports", show_default=True, help="Where to write."
+@dataclass(frozen=True)
+class Pages:
+    """Where the pages go, how they are called, and what is beside them."""
+
+    output: str
+    name: str
+    title: str | None
+    data: tuple[str, ...]
+    plots: tuple[str, ...]
+    config: str | None
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What is done: write, compare, or only the index; and how the outcome is told."""
+
+    check: bool
+    index_only: bool
+    form: str
+
+
+@command(name="report")
+@models_argument(required=False)
+@packed(
+    "pages",
+    Pages,
+    config_option,
+    option(
+        "-o",
+        "--output",
+        aliases=("--out",),
+        metavar="FOLDER",
+        default="reports",
+        show_default=True,
+        help="Where to write.",
+    ),
+    click.option("--name", default="report", show_default=True, help="The pages' file name."),
+    click.option("--title", help="The page's heading."),
+    click.option(
+        "--data",
+        multiple=True,
+        metavar="FILE",
+        help="JSON of bench, audit, explain, compare or formula to show; repeat for several.",
+    ),
+    click.option(
+        "--plots",
+        multiple=True,
+        type=click.Choice(("svg", "pdf", "png")),
+        help="Plot formats; repeat for several (default svg).",
+    ),
 )
-@click.option("--name", default="report", show_default=True, help="The pages' file name.")
-@click.option("--title", help="The page's heading.")
 @input_option
 @batch_option
-@click.option(
-    "--data",
-    multiple=True,
-    metavar="FILE",
-    help="JSON of bench, audit, explain, compare or formula to show; repeat for several.",
+@cluster_option("Count on a Dask scheduler, one task a model.")
+@packed(
+    "mode",
+    Mode,
+    click.option("--check", is_flag=True, help="Write nothing; exit 1 where a file is stale."),
+    click.option("--index-only", is_flag=True, help="Only make (or check) the folder's index.md."),
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(("table", "json", "csv", "md")),
+        default="table",
+        show_default=True,
+        help="How to print which files were written or are stale.",
+    ),
 )
-@click.option(
-    "--plots",
-    multiple=True,
-    type=click.Choice(("svg", "pdf", "png")),
-    help="Plot formats; repeat for several (default svg).",
-)
-@click.option("--cluster", metavar="ADDRESS", help="Count on a Dask scheduler, one task a model.")
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 where a file is stale.")
-@click.option("--index-only", is_flag=True, help="Only make (or check) the folder's index.md.")
 @store_option
 @click.pass_context
 def report(
     context: click.Context,
     models: tuple[str, ...],
-    config: str | None,
-    output: str,
-    name: str,
-    title: str | None,
+    pages: Pages,
     input_texts: tuple[str, ...],
     batch: int,
-    data: tuple[str, ...],
-    plots: tuple[str, ...],
     cluster: str | None,
-    check: bool,
-    index_only: bool,
+    mode: Mode,
     store: str | None,
 ) -> int:
     """Write a report of MODELS (or of [report] in the configuration) into a folder.
@@ -60,63 +111,95 @@ def report(
     The pages are FOLDER/NAME.md and FOLDER/NAME.html, their plots, JSON and CSV beside them.
     Analytic reports are equal, byte by byte, on every machine.
     """
-    from pathlib import Path
-
     from gadprof.errors import OutputError
     from gadprof.gate.config import load_config
     from gadprof.models.sources import parse_shapes
     from gadprof.output import write_folder
-    from gadprof.render.page_files import INDEX, index_page, page_files, stale_files
+    from gadprof.render.page_files import INDEX, index_page, page_files
+    from gadprof.render.progress import Working
     from gadprof.report.gather import gather
     from gadprof.results.escape import file_stem
     from gadprof.store.recording import record_rows
 
-    folder = Path(output)
-    if file_stem(name) != name or name == "index":
+    folder = Path(pages.output)
+    if file_stem(pages.name) != pages.name or pages.name == "index":
         raise click.BadParameter(
-            f"{name!r} is no file name here; type for example --name {file_stem(name)}",
+            f"{pages.name!r} is no file name here; type for example --name {file_stem(pages.name)}",
             param_hint="--name",
         )
     files: dict[str, bytes] = {}
     failures: tuple[str, ...] = ()
     rows: tuple[ComparedRow, ...] = ()
-    if not index_only:
-        settings = load_config(config).report
+    if not mode.index_only:
+        settings = load_config(pages.config).report
         given = context.get_parameter_source("batch") != click.core.ParameterSource.DEFAULT
         shapes = parse_shapes(input_texts or settings.input_texts)
-        made = gather(
-            models or settings.models,
-            shapes=shapes,
-            batch=batch if given else settings.batch,
-            title=title or settings.title,
-            name=name,
-            data=data or settings.data,
-            cluster=cluster,
-            command=_again(models, config, output, name, title, input_texts, batch, data, plots),
-        )
-        failures, rows = made.failures, made.rows
-        files = page_files(made, plots or ("svg",), html=True)
-    files[INDEX] = index_page(folder, files)
-    if check:
-        stale = stale_files(folder, files)
-        for path in stale:
-            click.echo(f"gadprof: stale: {folder / path}", err=True)
-        again = f"gadprof {' '.join(_words(context, '--check'))}"
-        if stale:
-            click.echo(
-                f"gadprof: {len(stale)} of {len(files)} files are stale; type: {again}", err=True
+        with Working("gathering the report"):
+            made = gather(
+                models or settings.models,
+                shapes=shapes,
+                batch=batch if given else settings.batch,
+                title=pages.title or settings.title,
+                name=pages.name,
+                data=pages.data or settings.data,
+                cluster=cluster,
+                command=_again(models, pages, input_texts, batch),
             )
-            return 1
-        click.echo(f"{len(files)} files are up to date in {folder}")
-        return 0
+        failures, rows = made.failures, made.rows
+        files = page_files(made, pages.plots or ("svg",), html=True)
+    files[INDEX] = index_page(folder, files)
+    if mode.check:
+        return _check(folder, files, f"gadprof {' '.join(_words(context, '--check'))}", mode.form)
     if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{output!r} is not a folder; name another with -o")
+        raise OutputError(f"{pages.output!r} is not a folder; name another with -o")
     write_folder(folder, files)
     record_rows(rows, store=store)
     for failure in failures:
-        click.echo(f"gadprof: {' '.join(failure.split())}", err=True)
-    click.echo(f"wrote {len(files)} files: {folder / (INDEX if index_only else name + '.md')}")
+        tell(f"gadprof: {' '.join(failure.split())}")
+    page = folder / (INDEX if mode.index_only else f"{pages.name}.md")
+    _tell_files(folder, files, "written", f"wrote {len(files)} files: {page}", mode.form)
     return 1 if failures else 0
+
+
+def _check(folder: Path, files: dict[str, bytes], again: str, form: str) -> int:
+    """Say which files differ from what is on the disk; 1 where one does."""
+    from gadprof.render.page_files import stale_files
+
+    stale = stale_files(folder, files)
+    for path in stale:
+        tell(f"gadprof: stale: {folder / path}")
+    if stale:
+        tell(f"gadprof: {len(stale)} of {len(files)} files are stale; type: {again}")
+    if stale and form == "table":
+        return 1
+    words = f"{len(files)} files are up to date in {folder}"
+    _tell_files(folder, files, "up to date", words, form, stale)
+    return 1 if stale else 0
+
+
+def _tell_files(
+    folder: Path,
+    files: dict[str, bytes],
+    state: str,
+    words: str,
+    form: str,
+    stale: tuple[str, ...] | list[str] = (),
+) -> None:
+    """The outcome in one line, or each file with its state."""
+    from gadprof.results.page import page_of
+    from gadprof.results.table import Column, Table
+
+    if form == "table":
+        emit(words)
+        return
+    columns = (Column("path", "path"), Column("state", "state"), Column("bytes", "size", "bytes"))
+    rows = tuple(
+        (path, "stale" if path in stale else state, len(files[path])) for path in sorted(files)
+    )
+    keys = [column.key for column in columns]
+    document = {"folder": str(folder), "files": [dict(zip(keys, r, strict=True)) for r in rows]}
+    table = Table("files", "", columns, rows)
+    show(Output(form), page_of(table, document=document, name="report"))
 
 
 def _words(context: click.Context, without: str) -> list[str]:
@@ -127,30 +210,20 @@ def _words(context: click.Context, without: str) -> list[str]:
     return [shlex.quote(word) for word in words if word != without]
 
 
-def _again(
-    models: tuple[str, ...],
-    config: str | None,
-    output: str,
-    name: str,
-    title: str | None,
-    input_texts: tuple[str, ...],
-    batch: int,
-    data: tuple[str, ...],
-    plots: tuple[str, ...],
-) -> str:
+def _again(models: tuple[str, ...], pages: Pages, input_texts: tuple[str, ...], batch: int) -> str:
     """The command that makes the same page, from the options alone."""
     import shlex
-    from pathlib import Path
 
     words = ["gadprof", "report", *models]
-    pairs = [("--config", config), ("--title", title)]
-    pairs += [("--name", name if name != "report" else None)]
+    pairs = [("--config", pages.config), ("--title", pages.title)]
+    pairs += [("--name", pages.name if pages.name != "report" else None)]
     pairs += [("--input", text) for text in input_texts]
     pairs += [("--batch", str(batch) if batch != 1 else None)]
-    pairs += [("--data", path) for path in data]
-    pairs += [("--plots", text) for text in plots]
-    pairs += [("-o", Path(output).name or ".")]  # where the folder lies is no business of the page
-    for option, value in pairs:
+    pairs += [("--data", path) for path in pages.data]
+    pairs += [("--plots", text) for text in pages.plots]
+    # where the folder lies is no business of the page
+    pairs += [("-o", Path(pages.output).name or ".")]
+    for name, value in pairs:
         if value is not None:
-            words += [option, value]
+            words += [name, value]
     return shlex.join(words)

@@ -2,48 +2,66 @@
 
 from __future__ import annotations
 
-import sys
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from gadprof.commands.options import format_option, output_option
+from gadprof.commands.option_types import SEED, Count
+from gadprof.commands.options import command, limit_option, packed, plot_option, result_options
+from gadprof.commands.show import show
+from gadprof.commands.sweep import Wanted, wanted_options
+from gadprof.output import Output, plot_suffix
 
 
-@click.command(
+@dataclass(frozen=True)
+class Trials:
+    """How long the search goes on."""
+
+    trials: int
+    population: int
+    seed: int
+
+
+@command(
     name="search",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
 @click.argument("family")
 @click.option("--input", "inputs", default="", metavar="HxW[,…]", help="Input sizes.")
-@click.option("--max", "largest", multiple=True, metavar="QUANTITY=N", help="Largest allowed.")
-@click.option("--min", "smallest", multiple=True, metavar="QUANTITY=N", help="Smallest allowed.")
-@click.option("--front", "front_text", default="macs,params:max", show_default=True)
-@click.option("--trials", type=click.IntRange(min=2), default=2000, show_default=True)
-@click.option("--population", type=click.IntRange(min=2), default=64, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
-@click.option("--plot", metavar="FILE", help="Plot the front (svg, pdf or png).")
-@format_option("table", "json", "csv", "md")
-@output_option
+@wanted_options
+@packed(
+    "run",
+    Trials,
+    click.option(
+        "--trials", type=Count(2), default=2000, show_default=True, help="Designs to try."
+    ),
+    click.option(
+        "--population",
+        type=Count(2, 100_000),
+        default=64,
+        show_default=True,
+        help="Designs of a generation.",
+    ),
+    click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the search."),
+)
+@plot_option("Plot the front (svg, pdf or png).")
+@limit_option(25, "Front rows to print: those nearest the budget.")
+@result_options("table", "json", "csv", "md")
 @click.pass_context
 def search(
     ctx: click.Context,
     family: str,
     inputs: str,
-    largest: tuple[str, ...],
-    smallest: tuple[str, ...],
-    front_text: str,
-    trials: int,
-    population: int,
-    seed: int,
+    wanted: Wanted,
+    run: Trials,
     plot: str | None,
-    output_format: str,
-    output: str | None,
+    limit: int,
+    out: Output,
 ) -> None:
     """Search a space for its Pareto front with NSGA-II; knobs are options, as in 'sweep'."""
-    from gadprof.commands.sweep import draw_front, knob_options, read_limits
-    from gadprof.output import check_writable, emit, plot_suffix
-    from gadprof.render.tables import render
+    from gadprof.commands.sweep import draw_front, knob_options, nearest_budget, read_limits
+    from gadprof.render.progress import Working
     from gadprof.results.page import page_of
     from gadprof.results.plain import describe_machine
     from gadprof.sweep.page import front_table
@@ -51,26 +69,22 @@ def search(
     from gadprof.sweep.search import run_search
     from gadprof.sweep.space import make_space
 
-    if output is not None:
-        check_writable(output)
     if plot is not None:
         plot_suffix(plot)
     space = make_space(family, knob_options(ctx.args), inputs)
-    if "latency" in front_text or any("latency" in text for text in (*largest, *smallest)):
+    asked = (wanted.front_text, *wanted.largest, *wanted.smallest)
+    if any("latency" in text for text in asked):
         raise click.UsageError("search knows costs alone; predict latency with 'gadprof sweep'")
-    objectives = read_objectives(front_text)
-    limits = Limits(read_limits(largest, "--max"), read_limits(smallest, "--min"))
-
-    def report(done: int) -> None:
-        if sys.stderr.isatty() and (done % 50 == 0 or done == trials):
-            click.echo(f"\r{done}/{trials} designs", nl=done == trials, err=True)
-
-    result = run_search(
-        space, objectives, limits,
-        trials=trials, population=population, seed=seed, on_trial=report,
-    )  # fmt: skip
+    objectives = read_objectives(wanted.front_text)
+    limits = Limits(read_limits(wanted.largest, "--max"), read_limits(wanted.smallest, "--min"))
+    with Working("designs", run.trials) as work:
+        result = run_search(
+            space, objectives, limits, trials=run.trials, population=run.population,
+            seed=run.seed, on_trial=lambda done: work.at("", done),
+        )  # fmt: skip
     if plot is not None:
         draw_front(result.front, objectives, plot)
+    shown = result.front if out.form != "table" else nearest_budget(result.front, limits, limit)
 
     def document() -> dict[str, Any]:
         return {
@@ -91,7 +105,7 @@ def search(
     notes = [
         f"{result.trials:,} trials, {result.distinct:,} different designs of {space.size:,}, "
         f"{len(result.front)} on the front of {', '.join(o.text for o in objectives)}, "
-        f"seed {seed}"
+        f"seed {run.seed}"
     ]
     if result.exact is not None and result.reached is not None:
         notes.append(
@@ -100,5 +114,8 @@ def search(
         )
     else:
         notes.append("the space is too large to enumerate, so the exact front is not known")
-    table = front_table(result.front, objectives, timed=False, notes=notes)
-    emit(render(page_of(table, document=document, name="search"), output_format), output)
+    if len(shown) < len(result.front):
+        notes.append(f"{len(shown)} rows are shown; --limit {len(result.front)} shows all")
+    sizes = [row["input"] for row in result.front]
+    table = front_table(shown, objectives, timed=False, notes=notes, inputs=sizes)
+    show(out, page_of(table, document=document, name="search"))

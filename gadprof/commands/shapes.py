@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import click
 
-from gadprof.commands.options import complete_models, format_option, input_option, output_option
+from gadprof.commands.options import command, input_option, model_argument, result_options
+from gadprof.commands.show import show
+from gadprof.output import Output
 
 
-@click.command(name="shapes")
-@click.argument("model", shell_complete=complete_models)
+@command(name="shapes")
+@model_argument
 @input_option
 @click.option("--every", is_flag=True, help="Every module, not only stages and branches.")
-@format_option("table", "json", "csv", "md", "latex")
-@output_option
+@result_options("table", "json", "csv", "md", "latex")
 def shapes(
     model: str,
     input_texts: tuple[str, ...],
     every: bool,
-    output_format: str,
-    output: str | None,
+    out: Output,
 ) -> None:
     """Every feature map's channels and size, by stage and branch."""
     from gadprof.errors import SourceError
     from gadprof.models.sources import parse_shapes, resolve
     from gadprof.networks.shapes import feature_maps, maps_table
-    from gadprof.output import check_writable, emit
-    from gadprof.render.tables import render
     from gadprof.results.page import page_of
 
-    if output is not None:
-        check_writable(output)
     source = resolve(model)
     if source.spec is None:
         raise SourceError(f"{model!r} has no plan; 'gadprof count {model}' counts it from a trace")
@@ -38,5 +34,4 @@ def shapes(
     maps = feature_maps(source.spec, shape, every=every)
     title = f"{model} at {'x'.join(map(str, shape))}"
     document = {"model": model, "input": shape, "maps": list(maps)}
-    page = page_of(maps_table(maps, title=title), document=document, name="shapes")
-    emit(render(page, output_format), output)
+    show(out, page_of(maps_table(maps, title=title), document=document, name="shapes"))

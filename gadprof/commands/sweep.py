@@ -3,152 +3,265 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import click
 
-from gadprof.commands.options import format_option, tell_pieces
-
-if TYPE_CHECKING:
-    from gadprof.sweep.run import Objective
+from gadprof.commands.option_types import BATCH, CARD, SEED, Count
+from gadprof.commands.options import (
+    cluster_option,
+    command,
+    limit_option,
+    packed,
+    plot_option,
+    result_options,
+)
+from gadprof.commands.show import show
+from gadprof.output import Output, check_writable, choose_output, plot_suffix, write_atomic
+from gadprof.render.progress import Working
 
 SHOWN = 25
 
 
-@click.command(
+@dataclass(frozen=True)
+class SweepOutput:
+    """Where the front goes (``front``), and the Parquet file of the designs, if one is named."""
+
+    front: Output
+    designs: str | None
+
+
+def choose_sweep_output(form: str | None, path: str | None, forms: Sequence[str]) -> SweepOutput:
+    """``-o FILE.parquet`` takes the designs, any other file the front. Raises OutputError."""
+    if path is not None and Path(path).suffix.lower() == ".parquet":
+        check_writable(path)
+        return SweepOutput(Output(form or forms[0]), path)
+    return SweepOutput(choose_output(form, path, forms), None)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What passes and what is best."""
+
+    largest: tuple[str, ...]
+    smallest: tuple[str, ...]
+    front_text: str
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The device whose latency is predicted."""
+
+    latency: str | None
+    batch: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """Which designs are costed, and where."""
+
+    sample: int | None
+    seed: int
+    cluster: str | None
+    store: str | None
+
+
+def wanted_options(function: Any) -> Any:
+    """``--max``, ``--min`` and ``--front``, as ``wanted``."""
+    return packed(
+        "wanted",
+        Wanted,
+        click.option(
+            "--max", "largest", multiple=True, metavar="QUANTITY=N", help="Largest that passes."
+        ),
+        click.option("--min", "smallest", multiple=True, metavar="QUANTITY=N", help="Smallest."),
+        click.option(
+            "--front",
+            "front_text",
+            default="macs,params:max",
+            show_default=True,
+            help="Two or three quantities, minimised unless :max; latency is one.",
+        ),
+    )(function)
+
+
+@command(
     name="sweep",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
 @click.argument("family")
 @click.option("--input", "inputs", default="", metavar="HxW[,…]", help="Input sizes.")
-@click.option("--max", "largest", multiple=True, metavar="QUANTITY=N", help="Largest that passes.")
-@click.option("--min", "smallest", multiple=True, metavar="QUANTITY=N", help="Smallest.")
-@click.option(
-    "--front",
-    "front_text",
-    default="macs,params:max",
-    show_default=True,
-    help="Two or three quantities, minimised unless :max; latency is one.",
+@wanted_options
+@packed(
+    "timing",
+    Timing,
+    click.option(
+        "--latency",
+        type=CARD,
+        help="Predict the front's latency on a device; for --front latency and --max latency=50ms "
+        "too.",
+    ),
+    click.option("--batch", type=BATCH, default=256, show_default=True, help="For --latency."),
 )
-@click.option("--sample", type=click.IntRange(min=1), help="Draw this many designs at random.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of --sample."
+@packed(
+    "run",
+    Run,
+    click.option("--sample", type=Count(), help="Draw this many designs at random."),
+    click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of --sample."),
+    cluster_option("Run the chunks on a Dask scheduler."),
+    click.option("--store", metavar="FILE", help="Results store that keeps a cluster's pieces."),
 )
-@click.option(
-    "--latency",
-    metavar="DEVICE",
-    help="Predict the front's latency on a device; for --front latency and --max latency=50ms too.",
+@plot_option("Plot the front (svg, pdf or png).")
+@limit_option(SHOWN, "Front rows to print: those nearest the budget.")
+@result_options(
+    "table",
+    "json",
+    "csv",
+    "md",
+    writes="FILE",
+    checked=choose_sweep_output,
 )
-@click.option(
-    "--batch", type=click.IntRange(min=1), default=256, show_default=True, help="For --latency."
-)
-@click.option("--plot", metavar="FILE", help="Plot the front (svg, pdf or png).")
-@click.option("--cluster", metavar="ADDRESS", help="Run the chunks on a Dask scheduler.")
-@click.option("--store", metavar="FILE", help="Results store that keeps a cluster's pieces.")
-@click.option("--show", type=click.IntRange(min=1), default=SHOWN, help="Front rows to print.")
-@format_option("table", "json", "csv", "md")
-@click.option("-o", "--output", metavar="FILE.parquet", help="Write designs that pass as Parquet.")
 @click.pass_context
 def sweep(
     ctx: click.Context,
     family: str,
     inputs: str,
-    largest: tuple[str, ...],
-    smallest: tuple[str, ...],
-    front_text: str,
-    sample: int | None,
-    seed: int,
-    latency: str | None,
-    batch: int,
+    wanted: Wanted,
+    timing: Timing,
+    run: Run,
     plot: str | None,
-    cluster: str | None,
-    store: str | None,
-    show: int,
-    output_format: str,
-    output: str | None,
+    limit: int,
+    out: SweepOutput,
 ) -> None:
     """Cost every design of a space and keep the Pareto front.
 
     Knobs are options: --width 16:64:2 --s 2,3,4 --blocks 3-3-6-6,4-4-4-4 (a range includes its
-    end); 'gadprof models --knobs gadnet32' lists them.
+    end); 'gadprof models --knobs gadnet32' lists them. -o FILE.parquet takes every design that
+    passes, -o with another suffix the front.
     """
-    from gadprof.output import check_writable, emit, plot_suffix
-    from gadprof.render.tables import render
     from gadprof.results.page import page_of
-    from gadprof.sweep.latency import PART_DESIGNS, Timed, latency_sweep, split_objectives
+    from gadprof.sweep.latency import split_objectives
     from gadprof.sweep.page import front_table
-    from gadprof.sweep.run import Limits, read_objectives, run_sweep
+    from gadprof.sweep.run import Limits, read_objectives
     from gadprof.sweep.space import make_space
 
     if plot is not None:
         plot_suffix(plot)
-    if output is not None:
-        check_writable(output)
     space = make_space(family, knob_options(ctx.args), inputs)
-    cost_text, timed = split_objectives(front_text)
+    cost_text, timed = split_objectives(wanted.front_text)
     objectives = read_objectives(cost_text, least=1 if timed else 2)
-    largest, longest_s = split_latency(largest)
-    limits = Limits(read_limits(largest, "--max"), read_limits(smallest, "--min"))
+    largest, longest_s = split_latency(wanted.largest)
+    limits = Limits(read_limits(largest, "--max"), read_limits(wanted.smallest, "--min"))
     limits.check()
-    wants_latency = timed is not None or longest_s is not None
-    if wants_latency and latency is None:
+    asks = timed is not None or longest_s is not None
+    if asks and timing.latency is None:
         raise click.UsageError("latency is that of a device; type for example --latency rtx3090")
-    if wants_latency and cluster is not None:
+    if asks and run.cluster is not None:
         raise click.UsageError("latency is predicted on this machine; leave --cluster out")
-    identity: dict[str, Any] = {"sample": sample, "seed": seed}
-    if latency is not None and wants_latency:
-        chosen = Timed(latency, batch, timed is not None, longest_s)
-        parts = None
-        if output is not None:
-            from gadprof.sweep.parquet import PartStore
-
-            on_front = (*objectives, timed) if timed is not None else objectives
-            parts = PartStore(
-                output, space, on_front, limits, **identity,
-                latency=chosen.describe(), part_designs=PART_DESIGNS,
-            )  # fmt: skip
-        with _progress("predicted") as report:
-            result = latency_sweep(
-                space, objectives, limits, chosen, **identity, store=parts, on_progress=report
-            )
-    elif cluster is not None:
-        from gadprof.cluster.cluster import cluster_sweep
-
-        result = cluster_sweep(
-            cluster, space, objectives, limits,
-            sample=sample, seed=seed, output=output, store=store, on_done=tell_pieces(),
-        )  # fmt: skip
-    else:
-        parts = None
-        if output is not None:
-            from gadprof.sweep.parquet import PartStore
-
-            parts = PartStore(output, space, objectives, limits, **identity)
-        with _progress("designs") as report:
-            result = run_sweep(
-                space, objectives, limits, **identity, store=parts, on_progress=report
-            )
+    task = _Task(space, objectives, limits, run, out.designs)
+    result = _timed(task, timing, timed, longest_s) if asks else _costed(task)
     rows = list(result.front)
-    if latency is not None and not wants_latency:
-        rows = _with_latency(rows, latency, batch)
+    if timing.latency is not None and not asks:
+        rows = _with_latency(rows, timing.latency, timing.batch)
     if plot is not None:
         draw_front(rows, result.objectives, plot)
-    shown = rows[:show] if output_format == "table" else rows
-    notes = _notes(result, len(rows), show)
-    table = front_table(shown, objectives, timed=latency is not None, notes=notes)
-    page = page_of(table, document=lambda: sweep_object(result, rows), name="sweep")
-    emit(render(page, output_format))
+    front = out.front
+    shown = rows if front.form != "table" else nearest_budget(rows, limits, limit)
+    table = front_table(
+        shown,
+        objectives,
+        timed=timing.latency is not None,
+        notes=_notes(result, len(rows), len(shown)),
+        inputs=[row["input"] for row in rows],
+    )
+    show(front, page_of(table, document=lambda: sweep_object(result, rows), name="sweep"))
 
 
-def draw_front(rows: Sequence[dict[str, Any]], objectives: Sequence[Objective], path: str) -> None:
+def draw_front(rows: Sequence[dict[str, Any]], objectives: Any, path: str) -> None:
     """Draw a front into a file of the kind that its suffix names. Raises OutputError."""
-    from gadprof.output import plot_suffix, write_atomic
     from gadprof.render.plots import render_plot
     from gadprof.sweep.page import front_plot
 
     write_atomic(path, render_plot(front_plot(rows, objectives), plot_suffix(path)))
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A space with what passes and what is best, and how it is run."""
+
+    space: Any
+    objectives: Any
+    limits: Any
+    run: Run
+    designs: str | None
+
+    def parts(self, objectives: Any, **further: Any) -> Any:
+        """The Parquet file that keeps the parts, or None."""
+        if self.designs is None:
+            return None
+        from gadprof.sweep.parquet import PartStore
+
+        return PartStore(
+            self.designs, self.space, objectives, self.limits,
+            sample=self.run.sample, seed=self.run.seed, **further,
+        )  # fmt: skip
+
+
+def _timed(task: _Task, timing: Timing, timed: Any, longest_s: float | None) -> Any:
+    """The sweep with predicted latency among its objectives or limits."""
+    from gadprof.sweep.latency import PART_DESIGNS, Timed, latency_sweep
+
+    assert timing.latency is not None
+    chosen = Timed(timing.latency, timing.batch, timed is not None, longest_s)
+    on_front = (*task.objectives, timed) if timed is not None else task.objectives
+    parts = task.parts(on_front, latency=chosen.describe(), part_designs=PART_DESIGNS)
+    with Working("latency:") as work:
+        return latency_sweep(
+            task.space, task.objectives, task.limits, chosen, sample=task.run.sample,
+            seed=task.run.seed, store=parts, on_progress=_told(work, "predicted"),
+        )  # fmt: skip
+
+
+def _costed(task: _Task) -> Any:
+    """The sweep over exact costs alone, here or on a cluster."""
+    run = task.run
+    if run.cluster is not None:
+        from gadprof.cluster.cluster import cluster_sweep
+
+        with Working("tasks") as work:
+            return cluster_sweep(
+                run.cluster, task.space, task.objectives, task.limits, sample=run.sample,
+                seed=run.seed, output=task.designs, store=run.store, on_done=work.count,
+            )  # fmt: skip
+    from gadprof.sweep.run import run_sweep
+
+    with Working("sweep:") as work:
+        return run_sweep(
+            task.space, task.objectives, task.limits, sample=run.sample, seed=run.seed,
+            store=task.parts(task.objectives), on_progress=_told(work, "designs"),
+        )  # fmt: skip
+
+
+def nearest_budget(rows: Sequence[dict[str, Any]], limits: Any, count: int) -> list[dict[str, Any]]:
+    """The rows that use most of what the limits allow, in their order; without limits a spread."""
+    if len(rows) <= count:
+        return list(rows)
+    if not limits.largest and not limits.smallest:
+        last = len(rows) - 1
+        places = sorted({round(index * last / max(1, count - 1)) for index in range(count)})
+        return [rows[place] for place in places]
+
+    def slack(place: int) -> float:
+        row = rows[place]
+        pairs = [*limits.largest.items(), *limits.smallest.items()]
+        return float(
+            sum(abs(row[name] - bound) / max(1, bound) for name, bound in pairs if name in row)
+        )
+
+    return [rows[place] for place in sorted(sorted(range(len(rows)), key=slack)[:count])]
 
 
 def knob_options(arguments: list[str]) -> dict[str, str]:
@@ -247,7 +360,10 @@ def _notes(result: Any, front: int, shown: int) -> list[str]:
         f"{result.checked} designs costed again one by one agree; {rate}",
     ]
     if front > shown:
-        lines.append(f"the first {shown} of the front are shown; --show {front} shows all")
+        limits = [f"{name} {bound:,}" for name, bound in result.limits.largest.items()]
+        limits += [f"{name} {bound:,}" for name, bound in result.limits.smallest.items()]
+        which = f"nearest {' and '.join(limits)}" if limits else "spread over the whole front"
+        lines.append(f"{shown} of {front} rows are shown, {which}; --limit {front} shows all")
     return lines
 
 
@@ -271,33 +387,11 @@ def rate_text(rate: float) -> str:
     return f"{rate:.3g}"
 
 
-class _progress:  # noqa: N801
-    """A progress bar on standard error, or nothing where that is not a terminal."""
+def _told(work: Working, what: str) -> Callable[[Any], None]:
+    """What says on the progress line how far a sweep is."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def report(state: Any) -> None:
+        text = f"{state.done:,} {what}, {rate_text(state.rate)}/s, front {state.front:,}"
+        work.at(text, state.done, state.total)
 
-    def __enter__(self) -> Any:
-        if not sys.stderr.isatty():
-            self._bar: Any = None
-            return None
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(),
-            console=Console(stderr=True), transient=True,
-        )  # fmt: skip
-        self._bar.start()
-        task = self._bar.add_task("sweep", total=None)
-
-        def report(state: Any) -> None:
-            rate = rate_text(state.rate)
-            text = f"{state.done:,} {self._what}, {rate}/s, front {state.front:,}"
-            self._bar.update(task, total=state.total, completed=state.done, description=text)
-
-        return report
-
-    def __exit__(self, *exc: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+    return report

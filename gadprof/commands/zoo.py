@@ -2,101 +2,85 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from gadprof.commands.options import output_option
+from gadprof.commands.options import command, option
+from gadprof.commands.pages import page_path, write_or_check
+from gadprof.commands.show import show
+from gadprof.output import choose_output
+
+if TYPE_CHECKING:
+    from gadprof.audit.published import Explained, Row
 
 PAGE = "reports/zoo.md"
+FORMS = ("table", "json", "md")
 
 
-@click.command(name="zoo")
-@click.option(
-    "--only",
-    metavar="TEXT",
-    help="Rows whose network, source or model holds TEXT; prints them, writes no page.",
-)
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(("table", "json", "md")),
-    help="Print in this form and write no page (with -o: write this to the file).",
-)
+@command(name="zoo")
+@click.option("--only", metavar="TEXT", help="Rows whose network, source or model holds TEXT.")
+@click.option("--fresh", is_flag=True, help="Count and read every row anew; takes minutes.")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 where the page is stale.")
-@output_option
-def zoo(only: str | None, output_format: str | None, check: bool, output: str | None) -> int:
+@click.option(
+    "--format", "form", type=click.Choice(FORMS), help="How to print the rows.  [default: table]"
+)
+@option(
+    "-o",
+    "--output",
+    "path",
+    aliases=("--out",),
+    metavar="FILE",
+    help="Write to a file; PAGE.md is the whole page, its data and plot beside it.",
+)
+def zoo(only: str | None, fresh: bool, check: bool, form: str | None, path: str | None) -> int:
     """Explain published parameters and complexities of pose networks, row by row.
 
-    Without --only and --format the page goes to reports/zoo.md (or -o FILE.md), its data and plot
-    beside it in data/ and plots/.
+    The readings are those that gadprof keeps; --fresh finds them anew. With -o PAGE.md the page,
+    its data and its plot are written into the page's folder (data/ and plots/).
     """
-    from gadprof.audit.published import explain_rows, rows
-    from gadprof.errors import UnknownNameError, nearest
-    from gadprof.output import check_writable, emit
+    from gadprof.report.zoo_page import zoo_page
 
-    if check and (only or output_format):
+    if check and (only or form):
         raise click.UsageError("--check compares the page; leave --only and --format out")
-    if output is not None:
-        check_writable(output)
-    chosen = rows()
+    page = check or (path is not None and path.endswith(".md") and not only and form is None)
+    if page:
+        from gadprof.render.page_files import page_files
+
+        target = page_path(path or PAGE, "zoo", check=check)
+        files = page_files(zoo_page(_explained(None, fresh), target.stem))
+        return write_or_check(target, files, "zoo", check=check)
+    out = choose_output(form, path, FORMS)
+    made = zoo_page(_explained(only, fresh))
+    if out.form == "md":
+        from gadprof.render.page_files import markdown_of
+
+        out.emit(markdown_of(made))
+    else:
+        show(out, made)
+    return 0
+
+
+def _explained(only: str | None, fresh: bool) -> tuple[Explained, ...]:
+    """The rows asked for, from what is kept, or counted and read anew with ``fresh``."""
+    from gadprof.audit.published import explain_rows, rows
+    from gadprof.audit.published_kept import kept_rows
+    from gadprof.errors import UnknownNameError, nearest
+    from gadprof.render.progress import Working
+
+    every = rows()
+    chosen = every
     if only is not None:
-        known = tuple(dict.fromkeys(word for row in chosen for word in _words(row)))
-        chosen = tuple(
-            row for row in chosen if any(only.lower() in word.lower() for word in _words(row))
-        )
+        known = tuple(dict.fromkeys(word for row in every for word in _words(row)))
+        chosen = tuple(r for r in every if any(only.lower() in w.lower() for w in _words(r)))
         if not chosen:
             raise UnknownNameError(f"no published row holds {only!r}{nearest(only, known)}")
-
-    def progress(text: str) -> None:
-        click.echo(f"reading {text}", err=True)
-
-    if only is None and output_format is None:
-        return _page(output or PAGE, check=check)
-    explained = explain_rows(chosen, progress=progress)
-    from gadprof.render.page_files import markdown_of
-    from gadprof.render.tables import render
-    from gadprof.report.zoo_page import zoo_page
-
-    made = zoo_page(explained)
-    emit(markdown_of(made) if output_format == "md" else render(made, output_format or "table"),
-         output)  # fmt: skip
-    return 0
+    kept = None if fresh else kept_rows(every)
+    if kept is not None:
+        return tuple(item for item in kept if item.row in chosen)
+    with Working("reading") as work:
+        return explain_rows(chosen, progress=work.at)
 
 
-def _words(row: object) -> tuple[str, ...]:
-    return (row.name, row.paper, *row.models)  # type: ignore[attr-defined]
-
-
-def _page(target: str, *, check: bool) -> int:
-    from pathlib import Path
-
-    from gadprof.audit.published import explain_rows, rows
-    from gadprof.errors import OutputError
-    from gadprof.output import write_folder
-    from gadprof.render.page_files import page_files, stale_files
-    from gadprof.report.zoo_page import zoo_page
-    from gadprof.results.escape import file_stem
-
-    page = Path(target)
-    if page.suffix != ".md" or file_stem(page.stem) != page.stem or page.stem == "index":
-        raise OutputError(
-            f"{str(page)!r} is no page's name; type for example -o "
-            f"{page.with_name(file_stem(page.stem) or 'zoo').with_suffix('.md')}"
-        )
-    explained = explain_rows(rows(), progress=lambda text: click.echo(f"reading {text}", err=True))
-    files = page_files(zoo_page(explained, page.stem))
-    if check:
-        stale = stale_files(page.parent, files)
-        for path in stale:
-            click.echo(f"gadprof: stale: {page.parent / path}", err=True)
-        if stale:
-            again = "" if target == PAGE else f" -o {page}"
-            click.echo(
-                f"gadprof: {len(stale)} of {len(files)} files are stale; type: gadprof zoo{again}",
-                err=True,
-            )
-            return 1
-        click.echo(f"{len(files)} files are up to date: {page}")
-        return 0
-    write_folder(page.parent, files)
-    click.echo(f"wrote {len(files)} files: {page}")
-    return 0
+def _words(row: Row) -> tuple[str, ...]:
+    return (row.name, row.paper, *row.models)

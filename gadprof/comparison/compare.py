@@ -6,7 +6,7 @@ costed without importing torch unless something else is asked for. Refuses an em
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,7 @@ def compare_models(
     batch: int = 1,
     backends: Sequence[str] = (),
     timeout_s: float = 300.0,
+    progress: Callable[[str, int], None] | None = None,
 ) -> Comparison:
     """Cost every model and relate it to the first.
 
@@ -109,9 +110,12 @@ def compare_models(
 
     if not models:
         raise SpecError("no models to compare; type for example: gadprof compare hrnet32 gadnet32")
-    rows = [compare_row(model, shapes=shapes, batch=batch, timeout_s=timeout_s) for model in models]
-    if backends:
-        rows = [_with_backends(row, backends, shapes, timeout_s) for row in rows]
+    rows = []
+    for number, model in enumerate(models):
+        if progress is not None:
+            progress(model, number)
+        row = compare_row(model, shapes=shapes, batch=batch, timeout_s=timeout_s)
+        rows.append(_with_backends(row, backends, shapes, timeout_s) if backends else row)
     first = rows[0]
     related = tuple(
         replace(row, relative=ratios, change_percent=percents(ratios))

@@ -19,6 +19,14 @@ from gadprof.errors import InputShapeError, SpecError, UnknownNameError, nearest
 
 KnobKind = Literal["int", "count", "ints", "choice", "flag"]
 
+MOST = 1 << 20  # of any knob, and of a side of the input
+# knobs that repeat a part of the network, and how often they may repeat it together
+REPEATS = (
+    "blocks", "modules", "stacks", "depth", "residuals", "deconvs", "bottlenecks", "layers",
+    "levels", "radix",
+)  # fmt: skip
+MOST_PARTS = 50_000
+
 
 @dataclass(frozen=True)
 class Knob:
@@ -123,6 +131,8 @@ class ModelSpec:
         for word, size in (("height", shape[1]), ("width", shape[2])):
             if not isinstance(size, int) or isinstance(size, bool) or size <= 0:
                 raise InputShapeError(f"{word} {size} is not a positive integer; try 256")
+            if size > MOST:
+                raise InputShapeError(f"{word} {size} is above {MOST:,}; try 256")
             if size < smallest:
                 raise InputShapeError(
                     f"{word} {size} leaves {self.name} no map to pool; try {smallest} or more"
@@ -222,10 +232,24 @@ def make_spec(family_name: str, values: Mapping[str, Any], *, name: str = "") ->
     items = tuple(
         (knob.name, check_value(knob, values.get(knob.name, knob.default))) for knob in family.knobs
     )
+    _bound_parts(dict(items))
     spec = ModelSpec(family.name, name or _default_name(family, dict(items)), items)
     if family.check:
         load_function(family.check)(spec)
     return spec
+
+
+def _bound_parts(values: Mapping[str, Any]) -> None:
+    """Refuse a design that would repeat its parts without end, before its plan is built."""
+    parts = 1
+    for name in REPEATS:
+        value = values.get(name, 1)
+        parts *= max(1, *(value if isinstance(value, tuple) else (value,)))
+    if parts > MOST_PARTS:
+        shown = "x".join(n for n in REPEATS if n in values)
+        raise SpecError(
+            f"{shown} repeat parts of the network up to {parts:,} times; keep to {MOST_PARTS:,}"
+        )
 
 
 def load_function(reference: str) -> Callable[..., Any]:
@@ -244,13 +268,13 @@ def read_value(knob: Knob, text: str) -> Any:
     """Read a knob's value as typed on the command line. Raises SpecError."""
     match knob.kind:
         case "int" | "count":
-            if not re.fullmatch(r"[+-]?\d+", text):
-                raise SpecError(f"{knob.name}={text} is not an integer; {_rule(knob)}")
+            if not re.fullmatch(r"[+-]?\d{1,18}", text):
+                raise SpecError(f"{knob.name}={text[:40]} is not an integer; {_rule(knob)}")
             return check_value(knob, int(text))
         case "ints":
             parts = re.split(r"[-x/]", text)
-            if not all(re.fullmatch(r"\d+", part) for part in parts):
-                raise SpecError(f"{knob.name}={text} is not a list of integers; {_rule(knob)}")
+            if not all(re.fullmatch(r"\d{1,18}", part) for part in parts):
+                raise SpecError(f"{knob.name}={text[:80]} is not a list of integers; {_rule(knob)}")
             return check_value(knob, tuple(int(part) for part in parts))
         case "flag":
             words = {"yes": True, "on": True, "true": True, "1": True}
@@ -270,12 +294,14 @@ def check_value(knob: Knob, value: Any) -> Any:
             low = 1 if knob.kind == "int" else 0
             if isinstance(value, bool) or not isinstance(value, int) or value < low:
                 raise SpecError(f"{knob.name}={value} is not allowed; {_rule(knob)}")
+            if value > MOST:
+                raise SpecError(f"{knob.name}={value:,} is above {MOST:,}; {_rule(knob)}")
             return value
         case "ints":
             values = (value,) if isinstance(value, int) else tuple(value)
             if len(values) == 1:
                 values = values * knob.length
-            good = all(isinstance(item, int) and item >= 1 for item in values)
+            good = all(isinstance(item, int) and 1 <= item <= MOST for item in values)
             if len(values) != knob.length or not good:
                 shown = "-".join(map(str, values))
                 raise SpecError(f"{knob.name}={shown} is not allowed; {_rule(knob)}")
@@ -302,7 +328,10 @@ def _rule(knob: Knob) -> str:
             return f"type an integer of at least 0, for example {knob.name}={knob.default}"
         case "ints":
             example = "-".join(map(str, knob.default))
-            return f"type {knob.length} positive integers, for example {knob.name}={example}"
+            return (
+                f"type {knob.length} positive integers up to {MOST:,}, "
+                f"for example {knob.name}={example}"
+            )
         case "flag":
             return f"type {knob.name}=yes or {knob.name}=no"
         case "choice":
@@ -351,8 +380,8 @@ def parse_shape(text: str) -> tuple[int, ...]:
     Raises InputShapeError.
     """
     parts = re.split("[x×,]", text.strip().lower())
-    if not all(re.fullmatch(r"\d+", part) for part in parts):
-        raise InputShapeError(f"input {text!r} is not a shape; type for example 3x256x192")
+    if not all(re.fullmatch(r"\d{1,12}", part) for part in parts):
+        raise InputShapeError(f"input {text[:80]!r} is not a shape; type for example 3x256x192")
     shape = tuple(int(part) for part in parts)
     if any(size <= 0 for size in shape):
         raise InputShapeError(f"input {text!r} has a size that is not positive; try 3x256x192")

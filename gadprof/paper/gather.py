@@ -63,7 +63,7 @@ def paper_page(judged: Judged, stem: str = "gadnet-paper") -> Page:
             for table in tables
         },
     }
-    return Page(stem, judged.title, judged.sections, document, "gadprof paper")
+    return Page(stem, judged.title, judged.sections, document, f"gadprof paper -o {stem}.md")
 
 
 @lru_cache(maxsize=1)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadprof.errors import OutputError
-from gadprof.output import write_atomic
+from gadprof.output import tell, write_atomic
 from gadprof.pose import keypoints
 from gadprof.pose.pictures import Picture
 from gadprof.results.plain import to_json
@@ -176,7 +176,7 @@ def make_stick_figures(folder: Path, *, train: int = 512, val: int = 64, seed: i
 def main(folder: Path, train: int, val: int, seed: int) -> None:
     """Write a stick-figure set into FOLDER."""
     make_stick_figures(folder, train=train, val=val, seed=seed)
-    click.echo(f"{train} training and {val} held-out pictures in {folder}", err=True)
+    tell(f"{train} training and {val} held-out pictures in {folder}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -213,11 +215,25 @@ def train(
         # a small set needs no workers, and its epochs are shorter than the logging interval
         warnings.filterwarnings("ignore", module="lightning")
         with faults_of_workers_told(), lost_processes_told(trainer), full_disk_told(last):
-            trainer.fit(module, ckpt_path=str(last) if run.resume else None)
+            _fit(trainer, module, str(last) if run.resume else None)
     if trainer.is_global_zero:
         content = weights_bytes(settings.model, module.final, settings_dict(settings))
         write_atomic(run.out / WEIGHTS, content)
     return module
+
+
+def _fit(trainer: Trainer, module: PoseModule, checkpoint: str | None) -> None:
+    """Fit; Ctrl-C stays Ctrl-C, which Lightning turns into a silent exit with code 1."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, ckpt_path=checkpoint)
+    except SystemExit as error:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(signal.SIGINT, handler)  # Lightning left it ignored
 
 
 def _one_pass(device: str, precision: str, clip: float) -> bool | None:

@@ -29,7 +29,7 @@ WIDEST_WHEN_PIPED = 120
 
 def terminal_width() -> int:
     """The columns to fill: the terminal's, or 120 where the output is a pipe or a file."""
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         fallback = shutil.get_terminal_size((WIDEST_WHEN_PIPED, 24)).columns
         return max(NARROWEST, min(fallback, WIDEST_WHEN_PIPED))
     return max(40, shutil.get_terminal_size((NARROWEST, 24)).columns)

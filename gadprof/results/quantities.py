@@ -1,8 +1,9 @@
-"""Quantities as people write them in a configuration: ``12M``, ``7.1G``, ``64MiB``, ``2%``.
+"""Quantities as people write them, in a configuration and on the command line alike.
 
-Promises exact integers (``2.5M`` is 2 500 000, never a float) and refuses what is negative, has
-an unknown unit or is not a whole number. k, M, G and T are powers of 1000; KiB, MiB, GiB and TiB
-of 1024.
+``12M``, ``7.1G``, ``64MiB``, ``2%``, ``60s``. Promises exact integers (``2.5M`` is 2 500 000,
+never a float) and refuses what is negative, not finite, has an unknown unit or is not a whole
+number. k, M, G and T are powers of 1000; kB, MB, GB and TB too; KiB, MiB, GiB and TiB of 1024. A
+size of ``4G`` could be either and is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ BYTE_UNITS = {
     "": 1,
     "B": 1,
     "kB": 10**3,
-    "KB": 10**3,
     "MB": 10**6,
     "GB": 10**9,
     "TB": 10**12,
@@ -28,7 +28,18 @@ BYTE_UNITS = {
     "TiB": 1 << 40,
 }
 
-_PATTERN = re.compile(r"\s*(\d[\d_ ]{0,30}(?:\.\d{1,30})?)\s*([A-Za-z%]*)\s*")
+DURATION_UNITS = {
+    "": Fraction(1),
+    "s": Fraction(1),
+    "ms": Fraction(1, 1000),
+    "us": Fraction(1, 10**6),
+    "m": Fraction(60),
+    "min": Fraction(60),
+    "h": Fraction(3600),
+}
+LONGEST_S = 30 * 24 * 3600  # thirty days: no run that is longer was meant
+
+_PATTERN = re.compile(r"\s*(\d[\d_ ]{0,30}(?:\.\d{0,30})?|\.\d{1,30})\s*([A-Za-z%]*)\s*")
 
 
 def read_count(value: Any, where: str) -> int:
@@ -38,7 +49,36 @@ def read_count(value: Any, where: str) -> int:
 
 def read_bytes(value: Any, where: str) -> int:
     """A whole number of bytes: ``64MiB``, ``"1.5GB"``, ``65536``. Raises ConfigError."""
-    return _whole(value, where, BYTE_UNITS, "64MiB")
+    units = {name.lower(): size for name, size in BYTE_UNITS.items()}
+    if isinstance(value, str):
+        unit = _split(value, where, '"64MiB"')[1]
+        if unit.lower() in ("k", "m", "g", "t"):
+            letter = unit.upper() if unit.lower() != "k" else "k"
+            digits = value.strip()[: -len(unit)].strip()
+            raise ConfigError(
+                f"{where} = {value!r} could be {digits}{unit.upper()}iB or {digits}{letter}B; "
+                "write the one that is meant"
+            )
+        value = f"{value.strip()[: len(value.strip()) - len(unit)]}{unit.lower()}"
+    return _whole(value, where, units, "64MiB")
+
+
+def read_duration(value: Any, where: str) -> float:
+    """A positive time in seconds, at most thirty days: ``60``, ``"60s"``, ``"2m"``, ``"500ms"``.
+
+    Raises ConfigError.
+    """
+    if isinstance(value, str):
+        number, unit = _split(value, where, '"60s"')
+        if unit.lower() not in DURATION_UNITS:
+            known = ", ".join(name for name in DURATION_UNITS if name)
+            raise ConfigError(f"{where} = {value!r} has the unknown unit {unit!r}; use {known}")
+        number *= DURATION_UNITS[unit.lower()]
+    else:
+        number = read_ratio(value, where, '"60s"')
+    if not 0 < number <= LONGEST_S:
+        raise ConfigError(f"{where} = {value!r} is not above 0 and at most 30 days; write 60s")
+    return float(number)
 
 
 def read_share(value: Any, where: str) -> Fraction:

@@ -6,12 +6,12 @@ the user named fails loudly. Imports nothing heavy.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import StoreError
+from gadprof.output import tell
 from gadprof.results.figures import KEYS
 from gadprof.store.store import NewEntry, Recording, Store, chosen_path, record
 
@@ -274,7 +274,7 @@ class MeasurementRecorder:
         if self._store is not None:
             self._store.close()
             self._store = None
-        print(f"gadprof: results not kept: {error}", file=sys.stderr)
+        tell(f"gadprof: results not kept: {error}")
 
 
 def record_measured(result: BenchResult, store: str | None = None) -> None:

@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import StoreError, nearest
+from gadprof.output import tell
 from gadprof.version import __version__
 
 if TYPE_CHECKING:
@@ -322,7 +323,7 @@ def record(
 
 
 def _warn(text: str) -> None:
-    print(text, file=sys.stderr)
+    tell(text)
 
 
 def _json(value: Any) -> str:

@@ -19,10 +19,14 @@ def front_table(
     *,
     timed: bool,
     notes: Sequence[str] = (),
+    inputs: Sequence[str] = (),
 ) -> Table:
-    """A row a design: parameters, MACs and the front's quantities; ``timed`` adds the latency."""
+    """A row a design: parameters, MACs and the front's quantities; ``timed`` adds the latency.
+
+    ``inputs`` are those of the whole front: where they differ, each row says its own.
+    """
     quantities = list(dict.fromkeys(["params", "macs", *(item.quantity for item in objectives)]))
-    several = len({row["input"] for row in rows}) > 1
+    several = len({*inputs, *(row["input"] for row in rows)}) > 1
     columns = (
         Column("model", "model", rank=0),
         *([Column("input", "input", rank=0)] if several else []),
