@@ -269,3 +269,150 @@ def test_a_real_run_without_values_is_the_same_each_time():
     with torch.device("meta"):
         model, x = Chooses(), torch.zeros(50, 4)
     assert len({gadprof.count(model, (x,)).macs for _ in range(3)}) == 1
+
+
+ENCODER = nn.TransformerEncoder(nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), 2).eval()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_encoder_counts_its_padding_with_a_mask_as_without(frozen, masked):
+    mask = torch.zeros(2, 10, dtype=torch.bool)
+    mask[1, 6:] = True
+    model = ENCODER.requires_grad_(not frozen)
+    kwargs = {"src_key_padding_mask": mask} if masked else {}
+    trace = gadprof.count(model, (torch.randn(2, 10, 32),), kwargs)
+    # two layers: four projections, scores and values, and the feed-forward part, for 20 rows
+    assert trace.macs == 2 * (20 * 4 * 32 * 32 + 2 * 2 * 10 * 10 * 32 + 20 * 2 * 32 * 64)
+    assert trace.macs == 353_280
+    assert not trace.uncovered
+
+
+def test_jagged_rows_are_counted_as_they_are():
+    ragged = torch.nested.nested_tensor([torch.randn(3, 8), torch.randn(5, 8)], layout=torch.jagged)
+    trace = gadprof.count(nn.Linear(8, 16), (ragged,))
+    assert trace.macs == 8 * 8 * 16
+    assert trace.input_shapes == ((2, 5, 8),)
+
+
+LAZY = (nn.LazyConv2d(8, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(4))
+
+
+def test_lazy_layers_take_the_shapes_that_the_input_gives_and_stay_lazy():
+    model = nn.Sequential(*LAZY).eval()
+    trace = gadprof.count(model, (torch.zeros(1, 3, 8, 8),))
+    assert trace.macs == 36 * 8 * 27 + 8 * 36 * 4
+    assert trace.params == 8 * 27 + 8 + 16 + 4 * 288 + 4
+    assert type(model[0]) is nn.LazyConv2d
+    assert torch.nn.parameter.is_lazy(model[0].weight)
+
+
+def test_lazy_layers_that_do_not_run_are_refused_in_a_line():
+    with pytest.raises(gadprof.errors.ModelFailedError, match="lazy"):
+        gadprof.count(nn.Sequential(*LAZY), (torch.zeros(1, 3),))
+
+
+class Loops(nn.Module):
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.layer, self.function = nn.Linear(4, 4), function
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def _while(self, x):
+    from torch._higher_order_ops.while_loop import while_loop
+
+    return while_loop(
+        lambda step, x: step < 5, lambda step, x: (step + 1, self.layer(x)), (torch.tensor(0), x)
+    )
+
+
+def _scan(self, x):
+    from torch._higher_order_ops.scan import scan
+
+    return scan(lambda carried, row: (carried + row, self.layer(carried)), torch.zeros(4), x)
+
+
+def _map(self, x):
+    from torch._higher_order_ops.map import map as mapped
+
+    return mapped(lambda row: self.layer(row), x)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("function", "rows"), [(_while, 5 * 6), (_scan, 6), (_map, 6)])
+def test_loops_count_their_bodies_as_often_as_they_run(function, rows):
+    trace = gadprof.count(Loops(function), (torch.randn(6, 4),))
+    assert trace.macs == rows * 16
+    assert not trace.uncovered
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_flexible_attention_counts_the_blocks_of_its_mask():
+    flex = pytest.importorskip("torch.nn.attention.flex_attention")
+    q = torch.randn(1, 2, 256, 16)
+    mask = flex.create_block_mask(lambda b, h, i, j: i >= j, None, None, 256, 256, device="cpu")
+    full = counted(lambda s, q: flex.flex_attention(q, q, q), q)
+    causal = counted(lambda s, q: flex.flex_attention(q, q, q, block_mask=mask), q)
+    assert full.macs == 2 * 256 * 256 * 32
+    assert causal.macs == 2 * 3 * 128 * 128 * 32  # three of four blocks
+    scored = counted(
+        lambda s, q: flex.flex_attention(q, q, q, score_mod=lambda score, *_: score * 2 + 1), q
+    )
+    assert scored.flops == full.flops + 2 * 2 * 256 * 256
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_rule_of_the_users_wins_for_operators_that_take_functions():
+    gadprof.rule("higher_order::map_impl", macs=7)
+    try:
+        assert gadprof.count(Loops(_map), (torch.randn(6, 4),)).macs == 7
+    finally:
+        gadprof.counting.rules.registry.forget("higher_order::map_impl")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_asks_or_marks_is_no_operation_without_a_rule():
+    def forward(self, x):
+        with torch.profiler.record_function("part"):
+            pairs = torch.sparse_coo_tensor(torch.tensor([[0, 1], [1, 0]]), torch.ones(2), (2, 2))
+            return pairs @ self.layer(x)
+
+    assert not gadprof.count(Loops(forward), (torch.zeros(2, 4),)).uncovered
+    assert not gadprof.count(nn.DataParallel(nn.Linear(4, 4)), (torch.zeros(2, 4),)).uncovered
+
+
+def test_a_model_may_take_gradients_by_its_inputs_in_a_real_run():
+    def forward(self, x):
+        scale = self.layer(x).sum()
+        return torch.autograd.grad(scale * float(scale.item() > 0), x)[0]
+
+    trace = gadprof.count(Loops(forward), (torch.ones(2, 4, requires_grad=True),))
+    assert trace.macs == 2 * 2 * 16
+
+
+def test_a_convolution_of_no_picture_costs_nothing():
+    trace = gadprof.count(nn.Conv2d(3, 4, 3), (torch.zeros(0, 3, 8, 8),), train=False)
+    assert trace.macs == 0
+
+
+class JaggedAttention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Linear(8, 24)
+
+    def forward(self, x):
+        parts = self.project(x).chunk(3, -1)
+        q, k, v = (part.unflatten(-1, [2, 4]).transpose(1, 2) for part in parts)
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2) + x
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_attention_of_jagged_rows_is_of_each_length_with_itself():
+    ragged = torch.nested.nested_tensor([torch.randn(3, 8), torch.randn(5, 8)], layout=torch.jagged)
+    trace = gadprof.count(JaggedAttention(), (ragged,))
+    assert trace.macs == 8 * 8 * 24 + 2 * (9 + 25) * 8
+    assert not trace.uncovered

@@ -22,6 +22,7 @@ from gadprof.counting.rules.registry import RuleError
 from gadprof.counting.trace import by_stand_in
 from gadprof.counting.trace.dispatch import META, RecordingMode, outer_counts_asleep
 from gadprof.counting.trace.fused_attention import (
+    attention_by_sequence,
     flex_attention_as_it_is,
     fused_attention,
     has_parts,
@@ -30,14 +31,16 @@ from gadprof.counting.trace.layers import HANDLERS
 from gadprof.counting.trace.lifetimes import collector_paused
 from gadprof.counting.trace.modules import (
     Inventory,
+    UnshapedError,
     alike,
     bytes_of,
     followed,
+    materialised,
     meta_twin,
     take_inventory,
 )
 from gadprof.counting.trace.patches import training_flags
-from gadprof.counting.trace.recorder import Frame, Recorder, dtype_name
+from gadprof.counting.trace.recorder import Frame, Recorder, dtype_name, plain_shape
 from gadprof.counting.trace.substitutes import Substitutes
 from gadprof.counting.trace.trees import mapped, tensors_in
 from gadprof.counting.trace.triton_kernels import launches_recorded
@@ -47,7 +50,7 @@ from gadprof.errors import GadprofError, ModelFailedError, NeedsValuesError
 _one_at_a_time = RLock()
 
 Device = Literal["meta", "cpu"]
-Speed = Literal["stand-ins", "quick", "plain", "no-grad"]
+Speed = Literal["stand-ins", "quick", "plain", "no-grad", "grad"]
 
 # what torch says where a model takes gradients of its own, which inference mode cannot make
 _OWN_GRADIENTS = ("does not require grad", "nference tensor")
@@ -79,7 +82,11 @@ def count(
         raise GadprofError(f"{type(module).__name__} is not a torch.nn.Module; pass a module")
     inputs = tuple(args)
     named = dict(kwargs or {})
-    with collector_paused():
+    try:
+        with collector_paused():
+            inventory = take_inventory(module)
+    except UnshapedError:
+        module = materialised(module, inputs, named)
         inventory = take_inventory(module)
     label = name or type(module).__name__
     # one count at a time: two threads that count one model would see each other's changes to it
@@ -106,7 +113,7 @@ def _count(
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {_first_line(error)}"
-        clause = wanted_input(module, inputs, named, error)
+        clause = _clause(module, inputs, named, error)
         _reset(inventory)
         if not fallback:
             _refuse_too_large(label, inventory, reason, clause)
@@ -195,8 +202,14 @@ def _run(
     except RuntimeError as error:
         if train or not any(words in str(error) for words in _OWN_GRADIENTS):
             raise
-        _reset(inventory)
-        trace = _observe(label, module, inventory, args, kwargs, train, device, "no-grad", note)
+        try:
+            _reset(inventory)
+            trace = _observe(label, module, inventory, args, kwargs, train, device, "no-grad", note)
+        except RuntimeError as again:
+            if not any(words in str(again) for words in _OWN_GRADIENTS):
+                raise
+            _reset(inventory)
+            trace = _observe(label, module, inventory, args, kwargs, train, device, "grad", note)
     if train and device == "meta" and has_parts(op.name for op in trace.operations):
         # what was counted stays; what a CPU allocates is seen in a run with its fused kernel
         _ = trace.modules  # made from what the next run writes anew
@@ -220,7 +233,8 @@ def _observe(
 ) -> Trace:
     """One run, seen by stand-ins, by the dispatcher with own shape rules, or by it alone.
 
-    "no-grad" is the last, where gradients that the model takes itself can be made.
+    "no-grad" is the last, where gradients that the model takes itself can be made; "grad" has them
+    on from the start.
     """
     recorder = Recorder(inventory.frames[id(module)])
     quick = speed == "quick" and device == "meta" and not train
@@ -236,17 +250,20 @@ def _observe(
         inputs, named = mapped(args, given_as), mapped(kwargs, given_as)
         numbers = _register(recorder, inventory, twins)
         given = tensors_in(inputs) + tensors_in(named)
-        stack.enter_context(_gradients() if train else _no_gradients(speed != "no-grad"))
+        context = _no_gradients(speed != "no-grad")
+        stack.enter_context(_gradients() if train or speed == "grad" else context)
         if speed == "stand-ins":
             output = by_stand_in.forward(module, inventory, recorder, numbers, inputs, named)
         else:
             for tensor in given:
                 recorder.serial(tensor)
+            jagged = any(tensor.is_nested for tensor in given)
             for context in (
                 launches_recorded(recorder),
                 flex_attention_as_it_is(),
                 followed(inventory, recorder),
                 Substitutes(twins) if twins else contextlib.nullcontext(),
+                attention_by_sequence() if jagged else contextlib.nullcontext(),
                 RecordingMode(recorder, quick=quick, real=device == "cpu"),
             ):
                 stack.enter_context(context)
@@ -256,7 +273,7 @@ def _observe(
             if train:
                 _backward(recorder, inventory.frames[id(module)], output, twins)
         results = tensors_in(output)
-        output_shapes = tuple(tuple(tensor.shape) for tensor in results)
+        output_shapes = tuple(map(plain_shape, results))
         del output, results
     return _trace(label, inventory, recorder, given, output_shapes, device, note, train)
 
@@ -311,7 +328,12 @@ def _register(recorder: Recorder, inventory: Inventory, twins: Mapping[int, Any]
 
 
 def meta_input(tensor: torch.Tensor) -> torch.Tensor:
-    """A meta tensor with the shape, strides and type of an input."""
+    """A meta tensor with the shape, strides and type of an input.
+
+    Raises RuntimeError for one whose parts or elements are not all there.
+    """
+    if tensor.is_nested or tensor.layout is not torch.strided:
+        raise RuntimeError("an input that holds parts of different lengths costs what they say")
     twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
     return twin.requires_grad_(tensor.requires_grad)
 
@@ -377,7 +399,7 @@ def _trace(
         param_bytes += bytes_of(parameter)
         if parameter.requires_grad:
             trainable += elements
-    shapes = tuple(tuple(tensor.shape) for tensor in given)
+    shapes = tuple(map(plain_shape, given))
     fields = {
         "model": label,
         "params": params,
@@ -463,6 +485,14 @@ def _first_line(error: BaseException) -> str:
     return lines[0] if lines else ""
 
 
+def _clause(*given: Any) -> str:
+    """What the model seems to want, "" where that cannot be said of such inputs."""
+    try:
+        return wanted_input(*given)
+    except Exception:
+        return ""
+
+
 def _failure(
     label: str,
     module: nn.Module,
@@ -479,7 +509,7 @@ def _failure(
             return False
         return True
 
-    clause = wanted_input(module, args, kwargs, error, runs)
+    clause = _clause(module, args, kwargs, error, runs)
     told = f"{type(error).__name__}: {_first_line(error)}".rstrip(": ")
     return ModelFailedError(f"{label} raised {told}{clause and f'; {clause}'}")
 

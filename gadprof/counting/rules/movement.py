@@ -19,7 +19,10 @@ VIEWS = (
     "unflatten", "movedim", "swapaxes", "view_as", "view_as_real", "view_as_complex", "real",
     "imag", "conj", "_conj", "resolve_conj", "resolve_neg", "lift", "lift_fresh", "set",
     "_neg_view", "adjoint", "mT", "mH", "tensor_split", "identity", "_fw_primal", "values",
-    "indices", "crow_indices", "col_indices", "_indices", "_values",
+    "indices", "crow_indices", "col_indices", "ccol_indices", "row_indices", "_indices", "_values",
+    "_coalesced", "_nested_view_from_buffer", "_nested_view_from_jagged", "_nested_get_values",
+    "_nested_get_offsets", "_nested_get_lengths", "_nested_get_ragged_idx",
+    "_nested_get_min_seqlen", "_nested_get_max_seqlen", "_nested_get_jagged_dummy",
     "hsplit", "vsplit", "dsplit",
     "ravel",
     "_make_dual", "_unpack_dual", "set_data", "retain_grad", "rename",
@@ -47,7 +50,12 @@ COPIES = (
     "_nested_tensor_from_mask", "_nested_tensor_from_padded", "_nested_from_padded",
     "nested_to_padded_tensor", "to_padded_tensor", "_nested_tensor_size", "block_diag",
     "cartesian_prod", "combinations", "max_unpool2d", "max_unpool3d", "to_mkldnn", "to_dense",
-    "_to_dense", "mkldnn_reorder_conv2d_weight", "_fft_fill_with_conjugate_symmetry_",
+    "_to_dense", "_sparse_coo_tensor_with_dims_and_tensors", "_sparse_coo_tensor_unsafe",
+    "_sparse_coo_tensor_with_dims", "sparse_coo_tensor", "sparse_compressed_tensor",
+    "_sparse_compressed_tensor_unsafe", "_to_sparse", "_to_sparse_csr", "_to_sparse_csc",
+    "_to_sparse_bsr", "_to_sparse_bsc", "sparse_mask", "sparse_resize", "_coalesce",
+    "_jagged_to_padded_dense_forward", "_padded_dense_to_jagged_forward",
+    "mkldnn_reorder_conv2d_weight", "_fft_fill_with_conjugate_symmetry_",
 )  # fmt: skip
 
 CASTS = ("_to_copy", "to", "type_as", "float", "half", "double", "_autocast_to_reduced_precision",
@@ -80,7 +88,9 @@ QUESTIONS = (
     "is_strides_like_format", "is_non_overlapping_and_dense", "_functional_assert_async",
     "_assert_scalar", "output_nr", "is_leaf", "_nested_tensor_strides", "layout", "has_names",
     "_cudnn_init_dropout_state", "_is_any_true", "_is_all_true", "allclose", "sym_is_contiguous",
-    "record_stream", "_linalg_check_errors",
+    "record_stream", "_linalg_check_errors", "_nested_tensor_from_mask_left_aligned",
+    "is_coalesced", "_nnz", "_dimI", "_dimV", "sparse_dim", "dense_dim",
+    "_validate_sparse_coo_tensor_args", "_validate_sparse_compressed_tensor_args",
 )  # fmt: skip
 
 
@@ -125,6 +135,15 @@ RULES: dict[str, Rule] = {
     **{f"aten.{name}": _moves("random") for name in RANDOM},
     **{f"aten.{name}": _moves("query") for name in QUESTIONS},
     "prim.device": _moves("query"),
+    **{
+        name: _moves("query")
+        for name in (
+            "profiler._record_function_enter",
+            "profiler._record_function_enter_new",
+            "profiler._record_function_exit",
+            "torchvision._cuda_version",
+        )
+    },
     "prim.layout": _moves("query"),
     "aten.embedding": _embedding,
     "aten.index_select": _gathered,

@@ -13,6 +13,7 @@ from typing import Any
 
 from gadprof.counting.rules import (
     elementwise,
+    flex,
     linear_algebra,
     losses,
     movement,
@@ -35,6 +36,7 @@ BUILT_IN: dict[str, Rule] = {
     **linear_algebra.RULES,
     **quantized.RULES,
     **vision.RULES,
+    **flex.RULES,
 }
 
 # rules that the running program has added, by operation name; empty when gadprof is imported
@@ -76,11 +78,13 @@ def rule(
 ) -> None:
     """Say what an operation costs, for the rest of this program.
 
-    ``operation`` is ``"library::name"`` (all overloads), a ``torch.ops`` object, a custom op or,
-    for a Triton kernel, ``"triton::kernel_name"`` or the kernel itself. Each count is a number or
-    a function of the operation's arguments, as it was called, and ``out``, its result (a tensor or
-    a tuple; a Triton kernel, which writes to its arguments, has none); tensors carry shapes and
-    types but no values. A function that does not name ``out`` is not given it. Raises RuleError.
+    ``operation`` is ``"library::name"`` (all overloads), a ``torch.ops`` object, a custom op,
+    an operator that takes functions (``"higher_order::flex_attention"``) or, for a Triton
+    kernel, ``"triton::kernel_name"`` or the kernel itself. Each count is a number or a function
+    of the operation's arguments, as it was called, and ``out``, its result (a tensor or a
+    tuple; a Triton kernel, which writes to its arguments, has none); tensors carry shapes and
+    types but no values. A function that does not name ``out`` is not given it. Raises
+    RuleError.
     """
     name = operation_name(operation)
     counts = {
@@ -125,6 +129,8 @@ def operation_name(operation: Any) -> str:
         if not separator or not namespace or not plain:
             raise RuleError(f"{operation!r} is not an operation; write it as library::name")
         return f"{namespace}.{plain.split('.')[0]}"
+    if getattr(operation, "namespace", None) == "higher_order":
+        return f"higher_order.{operation._name}"
     qualified = getattr(operation, "_qualified_op_name", None) or getattr(
         operation, "_qualname", None
     )

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatc
 
 from gadprof.counting.rules.registry import WHOLE, is_added, rule_for
 from gadprof.counting.rules.sparse import is_sparse
+from gadprof.counting.trace.higher_order import run_bodies
 from gadprof.counting.trace.quick_shapes import QUICK, quick_output
 from gadprof.counting.trace.recorder import Recorder
 from gadprof.counting.trace.trees import mapped, tensors_in
@@ -64,16 +65,17 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if self.asleep:
             return func(*args, **kwargs)
+        for kind in types:
+            if hasattr(kind, "__tensor_flatten__"):  # it says itself which plain tensors it is of
+                return NotImplemented
         facts = self._facts.get(func)
         if facts is None:
             facts = self._facts[func] = _describe(func)
         name, overload, apart = facts
-        for kind in types:
-            if hasattr(kind, "__tensor_flatten__"):  # it says itself which plain tensors it is of
-                return NotImplemented
-        if name == "cond":  # the branch taken is what runs; on meta nothing says which
-            with self:
-                return (args[1] if bool(args[0]) else args[2])(*args[3])
+        if name[:13] == "higher_order." and not is_added(name):
+            result = run_bodies(self, name[13:], args)
+            if result is not NotImplemented:
+                return result
         if apart and name not in _WHOLE_GRADIENTS:
             with self:
                 result = func.decompose(*args, **kwargs)
@@ -116,6 +118,10 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _run(self, func: Any, name: str, args: Any, kwargs: Any, on_meta: bool) -> Any:
         if on_meta and name in _WHOLE_GRADIENTS:
             return torch.empty_like(args[1])
+        if on_meta and name == "aten._nested_tensor_from_mask_left_aligned":
+            return False  # sequences are then counted with their padding
+        if on_meta and name == "aten._grouped_mm" and args[0].dim() == 2 and args[1].dim() == 3:
+            return args[0].new_empty((args[0].shape[0], args[1].shape[-1]))
         result = func(*args, **kwargs)
         if len(sys.modules) != self._imported:
             # importing torch._dynamo leaves a frame in a cycle, and with it every local variable
@@ -187,9 +193,13 @@ def _describe(func: Any) -> tuple[str, str, bool]:
     """Name, overload, and whether the operation is to be taken apart."""
     schema = getattr(func, "_schema", None)
     if schema is None:  # a higher-order operator
-        return str(func.name() if callable(getattr(func, "name", None)) else func), "", False
+        plain = func.name() if callable(getattr(func, "name", None)) else func
+        return f"higher_order.{plain}", "", False
     name = str(schema.name).replace("::", ".")
-    composite = func.has_kernel_for_dispatch_key(_COMPOSITE)
+    try:
+        composite = func.has_kernel_for_dispatch_key(_COMPOSITE)
+    except RuntimeError:  # a question that is asked in Python alone
+        composite = False
     apart = composite and name not in WHOLE and not is_added(name)
     if apart and not name.startswith("aten.") and rule_for(name) is not None:
         apart = False

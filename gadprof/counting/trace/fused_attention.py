@@ -39,6 +39,41 @@ class fused_attention(TorchFunctionMode):  # noqa: N801  (a context, named as on
         return func(*args, **kwargs)
 
 
+class attention_by_sequence(TorchFunctionMode):  # noqa: N801  (a context, named as one)
+    """While active, attention of jagged tensors runs for each sequence with its own length.
+
+    Torch's own asks for an accelerator's kernels before it runs anywhere.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is FUSED and args and args[0].is_nested and args[0].layout is torch.jagged:
+            return _by_sequence(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def _by_sequence(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    **more: Any,
+) -> torch.Tensor:
+    """(batch, heads, jagged, size) each; the result has the query's lengths."""
+    flat = [tensor.transpose(1, 2) for tensor in (query, key, value)]
+    made = []
+    for parts in zip(*(tensor.unbind() for tensor in flat), strict=True):
+        given = [part.transpose(0, 1).unsqueeze(0) for part in parts]
+        output = FUSED(*given, attn_mask, dropout_p, is_causal, **more)
+        made.append(output.squeeze(0).transpose(0, 1))
+    offsets = flat[0].offsets()  # type: ignore[attr-defined]
+    joined = torch.nested.nested_tensor_from_jagged(torch.cat(made), offsets=offsets)
+    return joined.transpose(1, 2)
+
+
 def _fused(
     query: torch.Tensor,
     key: torch.Tensor,

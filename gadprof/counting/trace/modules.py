@@ -1,13 +1,15 @@
 """Which module is running: every module of a model by its path, and its calls followed.
 
 ``take_inventory`` walks a model once; ``followed`` keeps a recorder at the innermost running module
-by replacing ``torch.nn.Module.__call__`` for this thread. Refuses TorchScript and lazy parameters.
+by replacing ``torch.nn.Module.__call__`` for this thread. Refuses TorchScript. Lazy layers get
+their shapes in a copy.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +19,14 @@ from torch import nn
 from gadprof.counting.rules.quantized import packed_tensors
 from gadprof.counting.rules.sparse import stored_bytes
 from gadprof.counting.trace.dispatch import META
-from gadprof.counting.trace.patches import beneath, seen_here
-from gadprof.counting.trace.recorder import Frame, Recorder
-from gadprof.counting.trace.trees import tensors_in
+from gadprof.counting.trace.patches import beneath, seen_here, training_flags
+from gadprof.counting.trace.recorder import Frame, Recorder, plain_shape
+from gadprof.counting.trace.trees import mapped, tensors_in
 from gadprof.errors import ModelFailedError
+
+
+class UnshapedError(ModelFailedError):
+    """A model holds lazy parameters, which have no shape yet."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Inventory:
 def take_inventory(root: nn.Module) -> Inventory:
     """Walk a model once, in registration order.
 
-    Raises ModelFailedError for lazy parameters and for TorchScript.
+    Raises UnshapedError for lazy parameters and ModelFailedError for TorchScript.
     """
     frames: dict[int, Frame] = {}
     modules: list[nn.Module] = []
@@ -92,7 +98,7 @@ def take_inventory(root: nn.Module) -> Inventory:
                 continue
             seen.add(id(parameter))
             if type(parameter) is not plain and isinstance(parameter, lazy):
-                raise ModelFailedError(
+                raise UnshapedError(
                     f"parameter '{prefix}{name}' is lazy and has no shape yet; "
                     "run the model once before counting it"
                 )
@@ -125,6 +131,34 @@ def take_inventory(root: nn.Module) -> Inventory:
             for path in found:
                 kept.setdefault(path.rpartition(".")[0], Frame(path, first.module_type))
     return Inventory(frames, modules, parameters, buffers, owned, aliases, packed, places)
+
+
+def materialised(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> nn.Module:
+    """A copy of a model with lazy layers whose parameters have the shapes that these inputs give.
+
+    The model itself stays lazy. Raises UnshapedError where the copy does not run.
+    """
+    held = (*module.parameters(), *module.buffers())
+    unshaped = {
+        id(item): type(item)(device=META, dtype=item.dtype)
+        for item in held
+        if torch.nn.parameter.is_lazy(item)
+    }
+    copied = copy.deepcopy(module, unshaped)
+    with training_flags(list(copied.modules()), False), torch.random.fork_rng(devices=[]):
+        try:
+            with torch.no_grad():
+                copied.to(META)(*mapped(tuple(args), _on_meta), **mapped(dict(kwargs), _on_meta))
+        except Exception as error:
+            raise UnshapedError(
+                "the model has lazy layers and does not run with these inputs "
+                f"({type(error).__name__}: {error}); run it once before counting it"
+            ) from error
+    return copied
+
+
+def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().to(META)
 
 
 def bytes_of(tensor: torch.Tensor) -> int:
@@ -181,7 +215,7 @@ def followed(inventory: Inventory, recorder: Recorder) -> Iterator[None]:
             recorder.frame, recorder.call = outer, outer_call
         frame.input_shapes.append(_shapes(args, kwargs))
         frame.output_shapes.append(
-            (tuple(output.shape),) if isinstance(output, torch.Tensor) else _shapes(output, None)
+            (plain_shape(output),) if isinstance(output, torch.Tensor) else _shapes(output, None)
         )
         return output
 
@@ -191,9 +225,9 @@ def followed(inventory: Inventory, recorder: Recorder) -> Iterator[None]:
 
 def _shapes(values: Any, more: Any) -> tuple[tuple[int, ...], ...]:
     if type(values) is tuple and len(values) == 1 and isinstance(values[0], torch.Tensor):
-        first: tuple[tuple[int, ...], ...] = (tuple(values[0].shape),)
+        first: tuple[tuple[int, ...], ...] = (plain_shape(values[0]),)
     else:
-        first = tuple([tuple(tensor.shape) for tensor in tensors_in(values)])
+        first = tuple([plain_shape(tensor) for tensor in tensors_in(values)])
     if more:
-        return first + tuple(tuple(tensor.shape) for tensor in tensors_in(more))
+        return first + tuple(map(plain_shape, tensors_in(more)))
     return first

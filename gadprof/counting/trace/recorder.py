@@ -196,8 +196,8 @@ class Recorder:
             work = sparse_work(name, rule, args, kwargs, outs)
             work = dataclasses.replace(
                 work,
-                bytes_read=sum(map(stored_bytes, ins)),
-                bytes_written=sum(map(stored_bytes, outs)),
+                bytes_read=0 if work.bytes_read == 0 else sum(map(stored_bytes, ins)),
+                bytes_written=0 if work.bytes_written == 0 else sum(map(stored_bytes, outs)),
             )
         else:
             work = uncounted() if rule is None else rule(args, kwargs, outs)
@@ -213,8 +213,11 @@ class Recorder:
         """Keep apart what an operation costs for as many things as values chose."""
         if outs and outs[0].is_meta:
             return
-        if name in CHOOSERS and outs and outs[0].dim():
-            self.chosen[name] = max(self.chosen.get(name, 0), int(outs[0].shape[0]))
+        regions = work.attributes.get("regions")
+        if regions is None and name in CHOOSERS and outs and outs[0].dim():
+            regions = int(outs[0].shape[0])
+        if regions is not None:
+            self.chosen[name] = max(self.chosen.get(name, 0), regions)
         self._by_data.update(number for number in made if number > 0)
         self.data_macs += work.macs
 
@@ -358,8 +361,17 @@ def _key_of(value: Any) -> Any:
 
 
 def tensor_spec(tensor: Any) -> tuple[tuple[int, ...], str]:
-    """Shape and type of a tensor as plain data."""
-    return tuple(tensor.shape), dtype_name(tensor.dtype)
+    """Shape and type of a tensor as plain data; a jagged size is the longest."""
+    return plain_shape(tensor), dtype_name(tensor.dtype)
+
+
+def plain_shape(tensor: Any) -> tuple[int, ...]:
+    """The shape of a tensor in plain numbers, the longest of a jagged size."""
+    shape = tuple(tensor.shape)
+    if getattr(tensor, "is_nested", False):
+        longest = max((int(part.shape[0]) for part in tensor.unbind()), default=0)
+        shape = tuple([size if type(size) is int else longest for size in shape])
+    return shape
 
 
 def dtype_name(dtype: Any) -> str:

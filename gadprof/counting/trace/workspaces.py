@@ -54,7 +54,7 @@ def workspace(
         return output_bytes
     found = work.attributes
     shape = inputs[0][0]
-    if len(found["kernel"]) != 2 or len(shape) != 4:
+    if len(found["kernel"]) != 2 or len(shape) != 4 or not output_bytes:
         return output_bytes
     if found["transposed"]:
         return _transposed(shape, found, block, output_bytes)
@@ -133,7 +133,7 @@ def backward_workspace(
     block = channel_block()
     found = work.attributes
     gradient, shape, weight = (item[0] for item in inputs[:3])
-    if not block or inputs[0][1] != "float32" or len(shape) != 4:
+    if not block or inputs[0][1] != "float32" or len(shape) != 4 or not prod(gradient):
         return output_bytes
     if found["transposed"]:
         return output_bytes
