@@ -205,8 +205,8 @@ def _run(
         try:
             _reset(inventory)
             trace = _observe(label, module, inventory, args, kwargs, train, device, "no-grad", note)
-        except RuntimeError as again:
-            if not any(words in str(again) for words in _OWN_GRADIENTS):
+        except RuntimeError as repeated:
+            if not any(words in str(repeated) for words in _OWN_GRADIENTS):
                 raise
             _reset(inventory)
             trace = _observe(label, module, inventory, args, kwargs, train, device, "grad", note)
@@ -250,22 +250,23 @@ def _observe(
         inputs, named = mapped(args, given_as), mapped(kwargs, given_as)
         numbers = _register(recorder, inventory, twins)
         given = tensors_in(inputs) + tensors_in(named)
-        context = _no_gradients(speed != "no-grad")
-        stack.enter_context(_gradients() if train or speed == "grad" else context)
+        gradients = _no_gradients(speed != "no-grad")
+        stack.enter_context(_gradients() if train or speed == "grad" else gradients)
         if speed == "stand-ins":
             output = by_stand_in.forward(module, inventory, recorder, numbers, inputs, named)
         else:
             for tensor in given:
                 recorder.serial(tensor)
             jagged = any(tensor.is_nested for tensor in given)
-            for context in (
+            contexts: tuple[contextlib.AbstractContextManager[Any], ...] = (
                 launches_recorded(recorder),
                 flex_attention_as_it_is(),
                 followed(inventory, recorder),
                 Substitutes(twins) if twins else contextlib.nullcontext(),
                 attention_by_sequence() if jagged else contextlib.nullcontext(),
                 RecordingMode(recorder, quick=quick, real=device == "cpu"),
-            ):
+            )
+            for context in contexts:
                 stack.enter_context(context)
             if device == "cpu":
                 torch.manual_seed(0)  # the same counts in every run; the state is put back

@@ -60,14 +60,18 @@ def _by_sequence(
     attn_mask: torch.Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
-    **more: Any,
+    scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> torch.Tensor:
     """(batch, heads, jagged, size) each; the result has the query's lengths."""
     flat = [tensor.transpose(1, 2) for tensor in (query, key, value)]
     made = []
     for parts in zip(*(tensor.unbind() for tensor in flat), strict=True):
         given = [part.transpose(0, 1).unsqueeze(0) for part in parts]
-        output = FUSED(*given, attn_mask, dropout_p, is_causal, **more)
+        output = FUSED(
+            given[0], given[1], given[2], attn_mask, dropout_p, is_causal,
+            scale=scale, enable_gqa=enable_gqa,
+        )  # fmt: skip
         made.append(output.squeeze(0).transpose(0, 1))
     offsets = flat[0].offsets()  # type: ignore[attr-defined]
     joined = torch.nested.nested_tensor_from_jagged(torch.cat(made), offsets=offsets)

@@ -139,10 +139,8 @@ def materialised(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, An
     The model itself stays lazy. Raises UnshapedError where the copy does not run.
     """
     held = (*module.parameters(), *module.buffers())
-    unshaped = {
-        id(item): type(item)(device=META, dtype=item.dtype)
-        for item in held
-        if torch.nn.parameter.is_lazy(item)
+    unshaped: dict[int, Any] = {
+        id(item): _unshaped(item) for item in held if torch.nn.parameter.is_lazy(item)
     }
     copied = copy.deepcopy(module, unshaped)
     with training_flags(list(copied.modules()), False), torch.random.fork_rng(devices=[]):
@@ -155,6 +153,11 @@ def materialised(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, An
                 f"({type(error).__name__}: {error}); run it once before counting it"
             ) from error
     return copied
+
+
+def _unshaped(tensor: Any) -> Any:
+    kind: Any = type(tensor)
+    return kind(device=META, dtype=tensor.dtype)
 
 
 def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
