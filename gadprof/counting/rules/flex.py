@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gadprof.counting.rules import elementwise, movement
 from gadprof.counting.rules.work import Rule, Work, leading, told
 
 Args = Sequence[Any]
 Kwargs = Mapping[str, Any]
+
+# what a score function may do: it sees one score and its place
+_OF_ELEMENTS = {**elementwise.RULES, **movement.RULES}
 
 
 def computed_scores(query: Any, key: Any, mask: Sequence[Any]) -> int:
@@ -43,8 +47,6 @@ def _of_function(function: Any, buffers: Sequence[Any]) -> tuple[int, int, int, 
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    from gadprof.counting.rules.registry import rule_for
-
     found = [0, 0, 0, 0]
     known = True
 
@@ -54,7 +56,7 @@ def _of_function(function: Any, buffers: Sequence[Any]) -> tuple[int, int, int, 
         ) -> Any:
             nonlocal known
             result = func(*args, **(kwargs or {}))
-            rule = rule_for(str(func._schema.name).replace("::", "."))
+            rule = _OF_ELEMENTS.get(str(func._schema.name).replace("::", ".").rstrip("_"))
             if rule is None:
                 known = False
                 return result
