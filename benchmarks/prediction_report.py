@@ -17,13 +17,13 @@ from typing import Any
 
 import click
 import numpy as np
-from gadprof.render.report_files import index_page
 
 from gadprof.output import write_folder
 from gadprof.pose.ablation import variant_names
 from gadprof.prediction.api import predict, predict_trace
 from gadprof.prediction.fits import Fit, find_fit, fits, transfer_errors
 from gadprof.prediction.tracing import trace_of
+from gadprof.render.page_files import index_page
 from gadprof.render.tables import render_table
 from gadprof.results.cells import scaled
 

@@ -160,7 +160,7 @@ def test_words_filter_rows(visit: Visit) -> None:
 
 
 def test_hovering_a_mark_tells_its_exact_figures(visit: Visit) -> None:
-    mark = visit.page.locator("figure[data-plot=macs-by-stage] rect[tabindex]").first
+    mark = visit.page.locator("figure[data-plot=macs-by-stage] g[tabindex]").first
     mark.scroll_into_view_if_needed()
     mark.hover()
     tip = visit.page.locator("#tip")
@@ -172,7 +172,7 @@ def test_hovering_a_mark_tells_its_exact_figures(visit: Visit) -> None:
 
 
 def test_a_mark_tells_its_figures_to_the_keyboard(visit: Visit) -> None:
-    visit.page.locator("figure[data-plot=latency] circle[tabindex]").first.focus()
+    visit.page.locator("figure[data-plot=latency] g[tabindex]").first.focus()
     assert "95 % interval" in (visit.page.locator("#tip").text_content() or "")
 
 

@@ -21,10 +21,11 @@ from gadprof import cli
 from gadprof.errors import ReportDataError, SourceError, SpecError, UnknownNameError
 from gadprof.models.parts import by_block, by_stage
 from gadprof.networks.spec import parse_spec
+from gadprof.render.colors import colors_of
 from gadprof.render.html import page_html
 from gadprof.render.markdown import page_markdown
 from gadprof.render.page_files import index_page, page_files, stale_files
-from gadprof.render.plots import PLOT_FORMATS, render_plot
+from gadprof.render.plots import PLOT_FORMATS, render_plot, svg_element, tips
 from gadprof.report.data import read_data
 from gadprof.report.gather import Report, gather
 from gadprof.report.sections.bubbles import pareto_front
@@ -320,7 +321,7 @@ def report_named(name: str) -> Page:
     section = Section("s", "A section", (name,), (table,), plots, (name,))
     summary = Section("summary", "Summary", (name,))
     document = {"models": [name], "words": name}
-    return Page("report", name, (summary, section), document, name)
+    return Page("report", name, (summary, section), document, name or "n")
 
 
 def renamed(value: Any, name: str) -> Any:
@@ -351,7 +352,8 @@ def tags_of(page: str) -> list[str]:
     return parser.tags
 
 
-PLAIN_TAGS = tags_of(page_html(report_named("plain")))
+DRAWN = {plot.key: render_plot(plot) for plot in report_named("plain").plots}
+PLAIN_TAGS = tags_of(page_html(report_named("plain"), DRAWN))
 
 
 def nasty(function):  # type: ignore[no-untyped-def]
@@ -363,15 +365,44 @@ def nasty(function):  # type: ignore[no-untyped-def]
 
 @nasty
 def test_no_name_adds_a_tag_to_the_html_page(name: str) -> None:
-    page = page_html(report_named(name))
+    page = page_html(report_named(name), DRAWN)
     page.encode("utf-8")
     assert tags_of(page) == PLAIN_TAGS
 
 
+@pytest.mark.parametrize("name", NASTY)
+def test_a_name_in_a_figure_of_the_page_is_text_alone(name: str) -> None:
+    for plot in report_named(name).plots:
+        element = svg_element(render_plot(plot), plot.key)
+        tags = {part.tag.partition("}")[2] for part in ET.fromstring(element).iter()}
+        assert tags <= {"svg", "g", "path", "defs", "use", "clipPath", "rect", "text", "style"}
+
+
+def test_ids_of_two_figures_in_one_page_stay_apart() -> None:
+    elements = [svg_element(render_plot(PLOTS[0]), key) for key in ("one", "two")]
+    ids = [set(re.findall(r'\bid="([^"]+)"', text)) for text in elements]
+    assert {name for name in ids[0] & ids[1] if not name.startswith("tip-")} == set()
+    for text, known in zip(elements, ids, strict=True):
+        assert set(re.findall(r'(?:href="|url\()#([^")]+)', text)) <= known
+
+
+def test_every_mark_of_a_figure_has_its_tip() -> None:
+    for plot in PLOTS:
+        drawn = re.findall(rf'id="tip-{plot.key}-(\d+)"', render_plot(plot).decode())
+        assert sorted(map(int, drawn)) == list(range(len(tips(plot)))), plot.key
+
+
+def test_a_stage_and_a_model_have_one_colour_in_every_figure() -> None:
+    other = colors_of(["stage4", "hrnet48", "stem"])
+    assert other["stage4"] == colors_of(["stem", "stage4"])["stage4"]
+    assert other["hrnet48"] == colors_of(["gadnet32", "hrnet32"])["hrnet32"]
+    assert len(set(colors_of(["hrnet32", "hrnet48", "a", "b", "c"]).values())) == 5
+
+
 @nasty
 def test_no_name_breaks_the_plots_data_in_the_page(name: str) -> None:
-    page = page_html(report_named(name))
-    block = re.search(r'<script type="application/json" id="plots">(.*?)</script>', page, re.DOTALL)
+    page = page_html(report_named(name), DRAWN)
+    block = re.search(r'<script type="application/json" id="tips">(.*?)</script>', page, re.DOTALL)
     assert block is not None
     assert set(json.loads(block.group(1))) == {"s", "b"}
 

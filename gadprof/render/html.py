@@ -1,31 +1,43 @@
 """A page as one HTML file that needs nothing else: no network, no other file.
 
-Tables are in the page's HTML, so that it reads without scripts; a script of the page's own makes
-them sortable and filterable and draws the plots. Every value passes through jinja2's escaping.
+Tables and figures are in the page's HTML, so that it reads and prints without scripts. The figures
+are the SVG files themselves; a script of the page's own gives their marks tips, sorts, filters and
+copies tables, and draws a tree of modules as an icicle. Every value passes through jinja2's
+escaping, every figure through matplotlib's.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 from gadprof.errors import MissingExtraError
+from gadprof.render.colors import OTHER, colors_of, plot_colors
+from gadprof.render.plots import render_plot, svg_element, tips
 from gadprof.results.cells import is_missing
 from gadprof.results.escape import plain, script_json
 from gadprof.results.page import Page
-from gadprof.results.plain import to_plain
 from gadprof.results.table import NUMBER_KINDS, Column, Table
 
 KEPT_TOGETHER = 32  # characters of a cell that are not broken into lines
 
 
-def page_html(page: Page) -> str:
-    """The page. Raises MissingExtraError where jinja2 is not installed."""
+def page_html(page: Page, drawn: Mapping[str, bytes] | None = None) -> str:
+    """The page; ``drawn`` are its figures as SVG files by their keys, drawn here by default.
+
+    Raises MissingExtraError where jinja2 is not installed.
+    """
     try:
         import jinja2
     except ImportError as error:
         raise MissingExtraError("jinja2", "report", "the HTML report") from error
+    if drawn is None:
+        colors = plot_colors(page.plots)
+        drawn = {plot.key: render_plot(plot, "svg", colors) for plot in page.plots}
+    figures = drawn
     folder = resources.files("gadprof.render").joinpath("templates")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -36,9 +48,17 @@ def page_html(page: Page) -> str:
         title=plain(page.title, 200),
         style=_raw(folder.joinpath("report.css").read_text(encoding="utf-8")),
         script=_raw(folder.joinpath("report.js").read_text(encoding="utf-8")),
-        data=_raw(script_json(_plots_json(page))),
+        data=_raw(script_json(_tips_json(page))),
+        command=page.command,
+        version=_drawn_by(figures),
         sections=[
-            {"section": section, "tables": [_table(table) for table in section.tables]}
+            {
+                "section": section,
+                "plots": [
+                    (plot, _raw(svg_element(figures[plot.key], plot.key))) for plot in section.plots
+                ],
+                "tables": [_table(table) for table in section.tables],
+            }
             for section in page.sections
         ],
     )
@@ -51,26 +71,29 @@ def _raw(text: str) -> Any:
     return Markup(text)
 
 
-def _plots_json(page: Page) -> str:
-    named = {plot.key: _shown(to_plain(plot)) for plot in page.plots}
+def _tips_json(page: Page) -> str:
+    """What the marks of each figure say, printable and of bounded length."""
+    named = {
+        plot.key: ["\n".join(plain(line) for line in tip.splitlines()) for tip in tips(plot)]
+        for plot in page.plots
+    }
     return json.dumps(named, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
-def _shown(value: Any) -> Any:
-    """Names as they are displayed: printable and of bounded length."""
-    if isinstance(value, dict):
-        return {key: _shown(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_shown(item) for item in value]
-    return plain(value) if isinstance(value, str) else value
+def _drawn_by(figures: Mapping[str, bytes]) -> str:
+    """The version that drew the figures, by which a page is known to be of another one."""
+    found = next((re.search(rb"Matplotlib v[0-9.]+", svg) for svg in figures.values()), None)
+    return found[0].decode() if found else ""
 
 
 def _table(table: Table) -> dict[str, Any]:
     shown = table.shown()
+    tree = next((i for i, column in enumerate(shown.columns) if column.kind == "tree"), None)
     rows = [
         [
             {
                 "text": plain(text) or " ",
+                "link": value if str(value).startswith(("https://", "http://")) else "",
                 "value": _sort_value(value),
                 "right": column.kind in NUMBER_KINDS,
                 "css": _css(column, text),
@@ -83,7 +106,33 @@ def _table(table: Table) -> dict[str, Any]:
         {"title": plain(column.title), "right": column.kind in NUMBER_KINDS}
         for column in shown.columns
     ]
-    return {"table": table, "columns": columns, "rows": rows}
+    return {
+        "table": table,
+        "columns": columns,
+        "rows": rows,
+        "tree": tree,
+        "levels": [values[tree][0] if tree is not None else 0 for values in shown.values],
+        "colors": _branch_colors(shown.values, tree),
+        "measures": [
+            index
+            for index, column in enumerate(shown.columns)
+            if column.kind in ("count", "scaled", "bytes", "seconds")
+        ],
+    }
+
+
+def _branch_colors(rows: Sequence[Sequence[Any]], tree: int | None) -> list[str]:
+    """Each row's colour: that of the branch of the tree's first level that it belongs to."""
+    if tree is None:
+        return [""] * len(rows)
+    branch = ""
+    branches = []
+    for row in rows:
+        level, name = row[tree]
+        branch = str(name) if level == 1 else branch if level else ""
+        branches.append(branch)
+    colors = {**colors_of(filter(None, branches)), "": OTHER}
+    return [colors[branch] for branch in branches]
 
 
 def _css(column: Column, text: str) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from gadprof.render.colors import plot_colors
 from gadprof.render.csv import to_csv
 from gadprof.render.html import page_html
 from gadprof.render.markdown import link, page_markdown
@@ -26,16 +27,25 @@ def page_files(
 ) -> dict[str, bytes]:
     """The page's files by their path below the folder; the page shows the first plot format."""
     shown = next((name for name in plot_formats if name != "pdf"), "svg")
+    colors = plot_colors(page.plots)
+    suffixes = dict.fromkeys((shown, *plot_formats))
+    drawn = {
+        (plot.key, suffix): render_plot(plot, suffix, colors)
+        for plot in page.plots
+        for suffix in (*suffixes, *(("svg",) if html else ()))
+    }
     files = {f"{page.name}.md": markdown_of(page, shown, html=html).encode()}
     if html:
-        files[f"{page.name}.html"] = page_html(page).encode()
+        svg = {key: data for (key, suffix), data in drawn.items() if suffix == "svg"}
+        files[f"{page.name}.html"] = page_html(page, svg).encode()
     document = to_json(page.json())
     files[f"data/{page.name}.json"] = document.encode("utf-8", "backslashreplace")
     files |= {path: to_csv(*table.exact()).encode() for path, table in _csv_files(page).items()}
-    for plot in page.plots:
-        for suffix in dict.fromkeys((shown, *plot_formats)):
-            files[_plot_path(page, plot, suffix)] = render_plot(plot, suffix)
-    return files
+    return files | {
+        _plot_path(page, plot, suffix): drawn[plot.key, suffix]
+        for plot in page.plots
+        for suffix in suffixes
+    }
 
 
 def markdown_of(page: Page, suffix: str = "svg", *, html: bool = False) -> str:
@@ -57,8 +67,8 @@ def _plot_path(page: Page, plot: Plot, suffix: str) -> str:
 def stale_files(folder: Path, files: Mapping[str, bytes]) -> list[str]:
     """The paths whose file is missing or differs.
 
-    A plot that another matplotlib drew of the same data is not stale: the data beside it, which
-    are compared byte by byte, decide.
+    A plot, or a page with plots, that another matplotlib drew of the same data is not stale: the
+    data beside it, which are compared byte by byte, decide.
     """
     stale = []
     for path, data in files.items():

@@ -1,8 +1,9 @@
-"""Figures for a page or a paper: a Plot drawn by matplotlib as SVG, PDF or PNG.
+"""Figures for a page or a paper: a Plot drawn by matplotlib as SVG, PDF or PNG, or into a page.
 
-Promises: vector text, one style file, colours that colour-blind readers tell apart, and the same
-bytes for the same plot and matplotlib version (no date, fixed ids). Refuses a plot kind without a
-rule. Draws on figures of its own: no global state, no window.
+Promises: vector text, one style file, one table of colours, and the same bytes for the same plot
+and matplotlib version (no date, fixed ids); the figure of an HTML page is the SVG file itself, in
+the page's ink, with a tip on every mark. Refuses a plot kind without a rule. Draws on figures of
+its own: no global state, no window.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import io
 import itertools
 import math
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from gadprof.results.cells import scaled
+from gadprof.render.colors import DOWN, END, OTHER, PALETTE, START, UP, plot_colors
+from gadprof.results.cells import bytes_text, scaled, seconds_text, share_text
 from gadprof.results.escape import plain
 from gadprof.results.page import AxisKind, Plot
 
@@ -24,15 +27,16 @@ if TYPE_CHECKING:
 
 PLOT_FORMATS = ("svg", "pdf", "png")
 LABEL_LIMIT = 32
-MOST_LABELS = 16  # with more points their names would cover the figure
+MOST_LABELS = 16  # with more points only those of the front are named
+MOST_PARTS = len(PALETTE) - 1  # of a stacked bar; the rest are one
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # groups differ in form, too
+QUIET = "#888888"
 
-# the page's plots use the same colours
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-OTHER = "#999999"
 
-
-def render_plot(plot: Plot, plot_format: str = "svg") -> bytes:
-    """The figure as bytes in one of ``PLOT_FORMATS``."""
+def render_plot(
+    plot: Plot, plot_format: str = "svg", colors: Mapping[str, str] | None = None
+) -> bytes:
+    """The figure as bytes in one of ``PLOT_FORMATS``; ``colors`` are those of its page."""
     import matplotlib.style
     from matplotlib.figure import Figure
 
@@ -45,10 +49,10 @@ def render_plot(plot: Plot, plot_format: str = "svg") -> bytes:
         # a name may hold letters that the font lacks; they are kept as text in SVG
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
-        figure = Figure(layout="constrained")
+        figure = Figure(figsize=_size(plot), layout="constrained")
         axes = figure.add_subplot()
         axes.set_title(plain(plot.title, 72))
-        _draw(plot, axes)
+        _draw(plot, axes, colors or plot_colors([plot]))
         stream = io.BytesIO()
         figure.savefig(stream, format=plot_format, metadata=_metadata(plot_format, plot))
     data = stream.getvalue()
@@ -56,6 +60,85 @@ def render_plot(plot: Plot, plot_format: str = "svg") -> bytes:
         # trailing blanks are matplotlib's; without them git shows no noise
         data = b"\n".join(line.rstrip() for line in data.splitlines()) + b"\n"
     return data
+
+
+def svg_element(svg: bytes, key: str) -> str:
+    """An SVG file's drawing as an element of an HTML page, in the colours of the page's text.
+
+    ``key`` keeps its ids apart from those of the page's other figures.
+    """
+    text = svg.decode()
+    text = text[text.index("<svg") :].rstrip()
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"\s*<title(?:/>|>.*?</title>)", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="(?!tip-)', f'id="{key}-', text)
+    text = re.sub(r'(xlink:href="|url\()#', rf"\1#{key}-", text)
+    for color, name in (("#000000", "ink"), ("#ffffff", "paper"), ("#dddddd", "grid")):
+        text = text.replace(color, f"var(--{name})")
+    text = text.replace(QUIET, "var(--quiet)")
+    return text.replace("<svg ", '<svg aria-hidden="true" ', 1)
+
+
+def tips(plot: Plot) -> list[str]:
+    """What each mark of a figure says, in the order in which they are drawn."""
+    data, x, y = plot.data, _exact(plot.x_kind), _exact(plot.y_kind)
+    match plot.kind:
+        case "scatter":
+            return [_point_tip(point, plot, x, y) for point in data["points"]]
+        case "stacked":
+            return [
+                f"{bar['label']}: {name}\n{value:,} {plot.x_label} ({share_text(share)})"
+                for name, members in stack_groups(data["bars"])
+                for bar in data["bars"]
+                for value, share in (_part(bar, members),)
+            ]
+        case "waterfall":
+            marks = (data["start"], *data["steps"], data["end"])
+            return [f"{mark['label']}\n{mark['value']:,}" for mark in marks]
+        case "intervals":
+            return [
+                f"{row['label']}\n{x(row['value'])}"
+                + (f"\n95 % interval {x(row['low'])} to {x(row['high'])}" if _ends(row) else "")
+                for row in data["rows"]
+                if row["value"] is not None
+            ]
+        case _:
+            return []
+
+
+def _point_tip(
+    point: Mapping[str, Any], plot: Plot, x: Callable[[Any], str], y: Callable[[Any], str]
+) -> str:
+    lines = [str(point["label"] or point.get("group") or ""), f"{plot.x_label}: {x(point['x'])}"]
+    lines.append(f"{plot.y_label}: {y(point['y'])}")
+    if point.get("size"):
+        lines.append(f"{plot.data.get('size_label', 'size')}: {point['size']:,}")
+    return "\n".join(line for line in lines if line)
+
+
+def _part(bar: Mapping[str, Any], members: Sequence[str]) -> tuple[int, float]:
+    """A stacked part's value and its share of the bar."""
+    value = sum(part["value"] for part in bar["parts"] if part["name"] in members)
+    return value, value / (sum(part["value"] for part in bar["parts"]) or 1)
+
+
+def _ends(row: Mapping[str, Any]) -> bool:
+    return row.get("low") is not None and row.get("high") is not None
+
+
+def _size(plot: Plot) -> tuple[float, float]:
+    """Width and height in inches: a bar or a row takes a line of its own."""
+    match plot.kind:
+        case "stacked":
+            return 5.6, 1.5 + 0.36 * len(plot.data["bars"])
+        case "waterfall":
+            return 5.6, 1.2 + 0.26 * (len(plot.data["steps"]) + 2)
+        case "intervals":
+            return 5.6, 1.1 + 0.28 * len(plot.data["rows"])
+        case "scatter" if len(plot.data["points"]) > MOST_LABELS and plot.data.get("front"):
+            return 8.0, 5.6  # the names of the front need room
+        case _:
+            return 5.6, 3.6
 
 
 def _metadata(plot_format: str, plot: Plot) -> dict[str, Any]:
@@ -69,27 +152,48 @@ def _metadata(plot_format: str, plot: Plot) -> dict[str, Any]:
             return {"Description": title}
 
 
-def _draw(plot: Plot, axes: Axes) -> None:
-    rules: dict[str, Callable[[Plot, Axes], None]] = {
+def _draw(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
+    rules: dict[str, Callable[[Plot, Axes, Mapping[str, str]], None]] = {
         "scatter": _scatter,
         "stacked": _stacked,
         "waterfall": _waterfall,
         "intervals": _intervals,
+        "timeline": _timeline,
     }
     if plot.kind not in rules:
         raise TypeError(f"no drawing rule for {plot.kind}")
     axes.set_xlabel(plot.x_label)
     axes.set_ylabel(plot.y_label)
-    rules[plot.kind](plot, axes)
+    rules[plot.kind](plot, axes, colors)
 
 
 def _formatter(kind: AxisKind) -> Callable[[float, Any], str]:
-    if kind == "seconds":
-        return lambda value, _: f"{1e3 * value:g} ms"
-    return lambda value, _: scaled(value, 3) if abs(value) >= 1000 else f"{value:g}"
+    """A tick in its own unit."""
+    match kind:
+        case "seconds":
+            return lambda value, _: seconds_text(value) if value else "0"
+        case "share":
+            return lambda value, _: f"{100 * value:g} %"
+        case "bytes":
+            return lambda value, _: bytes_text(value) if value else "0"
+        case _:
+            return lambda value, _: scaled(value, 3) if abs(value) >= 1000 else f"{value:g}"
 
 
-def _scatter(plot: Plot, axes: Axes) -> None:
+def _exact(kind: AxisKind) -> Callable[[Any], str]:
+    """A value in a tip."""
+    match kind:
+        case "seconds":
+            return seconds_text
+        case "share":
+            return share_text
+        case "bytes":
+            return bytes_text
+        case _:
+            return lambda value: f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _scatter(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
     data = plot.data
     points: Sequence[Mapping[str, Any]] = data["points"]
     if data.get("x_log"):
@@ -100,34 +204,32 @@ def _scatter(plot: Plot, axes: Axes) -> None:
         style = ("-", "--", ":")[index % 3]
         x, y = zip(*line["points"], strict=True)
         name = _label(line["label"]) if line["label"] else None
-        axes.plot(x, y, style if name else "-", color="#555555", label=name, zorder=1)
+        axes.plot(x, y, style if name else "-", color=QUIET, label=name, zorder=1)
     front = [points[index] for index in data.get("front", ())]
     if len(front) > 1:
         axes.plot(
             [p["x"] for p in front],
             [p["y"] for p in front],
-            color="#888888",
+            color=QUIET,
             linestyle="--",
             linewidth=1,
             label="Pareto front",
             zorder=1,
         )
     groups = list(dict.fromkeys(p["group"] for p in points if p.get("group") is not None))
-    largest = max((p.get("size") or 0 for p in points), default=0)
     many = len(points) > MOST_LABELS
-    areas = []
-    full = data.get("largest_area", 900)
-    for index, point in enumerate(points):
-        area = full * point["size"] / largest if largest and point.get("size") else 26
-        areas.append(max(area, 12))
-        place = groups.index(point["group"]) if point.get("group") in groups else index
-        color = COLORS[0 if many and not groups else place % len(COLORS)]
-        # one entry of the legend a group
-        first = bool(groups) and points[index]["group"] not in [p["group"] for p in points[:index]]
-        label = _label(point["group"]) if first else None
+    areas = [_area(point, data, points) for point in points]
+    # the largest first, so that no bubble hides another
+    for index in sorted(range(len(points)), key=lambda index: -areas[index]):
+        point = points[index]
+        name = str(point["group"] if point.get("group") is not None else point["label"])
+        place = groups.index(point["group"]) if point.get("group") in groups else 0
+        color = colors.get(name, PALETTE[0]) if groups or not many else PALETTE[0]
         axes.scatter(
-            [point["x"]], [point["y"]], s=areas[-1], color=color, alpha=0.75, zorder=3, label=label
-        )
+            [point["x"]], [point["y"]], s=areas[index], color=color, alpha=0.75, zorder=3,
+            marker=MARKERS[place % len(MARKERS)], linewidths=0.6, edgecolors="#ffffff",
+            gid=f"tip-{plot.key}-{index}",
+        )  # fmt: skip
         low, high = point.get("y_low"), point.get("y_high")
         if low is not None and high is not None:
             axes.plot([point["x"]] * 2, [low, high], color=color, linewidth=1.2, zorder=2)
@@ -135,7 +237,27 @@ def _scatter(plot: Plot, axes: Axes) -> None:
         low = min(min(p["x"], p["y"]) for p in points)
         high = max(max(p["x"], p["y"]) for p in points)
         ends = [min(low, 1.0) * 0.9, max(high, 1.0) * 1.1]
-        axes.plot(ends, ends, color="#888888", linestyle=":", label="as theory says", zorder=1)
+        axes.plot(ends, ends, color=QUIET, linestyle=":", label="as theory says", zorder=1)
+    _scatter_limits(plot, axes)
+    _scatter_legend(plot, axes, groups, colors)
+    if not many:
+        _name_points(axes, points, areas, range(len(points)))
+    elif front:
+        _name_points(axes, points, areas, data["front"])
+
+
+def _area(
+    point: Mapping[str, Any], data: Mapping[str, Any], points: Sequence[Mapping[str, Any]]
+) -> float:
+    """The area of a point's mark in square points: by its size, where points have one."""
+    largest = max((p.get("size") or 0 for p in points), default=0)
+    if not largest or not point.get("size"):
+        return 26.0
+    return float(max(data.get("largest_area", 700) * point["size"] / largest, 12))
+
+
+def _scatter_limits(plot: Plot, axes: Axes) -> None:
+    data, points = plot.data, plot.data["points"]
     if not data.get("x_log"):
         axes.margins(x=0.15, y=0.2)
         if data.get("diagonal"):
@@ -143,26 +265,48 @@ def _scatter(plot: Plot, axes: Axes) -> None:
             axes.set_ylim(bottom=0)
         else:
             axes.set_xlim(0, 1.18 * (max(abs(p["x"]) for p in points) or 1))
-            axes.set_ylim(*_y_range([p["y"] for p in points], near=bool(data.get("y_near"))))
+    if not data.get("x_log") and not data.get("diagonal"):
+        axes.set_ylim(*_y_range([p["y"] for p in points], near=bool(data.get("y_near"))))
     axes.xaxis.set_major_formatter(_formatter(plot.x_kind))
     axes.yaxis.set_major_formatter(_formatter(plot.y_kind))
-    if data.get("size_label"):
-        axes.annotate(
-            f"area: {data['size_label']}",
-            (1, 0.02),
-            xycoords="axes fraction",
-            ha="right",
-            fontsize=7.5,
-            color="#555555",
-        )
-    if axes.get_legend_handles_labels()[0]:
-        # below the axes, where it covers no point
+
+
+def _scatter_legend(
+    plot: Plot, axes: Axes, groups: Sequence[Any], colors: Mapping[str, str]
+) -> None:
+    """Groups, lines and the key of the areas below the axes, where they cover no point."""
+    from matplotlib.lines import Line2D
+
+    data, points = plot.data, plot.data["points"]
+    handles: list[Any] = [
+        Line2D([], [], linestyle="", marker=MARKERS[index % len(MARKERS)], markersize=5.5,
+               color=colors.get(str(group), PALETTE[0]), label=_label(group))
+        for index, group in enumerate(groups)
+    ]  # fmt: skip
+    handles += axes.get_legend_handles_labels()[0]
+    sizes = [point["size"] for point in points if point.get("size")]
+    if sizes and data.get("size_label"):
+        for value in _nice_sizes(sizes):
+            area = _area({"size": value}, data, points)
+            handles.append(
+                Line2D([], [], linestyle="", marker="o", markersize=math.sqrt(area), color=QUIET,
+                       alpha=0.6, label=f"{scaled(value, 3)} {data['size_label']}")
+            )  # fmt: skip
+    if handles:
         legend = axes.legend(
-            loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3, markerscale=0.8
-        )
+            handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3,
+            labelspacing=0.7, handletextpad=0.9,
+        )  # fmt: skip
         legend.set_in_layout(True)
-    if not many:
-        _name_points(axes, points, areas)
+
+
+def _nice_sizes(sizes: Sequence[float]) -> list[float]:
+    """Two round sizes that lie among those of a figure."""
+    low, high = min(sizes), max(sizes)
+    digits = 10 ** math.floor(math.log10(high))
+    large = max(step * digits for step in (1, 2, 5) if step * digits <= high)
+    small = large / 4 if low < large / 2 else None
+    return [value for value in (small, large) if value]
 
 
 def _y_range(values: Sequence[float], *, near: bool) -> tuple[float, float]:
@@ -174,8 +318,13 @@ def _y_range(values: Sequence[float], *, near: bool) -> tuple[float, float]:
     return low - 0.45 * span, high + 0.55 * span
 
 
-def _name_points(axes: Axes, points: Sequence[Mapping[str, Any]], areas: Sequence[float]) -> None:
-    """A name beside each point, where it meets no other name, point or line; else with a leader."""
+def _name_points(
+    axes: Axes,
+    points: Sequence[Mapping[str, Any]],
+    areas: Sequence[float],
+    named: Sequence[int],
+) -> None:
+    """A name beside the points ``named``, where it meets no name, point or line; else a leader."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     axes.get_xlim()  # settles the limits, as the next line does
@@ -193,7 +342,8 @@ def _name_points(axes: Axes, points: Sequence[Mapping[str, Any]], areas: Sequenc
         for (x, y), radius in zip(at, radii, strict=True)
     ]
     taken += _line_boxes(axes, scale)
-    for point, (x, y), radius in zip(points, at, radii, strict=True):
+    for index in named:
+        point, (x, y), radius = points[index], at[index], radii[index]
         text, size = _label(point["label"]), 7 if len(points) > 6 else 8
         if not text:
             continue
@@ -270,66 +420,65 @@ def _overlap(first: Box, second: Box) -> float:
     return width * height if width > 0 and height > 0 else 0.0
 
 
-def _stacked(plot: Plot, axes: Axes) -> None:
+def _stacked(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
     bars = plot.data["bars"]
     left = [0.0] * len(bars)
     groups = stack_groups(bars)
-    for index, (name, members) in enumerate(groups):
-        values = [
-            sum(part["value"] for part in bar["parts"] if part["name"] in members) for bar in bars
-        ]
-        axes.barh(
+    mark = itertools.count()
+    for name, members in groups:
+        values = [_part(bar, members)[0] for bar in bars]
+        drawn = axes.barh(
             range(len(bars)),
             values,
             left=left,
             height=0.62,
-            color=OTHER if name == "other" else COLORS[index % len(COLORS)],
-            edgecolor="white",
+            color=OTHER if name == "other" else colors.get(name, OTHER),
+            edgecolor="#ffffff",
             linewidth=0.8,
             label=_label(name),
         )
+        for patch in drawn:
+            patch.set_gid(f"tip-{plot.key}-{next(mark)}")
         left = [before + value for before, value in zip(left, values, strict=True)]
     axes.set_yticks(range(len(bars)), [_label(bar["label"]) for bar in bars])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_formatter(_formatter(plot.x_kind))
-    axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.16), ncols=min(len(groups), 4))
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.legend(loc="outside lower center", ncols=min(len(groups), 5))
 
 
 def stack_groups(bars: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[str, ...]]]:
-    """Parts in their order, at most seven by size; the small ones together as ``other``."""
+    """Parts in their order, at most ``MOST_PARTS`` by size; the small ones are ``other``."""
     totals: dict[str, float] = {}
     for bar in bars:
         for part in bar["parts"]:
             totals[part["name"]] = totals.get(part["name"], 0) + part["value"]
-    if len(totals) <= len(COLORS):
+    if len(totals) <= MOST_PARTS:
         return [(name, (name,)) for name in totals]
-    largest = sorted(totals, key=lambda name: -totals[name])[: len(COLORS)]
+    largest = sorted(totals, key=lambda name: -totals[name])[:MOST_PARTS]
     kept = [(name, (name,)) for name in totals if name in largest]
     return [*kept, ("other", tuple(name for name in totals if name not in largest))]
 
 
-def _waterfall(plot: Plot, axes: Axes) -> None:
+def _waterfall(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
     data = plot.data
     level = data["start"]["value"]
     labels = [data["start"]["label"]]
-    axes.barh([0], [level], color=COLORS[0], height=0.6)
+    axes.barh([0], [level], color=START, height=0.6, gid=f"tip-{plot.key}-0")
     for index, step in enumerate(data["steps"], 1):
         grows = step["value"] >= 0
         axes.barh(
-            [index],
-            [step["value"]],
-            left=[level],
-            height=0.6,
-            color=COLORS[1] if grows else COLORS[2],
-            edgecolor="white",
-            linewidth=0.5,
-        )
-        axes.plot([level, level], [index - 0.7, index + 0.3], color="#888888", linewidth=0.7)
+            [index], [step["value"]], left=[level], height=0.6, color=UP if grows else DOWN,
+            edgecolor="#ffffff", linewidth=0.5, gid=f"tip-{plot.key}-{index}",
+        )  # fmt: skip
+        axes.plot([level, level], [index - 0.7, index + 0.3], color=QUIET, linewidth=0.7)
         level += step["value"]
         sign = "+" if grows else "−"
         labels.append(f"{_label(step['label'])} ({sign}{scaled(abs(step['value']), 3)})")
-    axes.barh([len(labels)], [data["end"]["value"]], color=COLORS[4], height=0.6)
+    axes.barh([len(labels)], [data["end"]["value"]], color=END, height=0.6,
+              gid=f"tip-{plot.key}-{len(labels)}")  # fmt: skip
     labels.append(data["end"]["label"])
     axes.set_yticks(range(len(labels)), [_label(text, 48) for text in labels])
     axes.invert_yaxis()
@@ -357,21 +506,51 @@ def _waterfall_range(data: Mapping[str, Any]) -> tuple[float, float]:
     return (0 if low < 2 * span else low - 0.6 * span, high + 0.15 * span)
 
 
-def _intervals(plot: Plot, axes: Axes) -> None:
+def _intervals(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
     rows = plot.data["rows"]
+    mark = itertools.count()
     for index, row in enumerate(rows):
         if row["value"] is None:
             continue
-        color = COLORS[index % len(COLORS)]
-        if row.get("low") is not None and row.get("high") is not None:
-            axes.plot(
-                [row["low"], row["high"]], [index, index], color=color, linewidth=3, alpha=0.6
-            )
-        axes.plot([row["value"]], [index], "o", color=color)
+        color = colors.get(str(row["label"]), PALETTE[0])
+        if _ends(row):
+            ends = [row["low"], row["high"]]
+            axes.plot(ends, [index, index], color=color, linewidth=3, alpha=0.6)
+        axes.plot([row["value"]], [index], "o", color=color, gid=f"tip-{plot.key}-{next(mark)}")
     axes.set_yticks(range(len(rows)), [_label(row["label"]) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(_formatter(plot.x_kind))
+
+
+def _timeline(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
+    """Memory over operations, the parts of the network below it, the peak named."""
+    data = plot.data
+    x, y = zip(*data["steps"], strict=True)
+    axes.fill_between(x, y, step="post", color=PALETTE[0], alpha=0.35, linewidth=0)
+    axes.step(x, y, where="post", color=PALETTE[0], linewidth=1)
+    top = max(y) or 1
+    axes.set_ylim(-0.07 * top, 1.2 * top)
+    axes.set_xlim(0, max(x) or 1)
+    for span in data["spans"]:
+        axes.barh([-0.035 * top], [span["end"] - span["start"]], left=[span["start"]],
+                  height=0.05 * top, color=colors.get(span["name"], OTHER),
+                  label=_label(span["name"]))  # fmt: skip
+    at, most = data["peak"]["x"], data["peak"]["y"]
+    axes.plot([at], [most], "o", color=PALETTE[3])
+    axes.annotate(
+        _label(f"{bytes_text(most)} at {data['peak']['label']}", 60), (at, most),
+        xytext=(0, 6), textcoords="offset points", fontsize=8,
+        ha="left" if at < 0.5 * max(x) else "right",
+    )  # fmt: skip
+    axes.yaxis.set_major_formatter(_formatter(plot.y_kind))
+    axes.xaxis.set_major_formatter(_formatter(plot.x_kind))
+    if len(data["spans"]) > 1:
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        handles, labels = axes.get_legend_handles_labels()
+        kept = dict(zip(labels, handles, strict=True))
+        figure.legend(kept.values(), kept.keys(), loc="outside lower center", ncols=5)
 
 
 def _label(text: Any, limit: int = LABEL_LIMIT) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from gadprof.results.table import Table, table_object
 
-PlotKind = Literal["scatter", "stacked", "waterfall", "intervals"]
+PlotKind = Literal["scatter", "stacked", "waterfall", "intervals", "timeline"]
 AxisKind = Literal["scaled", "bytes", "seconds", "share"]
 Document = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
 
@@ -26,7 +26,8 @@ class Plot:
     front), ``lines`` (label, points), ``diagonal``, ``y_near`` (the axis keeps near the points),
     ``x_log``, ``y_log``, ``size_label``, ``largest_area`` (square points); stacked ``bars`` (label,
     parts of name and value); waterfall ``start``, ``steps`` and ``end`` (label, value); intervals
-    ``rows`` (label, value, low, high) and optionally ``mark``. ``x_kind`` and ``y_kind`` are the
+    ``rows`` (label, value, low, high); timeline ``steps`` (x, y), ``spans`` (name, start, end) and
+    ``peak`` (label, x, y). ``x_kind`` and ``y_kind`` are the
     units of the axes, whose labels carry none.
     """
 

@@ -26,11 +26,11 @@ from gadprof.results.escape import MISSING
 
 ColumnKind = Literal[
     "text", "count", "scaled", "bytes", "seconds", "ratio", "change", "share", "signed", "interval",
-    "tree", "factor",
+    "percent", "tree", "factor", "joined",
 ]  # fmt: skip
 NUMBER_KINDS = frozenset(
-    {"count", "scaled", "bytes", "seconds", "ratio", "change", "share", "signed", "interval"}
-)
+    ("count", "scaled", "bytes", "seconds", "ratio", "change", "share", "signed", "percent")
+) | {"interval"}
 Place = Literal["both", "exact", "shown", "page"]
 
 SHOWN: Mapping[ColumnKind, Callable[[Any, int | None], str]] = {
@@ -42,8 +42,10 @@ SHOWN: Mapping[ColumnKind, Callable[[Any, int | None], str]] = {
     "ratio": lambda value, digits: ratio_text(value, digits),
     "change": lambda value, digits: percent_text(value, 1 if digits is None else digits),
     "share": lambda value, digits: share_text(value, 1 if digits is None else digits),
+    "percent": lambda value, digits: share_text(value / 100, 1 if digits is None else digits),
     "signed": lambda value, _: signed_text(value),
     "factor": lambda value, _: f"{value:.3f}× ({percent_text(value)})",
+    "joined": lambda value, _: f"({percent_text(value)})",
 }
 
 
@@ -55,8 +57,8 @@ class Column:
     people or both; ``page`` is for people, but not on a terminal, whose notes say the same. Where a
     line is too narrow, the column of the greatest ``rank`` goes first and one of rank 0 last. Kinds
     beside the plain ones: ``change`` shows a ratio as a signed per cent; ``interval`` a pair;
-    ``tree`` a pair of level and name; ``factor`` a ratio to the first row, in the cell of the
-    column before it.
+    ``tree`` a pair of level and name; ``factor`` and ``joined`` a ratio to the first row, in the
+    cell of the column before it, the latter as per cent alone.
     """
 
     key: str
@@ -112,7 +114,7 @@ class Table:
         for index, column in enumerate(self.columns):
             if column.place == "exact" or (terminal and column.place == "page"):
                 continue
-            if column.kind == "factor":
+            if column.kind in ("factor", "joined"):
                 joined[chosen[-1]] = index
             elif not chosen or not self.rows or self._filled(index):
                 chosen.append(index)
@@ -122,8 +124,10 @@ class Table:
             line = []
             for index in chosen:
                 text = shown_cell(self.columns[index], row[index])
-                ratio = row[joined[index]] if index in joined and number else None
-                line.append(text if ratio is None else f"{text}  {SHOWN['factor'](ratio, None)}")
+                beside = joined.get(index)
+                if beside is not None and number and row[beside] is not None:
+                    text = f"{text}  {SHOWN[self.columns[beside].kind](row[beside], None)}"
+                line.append(text)
             cells.append(line)
         return Shown(
             [column.title for column in columns],

@@ -56,7 +56,7 @@ def comparison(subject: Subject, found: Found) -> Section:
     columns = [Column("model", "model")]
     for figure in FIGURES:
         columns.append(Column(figure.key, figure.title, figure.kind))
-        columns.append(Column(f"{figure.key}_relative", "to first", "change"))
+        columns.append(Column(f"{figure.key}_relative", "to first", "joined"))
     columns.append(Column("method", "counted by"))
     rows = [
         (

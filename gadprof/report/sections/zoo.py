@@ -196,7 +196,8 @@ def _unexplained(explained: Sequence[Explained]) -> Section:
 def _accuracy(explained: Sequence[Explained]) -> Section:
     columns = (
         Column("network", "network"), Column("input", "input"), Column("model", "model"),
-        Column("ap", "AP"), Column("ap50", "AP50"), Column("ap75", "AP75"), Column("ar", "AR"),
+        Column("ap", "AP", "percent"), Column("ap50", "AP50", "percent"),
+        Column("ap75", "AP75", "percent"), Column("ar", "AR", "percent"),
         Column("data", "on"), Column("macs", "exact MACs", "count"),
         Column("params", "exact params", "count"), Column("source", "source"),
         Column("url", "where"),
@@ -233,10 +234,10 @@ def accuracy_plot(explained: Sequence[Explained]) -> Plot | None:
         if row.ap is None or row.data != PLOTTED or not item.macs or not row.input:
             continue
         key = (item.model, item.input)
-        if key not in points or row.ap > points[key]["y"]:
+        if key not in points or row.ap / 100 > points[key]["y"]:
             points[key] = {
                 "label": plain(f"{item.model} {'x'.join(map(str, item.input[1:]))}"),
-                "x": item.macs, "y": row.ap, "size": item.params, "group": _kind(item.model),
+                "x": item.macs, "y": row.ap / 100, "size": item.params, "group": _kind(item.model),
             }  # fmt: skip
     if not points:
         return None
@@ -248,7 +249,7 @@ def accuracy_plot(explained: Sequence[Explained]) -> Plot | None:
         "scatter",
         f"Published AP on {PLOTTED} against exact MACs",
         "MACs",
-        "published AP (%)",
+        "published AP",
         f"Published AP on {PLOTTED} against exact MACs, {len(chosen)} networks and inputs; "
         f"the front is {best}; the area of a bubble is the number of parameters",
         {
@@ -259,4 +260,5 @@ def accuracy_plot(explained: Sequence[Explained]) -> Plot | None:
             "x_log": True,
             "y_near": True,
         },
+        y_kind="share",
     )
