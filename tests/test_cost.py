@@ -26,7 +26,7 @@ def held_by(module: nn.Module) -> dict[str, int]:
     kinds = {"convolution": 0, "normalisation": 0, "linear": 0, "bias": 0}
     for part in module.modules():
         for name, parameter in part.named_parameters(recurse=False):
-            if isinstance(part, nn.BatchNorm2d):
+            if isinstance(part, (nn.BatchNorm2d, nn.LayerNorm)):
                 kind = "normalisation"
             elif name == "bias":
                 kind = "bias"

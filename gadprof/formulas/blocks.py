@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from gadprof.errors import SpecError
-from gadprof.formulas.formula import Closed, Numbers, Term, ceil_div
+from gadprof.formulas.terms import Closed, ClosedForm, Numbers, Term, ceil_div
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Form:
     """
 
     n: Numbers
-    convs: list[tuple[Term, Place, str]] = field(default_factory=list)
+    products: list[tuple[Term, Place, str, str]] = field(default_factory=list)
     norms: list[tuple[str, int, int]] = field(default_factory=list)
     biases: list[tuple[str, int, int]] = field(default_factory=list)
     work: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -60,7 +60,12 @@ class Form:
         head = f"{where.symbols}·" if where.symbols else ""
         macs = f"{head}({symbols})" if head and "+" in symbols else head + symbols
         term = Term(name, symbols, weights, macs, weights * where.positions)
-        self.convs.append((term, where, numbers))
+        self.products.append((term, where, symbols, numbers))
+
+    def product(self, name: str, symbols: str, numbers: str, factor: int, place: Place) -> None:
+        """A product of two maps: work at each position, and no weights."""
+        term = Term(name, macs_symbols=f"{place.symbols}·{symbols}", macs=factor * place.positions)
+        self.products.append((term, place, symbols, numbers))
 
     def norm(self, symbol: str, channels: int, positions: int) -> None:
         """Batch normalisation."""
@@ -113,7 +118,7 @@ class Form:
             Term(name, operations=count, operations_kind=kind, counted=False)
             for name, (count, kind) in self.work.items()
         )
-        return (*(term for term, _, _ in self.convs), normalisation, bias, *others)
+        return (*(term for term, *_ in self.products), normalisation, bias, *others)
 
     def close(
         self,
@@ -128,9 +133,10 @@ class Form:
         """The closed form; ``limit`` is where Rs goes as all channels grow together."""
         return Closed(
             terms=self.terms(),
-            gp="GP = " + " + ".join(term.params_symbols for term, _, _ in self.convs),
+            gp="GP = "
+            + " + ".join(symbols for term, _, symbols, _ in self.products if term.params),
             gg="GG = " + self._placed(numbers=False),
-            gp_numbers=" + ".join(numbers for _, _, numbers in self.convs),
+            gp_numbers=" + ".join(text for term, _, _, text in self.products if term.params),
             gg_numbers=self._placed(numbers=True),
             rs="Rs = P / GP",
             rs_numbers="",
@@ -146,10 +152,10 @@ class Form:
     def _placed(self, *, numbers: bool) -> str:
         """The terms grouped by the place where they run."""
         groups: dict[str, tuple[str, list[str]]] = {}
-        for term, place, text in self.convs:
+        for _, place, symbols, text in self.products:
             key = place.numbers if numbers else place.symbols
             _, texts = groups.setdefault(place.symbols, (key, []))
-            texts.append(text if numbers else term.params_symbols)
+            texts.append(text if numbers else symbols)
         parts = []
         for key, texts in groups.values():
             joined = " + ".join(texts)
@@ -546,3 +552,64 @@ def _convolutions(n: Numbers, places: list[Place]) -> Closed:
         form.norm(f"{2**i}·Cin" if i else "Cin", c, place.positions)
         form.relu(c * place.positions)
     return form.close(Fraction(1), "1", "ordinary convolution")
+
+
+def instance_aware_attention(n: Numbers) -> Closed:
+    """DGIA: a convolution and a transformer encoder layer on its output."""
+    form, c, wide = Form(n), n.c_out, 4 * n.c_out
+    _primary(form)
+    form.conv("query, key, value and output", "4·Cout²", f"4·{c}²", 4 * c**2)
+    form.conv("feed-forward", "2·e·Cout", f"2·{wide}·{c}", 2 * wide * c)
+    pairs = Place("(H·W)²", f"({n.h}·{n.w})²", n.hw**2)
+    form.product("attention", "2·Cout", f"2·{c}", 2 * c, pairs)
+    form.bias("5·Cout + e", 5 * c + wide, n.hw)
+    form.norms += [("Cout", c, n.hw)] * 2
+    # batch normalisation has 2 operations an element; a row's mean and variance cost six more
+    form.operate("layer normalisation", 2 * (6 * c + 1) * n.hw, "means, variances, roots")
+    form.relu(wide * n.hw)
+    form.operate("gating", 5 * n.hw**2, "softmax")
+    form.operate("scaling", c * n.hw, "multiplications")
+    form.operate("shortcut", 2 * c * n.hw, "additions")
+    return form.close(
+        n.k**2 / (n.k**2 + Fraction(12)), "k²/(k² + 12)",
+        "Yang et al., DGIA, Pattern Recognition 2023 (named by GADNet, section 1); the encoder "
+        "layer is Vaswani et al.'s, Attention Is All You Need, NIPS 2017, section 3",
+        "a reconstruction: the text says that an instance-aware method supervises the attention, "
+        "and gives no layer sizes; here one encoder layer with one head, so that there is one "
+        "matrix of H·W×H·W to supervise, e = 4·Cout, biases throughout, no position embedding; "
+        "the supervision belongs to training and costs no inference",
+        {"e": wide},
+    )  # fmt: skip
+
+
+# block -> closed form
+CLOSED_FORMS: dict[str, ClosedForm] = {
+    "grouped": grouped,
+    "dwsep": depthwise_separable,
+    "inverted": inverted_residual,
+    "shuffle1": shuffle_v1,
+    "shuffle2": shuffle_v2,
+    "se": squeeze_excitation,
+    "cbam": cbam,
+    "sk": selective_kernel,
+    "dense": dense_block,
+    "ccw": conditional_weighting,
+    "stn": spatial_transformer,
+    "mra": multiscale_attention,
+    "dam": dense_attention,
+    "dgia": instance_aware_attention,
+}
+
+# inputs that only some blocks take, with their defaults
+EXTRA_INPUTS: dict[str, dict[str, int | None]] = {
+    "grouped": {"groups": 4},
+    "inverted": {"t": 6},
+    "shuffle1": {"groups": 4},
+    "sk": {"groups": 4},
+    "dense": {"layers": 4, "q": 4},
+    "dam": {"layers": 4, "q": 4},
+    "ccw": {"branches": 2},
+}
+
+# shared inputs whose default is another for some blocks
+OWN_DEFAULTS: dict[str, dict[str, int | None]] = {"ccw": {"r": 8}}

@@ -11,13 +11,14 @@ terms of their own, shown but in neither. H×W is the output size.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from gadprof.errors import SpecError, UnknownNameError, nearest
+from gadprof.formulas import blocks
+from gadprof.formulas.terms import Closed, ClosedForm, Numbers, Term, ceil_div
 from gadprof.results.tabular import Tabular
 
 if TYPE_CHECKING:
@@ -35,24 +36,6 @@ DEFAULTS: dict[str, int | None] = {
     "w": 48,
     "stride": 1,
 }
-
-
-@dataclass(frozen=True)
-class Term:
-    """One part of a block: its weights, MACs and other operations, in symbols and in numbers.
-
-    ``params`` and ``macs`` count towards GP and GG when ``counted``; ``operations`` are elementwise
-    floating-point operations, which never do. ``operations_kind`` says what they are.
-    """
-
-    name: str
-    params_symbols: str = "0"
-    params: int = 0
-    macs_symbols: str = "0"
-    macs: int = 0
-    operations: int = 0
-    operations_kind: str = ""
-    counted: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,62 +77,6 @@ class Formula(Tabular):
         return sum(term.params for term in self.terms)
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """The integers that a closed form is evaluated at; ``m`` and ``g`` are derived."""
-
-    c_in: int
-    c_out: int
-    k: int
-    d: int
-    s: int
-    r: int
-    h: int
-    w: int
-    stride: int
-    extra: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def m(self) -> int:
-        """Intrinsic channels, ceil(c_out / s)."""
-        return ceil_div(self.c_out, self.s)
-
-    @property
-    def g(self) -> int:
-        """Ghost channels, c_out - m."""
-        return self.c_out - self.m
-
-    @property
-    def hw(self) -> int:
-        """Output positions."""
-        return self.h * self.w
-
-
-@dataclass(frozen=True)
-class Closed:
-    """What a block's function returns: its terms, the formulas as text, its limit and source."""
-
-    terms: tuple[Term, ...]
-    gp: str
-    gg: str
-    gp_numbers: str
-    gg_numbers: str
-    rs: str
-    rs_numbers: str
-    limit: str
-    source: str
-    note: str = ""
-    names: Mapping[str, int] = field(default_factory=dict)
-    rs_limit: float | None = None
-    uses: tuple[str, ...] = ()
-    reference: Closed | None = None  # what the block replaces, where that is not one convolution
-
-
-def ceil_div(a: int, b: int) -> int:
-    """The smallest integer not below a / b."""
-    return -(-a // b)
-
-
 def formula(block: str = "ga", **inputs: int) -> Formula:
     """Evaluate a block's closed form.
 
@@ -165,7 +92,7 @@ def formula(block: str = "ga", **inputs: int) -> Formula:
             + (nearest(block, CLOSED_FORMS) or f"; it is one of {', '.join(CLOSED_FORMS)}")
         )
     numbers = read_inputs(block, inputs)
-    form = _function(closed)(numbers)
+    form = closed(numbers)
     result = _evaluate(block, form, numbers)
     if block == "conv":
         return result
@@ -190,10 +117,6 @@ def read_inputs(block: str, inputs: Mapping[str, int]) -> Numbers:
         values[name] = value
     extra = {name: values.pop(name) for name in EXTRA_INPUTS.get(block, {})}
     return Numbers(**values, extra=extra)
-
-
-def _function(closed: ClosedForm | str) -> ClosedForm:
-    return _load(closed) if isinstance(closed, str) else closed
 
 
 def _evaluate(block: str, form: Closed, numbers: Numbers) -> Formula:
@@ -232,15 +155,6 @@ def _with_reference(result: Formula, reference: Formula) -> Formula:
     return dataclasses.replace(
         result, Rs=rs, Rs_macs=rs_macs, reference=reference, substituted=substituted
     )
-
-
-ClosedForm = Callable[[Numbers], Closed]
-
-
-def _load(reference: str) -> ClosedForm:
-    module_name, _, attribute = reference.partition(":")
-    function: ClosedForm = getattr(importlib.import_module(module_name), attribute)
-    return function
 
 
 # --- terms that blocks share ----------------------------------------------------------------------
@@ -395,40 +309,18 @@ def _gd(n: Numbers) -> Closed:
     )  # fmt: skip
 
 
-_MORE = "gadprof.formulas.blocks"
-
-# block -> closed form, or where it is defined ("module:function", loaded when it is asked for)
-CLOSED_FORMS: dict[str, ClosedForm | str] = {
+# block -> closed form
+CLOSED_FORMS: dict[str, ClosedForm] = {
     "conv": _conv,
     "ghost": _ghost,
     "ghost-se": _ghost_se,
     "ga": _ga,
     "gd": _gd,
-    "grouped": f"{_MORE}:grouped",
-    "dwsep": f"{_MORE}:depthwise_separable",
-    "inverted": f"{_MORE}:inverted_residual",
-    "shuffle1": f"{_MORE}:shuffle_v1",
-    "shuffle2": f"{_MORE}:shuffle_v2",
-    "se": f"{_MORE}:squeeze_excitation",
-    "cbam": f"{_MORE}:cbam",
-    "sk": f"{_MORE}:selective_kernel",
-    "dense": f"{_MORE}:dense_block",
-    "ccw": f"{_MORE}:conditional_weighting",
-    "stn": f"{_MORE}:spatial_transformer",
-    "mra": f"{_MORE}:multiscale_attention",
-    "dam": f"{_MORE}:dense_attention",
+    **blocks.CLOSED_FORMS,
 }
 
 # inputs that only some blocks take, with their defaults
-EXTRA_INPUTS: dict[str, dict[str, int | None]] = {
-    "grouped": {"groups": 4},
-    "inverted": {"t": 6},
-    "shuffle1": {"groups": 4},
-    "sk": {"groups": 4},
-    "dense": {"layers": 4, "q": 4},
-    "dam": {"layers": 4, "q": 4},
-    "ccw": {"branches": 2},
-}
+EXTRA_INPUTS: dict[str, dict[str, int | None]] = {**blocks.EXTRA_INPUTS}
 
 # shared inputs whose default is another for some blocks
-OWN_DEFAULTS: dict[str, dict[str, int | None]] = {"gd": {"stride": 2}, "ccw": {"r": 8}}
+OWN_DEFAULTS: dict[str, dict[str, int | None]] = {"gd": {"stride": 2}, **blocks.OWN_DEFAULTS}

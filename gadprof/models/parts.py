@@ -9,36 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gadprof.networks.blocks.names import BLOCK_KINDS
 from gadprof.networks.cost import Row, breakdown
 from gadprof.networks.shapes import stage_of
 from gadprof.networks.spec import ModelSpec, plan_of
 
 if TYPE_CHECKING:
     from gadprof.models.sources import Source
-
-# kinds that people call a block; the outermost one above an operation owns it
-BLOCK_KINDS = (
-    "Bottleneck",
-    "BasicBlock",
-    "GhostBlock",
-    "GaBlock",
-    "GdBlock",
-    "SEBlock",
-    "InvertedResidual",
-    "DepthwiseSeparable",
-    "ShuffleUnitV1",
-    "ShuffleUnitV2",
-    "SEBasicBlock",
-    "CBAMBasicBlock",
-    "CBAM",
-    "SKUnit",
-    "SelectiveKernel",
-    "SpatialTransformer",
-    "ConditionalChannelWeighting",
-    "DenseBlock",
-    "DenseAttention",
-    "MultiscaleAttention",
-)
 
 
 @dataclass(frozen=True)

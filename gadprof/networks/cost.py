@@ -46,9 +46,9 @@ class Cost(Tabular):
     """The exact cost of one forward pass at one input shape and batch size.
 
     ``params_by_kind``: convolution, normalisation, linear, bias. ``macs_by_kind``: convolution,
-    linear. ``elementwise``: operations by kind. ``peak_activation_bytes`` includes the input and
-    leaves weights out; ``weight_bytes`` are the parameters alone. Everything but parameters scales
-    with the batch.
+    linear, and matmul where maps are multiplied. ``elementwise``: operations by kind.
+    ``peak_activation_bytes`` includes the input and leaves weights out; ``weight_bytes`` are the
+    parameters alone. Everything but parameters scales with the batch.
     """
 
     name: str
@@ -154,12 +154,13 @@ def cost_of(
         return {key[start:]: value for key, value in counts.items() if key.startswith(group + ".")}
 
     params = {kind: counts.get(f"params.{kind}", 0) for kind in PARAM_KINDS}
+    macs = {**dict.fromkeys(MAC_KINDS, 0), **pick("macs")}
     return Cost(
         name=name,
         input=tuple(input_shape),
         batch=batch,
         params_by_kind=params,
-        macs_by_kind={kind: counts.get(f"macs.{kind}", 0) * batch for kind in MAC_KINDS},
+        macs_by_kind={kind: count * batch for kind, count in macs.items()},
         elementwise={kind: value * batch for kind, value in sorted(pick("elementwise").items())},
         elementwise_flops=elementwise_flops(counts) * batch,
         activations=counts.get("activations", 0) * batch,
@@ -267,6 +268,10 @@ class Frame:
 WORK: Mapping[str, Callable[[Shape, Shape], Counts] | None] = {
     "aten.add": lambda x, out: {"elementwise.add": size_of(out)},
     "aten.mul": lambda x, out: {"elementwise.mul": size_of(out)},
+    "aten.matmul": lambda x, out: {
+        "macs.matmul": size_of(out) * x[-1],
+        "activations": size_of(out),
+    },
     "aten.sum": lambda x, out: _reduction("sum", size_of(x), size_of(out)),
     "aten.amax": lambda x, out: _reduction("amax", size_of(x), size_of(out)),
     "aten.mean": lambda x, out: {"elementwise.mean": size_of(x)},

@@ -622,7 +622,13 @@ class LayerNorm(Layer):
         return shape[-1] == self.c
 
     def counts(self, shape: Shape, out: Shape) -> Counts:
-        return {"params.normalisation": 2 * self.c, "elementwise.layer_norm": size_of(shape)}
+        elements, rows = size_of(shape), size_of(shape[:-1])
+        return {
+            "params.normalisation": 2 * self.c,
+            "elementwise.layer_norm": elements,
+            # a mean and a variance a row, a root, then scale and shift
+            FLOPS_BEYOND: 7 * elements + rows,
+        }
 
     def tensors(self) -> Sequence[tuple[str, tuple[int, ...]]]:
         return ("weight", (self.c,)), ("bias", (self.c,))

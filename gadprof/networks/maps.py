@@ -88,6 +88,13 @@ class Map:
         ins = (self, other)
         return run.note("aten.mul", "Tensor", None, ins, ins, run.new(self.shape))  # type: ignore[no-any-return]
 
+    def __matmul__(self, other: Map) -> Map:
+        run, rows, inner = self.run, self.shape[:-1], self.shape[-1]
+        if not fits((*rows[:-1], inner), other.shape[:-1]):
+            raise run.refuse(self.shape, other.shape)
+        out, ins = run.new((*rows, other.shape[-1])), (self, other)
+        return run.note("aten.matmul", "default", None, ins, ins, out)  # type: ignore[no-any-return]
+
     def sum(self, dim: int) -> Map:
         return self._reduced("aten.sum", "dim_IntList", (dim,), keepdim=False)
 
@@ -123,7 +130,7 @@ class Map:
             return self._view(
                 "aten.select", "int", (shape[0], *shape[2:]), (strides[0], *strides[2:])
             )
-        start = chosen.start or 0
+        start = 0 if chosen.start is None else chosen.start
         stop = shape[1] if chosen.stop is None else chosen.stop
         kept = stop - start
         if type(kept) is not int or type(shape[1]) is not int:  # a sweep's arrays lie anyhow
@@ -143,14 +150,28 @@ class Map:
             strides = (*strides[:at], step, *strides[at:])
         return self._view("aten.unsqueeze", "default", shape, strides)
 
+    def contiguous(self) -> Map:
+        """This map where it lies row by row, else a copy that does."""
+        if self.strides is None:
+            return self
+        out = self.run.new(self.shape)
+        return self.run.note("aten.clone", "default", None, (self,), (self,), out)  # type: ignore[no-any-return]
+
     def transpose(self, a: int, b: int) -> Map:
+        """Two dimensions that lie side by side, swapped."""
+
         def swapped(values: tuple[Any, ...]) -> tuple[Any, ...]:
             made = list(values)
             made[a], made[b] = values[b], values[a]
             return tuple(made)
 
-        known = all(type(size) is int for size in self.shape)
-        strides = swapped(self.stride()) if known else UNKNOWN
+        strides: Any = UNKNOWN
+        if self.strides is None and any(
+            type(self.shape[i]) is int and self.shape[i] == 1 for i in (a, b)
+        ):
+            strides = None
+        elif all(type(size) is int for size in self.shape):
+            strides = swapped(self.stride())
         return self._view("aten.transpose", "int", swapped(self.shape), strides)
 
     def flatten(self, start: int) -> Map:

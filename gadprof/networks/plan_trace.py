@@ -248,6 +248,7 @@ def count_plan(
         "peak_activation_bytes": level.peak,
         "live_bytes": tuple(recorder.live_after),
         "train": False,
+        "chosen_by_data": {},
     }
     later = {
         "operations": recorder.operations,

@@ -14,6 +14,7 @@ from gadprof.networks import plan as p
 from gadprof.networks.blocks import (
     cbam,
     dense,
+    dgia,
     gadnet,
     ghost,
     mobile,
@@ -57,6 +58,7 @@ BRANCH_BLOCKS: dict[str, BranchBlock] = {
     "stn": spatial_transformer.stn_block,
     "mra": _unit(multiscale.multiscale_attention),
     "dam": _unit(dense.dense_attention),
+    "dgia": _unit(dgia.dgia_conv),
 }
 
 # a unit that works on all branches of a module at once, so that it is not a block of one branch
@@ -81,6 +83,7 @@ BLOCK_NOTES: dict[str, str] = {
     "stn": "an affine spatial transformer, then basic (Jaderberg et al., 2015)",
     "mra": "k and k+2 kernels, 1×1, squeeze-and-excitation, shortcut (Ullah et al., 2022)",
     "dam": "dense with squeeze-and-excitation before its 1×1 (Ullah et al., DAM-Net, 2023)",
+    "dgia": "k×k, then a transformer encoder layer (Yang et al., 2023; a reconstruction)",
     "ccw": "one unit over all branches of a module (Yu et al., Lite-HRNet, 2021; its own r is 8)",
 }
 
@@ -103,8 +106,35 @@ FORMULA_BLOCKS: dict[str, FormulaBlock] = {
     "stn": spatial_transformer.stn_conv,
     "mra": multiscale.multiscale_attention,
     "dam": dense.dense_attention,
+    "dgia": dgia.dgia_conv,
     "ccw": weighting.conditional_weighting_alone,
 }
+
+
+# classes of modules that people call a block; the outermost one above an operation owns it
+BLOCK_KINDS = (
+    "Bottleneck",
+    "BasicBlock",
+    "GhostBlock",
+    "GaBlock",
+    "GdBlock",
+    "SEBlock",
+    "InvertedResidual",
+    "DepthwiseSeparable",
+    "ShuffleUnitV1",
+    "ShuffleUnitV2",
+    "SEBasicBlock",
+    "CBAMBasicBlock",
+    "CBAM",
+    "SKUnit",
+    "SelectiveKernel",
+    "SpatialTransformer",
+    "ConditionalChannelWeighting",
+    "DenseBlock",
+    "DenseAttention",
+    "MultiscaleAttention",
+    "InstanceAwareAttention",
+)
 
 
 def check_branch(block: str, width: int, knobs: BlockKnobs) -> None:
