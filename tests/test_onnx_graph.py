@@ -195,7 +195,7 @@ def test_a_branch_that_is_known_is_the_one_counted(chosen, macs, tmp_path):
     assert trace.output_shapes == ((2, 8),)
 
 
-def test_a_loop_is_listed_not_counted_as_zero(tmp_path):
+def test_every_round_of_a_loop_is_counted(tmp_path):
     helper = onnx.helper
     info = helper.make_tensor_value_info
     body = helper.make_graph(
@@ -208,7 +208,8 @@ def test_a_loop_is_listed_not_counted_as_zero(tmp_path):
     node = helper.make_node("Loop", ["n", "", "x"], ["y"], body=body)
     path = tmp_path / "m.onnx"
     onnx.save(small_graph([node], [("x", [4])], [("y", [4])], [count]), path)
-    assert count_onnx(str(path)).uncovered == {"onnx.Loop": 1}
+    trace = count_onnx(str(path))
+    assert (trace.elementwise(), trace.uncovered) == ({"relu": 5 * 4}, {})
 
 
 def test_functions_of_the_file_are_opened(tmp_path):

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gadprof.counting.inputs import Input, check_sizes
-from gadprof.errors import BuildError, InputShapeError, NeedsValuesError
+from gadprof.errors import BuildError, GadprofError, InputShapeError, NeedsValuesError
 from gadprof.models.sources import Loaded, Source, load, picture, resolve
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def trace_model(
 
         if train:
             raise SpecError(f"{source.name} is a graph without gradients; count it without --train")
-        return count_onnx(source.target, shapes, inputs=given, batch=batch, name=source.name)
+        trace = count_onnx(source.target, shapes, inputs=given, batch=batch, name=source.name)
+        return _run_for_shapes(source, trace, shapes, given, batch, timeout_s, memory_limit_bytes)
     if source.spec is not None and not (train or run) and all(item.plain for item in given):
         from gadprof.networks.plan_trace import count_plan
 
@@ -101,6 +102,50 @@ def trace_model(
         timeout_s=timeout_s,
         memory_limit_bytes=memory_limit_bytes,
         inputs=inputs,
+    )
+
+
+def _run_for_shapes(
+    source: Source,
+    trace: Trace,
+    shapes: Shapes,
+    inputs: tuple[Input, ...],
+    batch: int,
+    timeout_s: float,
+    memory_limit_bytes: int | None,
+) -> Trace:
+    """The trace of a graph, counted again with what a run of it in a process of its own finds."""
+    from importlib.util import find_spec
+
+    from gadprof.counting.onnx.graph import has_unknown
+    from gadprof.counting.records import Trace
+    from gadprof.models.guarded import call_guarded
+
+    if not has_unknown(trace) or find_spec("onnxruntime") is None:
+        return trace
+    request = {"model": source.target, "name": source.name, "shapes": shapes, "batch": batch}
+    try:
+        return call_guarded(
+            f"{__name__}:count_running", Trace, {**request, "inputs": inputs},
+            timeout_s=timeout_s, memory_limit_bytes=memory_limit_bytes,
+        )  # fmt: skip
+    except GadprofError as error:
+        told = f"running it for the shapes that are not known failed: {error}"
+        return replace(trace, note="; ".join(filter(None, (trace.note, told))))
+
+
+def count_running(request: Mapping[str, Any]) -> Trace:
+    """Count the graph of a request, run once for the shapes that nothing else tells."""
+    from gadprof.counting.onnx.graph import count_onnx
+    from gadprof.results.rebuild import from_plain
+
+    return count_onnx(
+        request["model"],
+        tuple(tuple(shape) for shape in request["shapes"]),
+        inputs=tuple(from_plain(Input, item) for item in request["inputs"]),
+        batch=request["batch"],
+        name=request["name"],
+        run=True,
     )
 
 

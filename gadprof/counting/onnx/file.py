@@ -16,6 +16,7 @@ from typing import Any
 from gadprof.errors import MissingExtraError, SourceError
 
 SMALL_ELEMENTS = 4096  # larger tensors are weights: their values decide no shape
+MOST_NODES = 200_000  # of a graph whose functions are opened
 _LIMIT_BYTES = 2**31 - 1  # the longest message that protobuf reads
 
 # TensorProto's types by torch's names
@@ -79,10 +80,35 @@ def read_onnx(path: str) -> OnnxFile:
         )
     _drop_large_values(model)
     if model.functions:
+        _check_expansion(path, model)
         from onnx import inliner
 
         model = inliner.inline_local_functions(model, True)
     return OnnxFile(path, model, opsets, _missing(path, model))
+
+
+def _check_expansion(path: str, model: Any) -> None:
+    """Refuse functions that would open into more nodes than can be counted, before they are."""
+    bodies = {(item.domain, item.name): item for item in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(nodes: Any, above: tuple[tuple[str, str], ...]) -> int:
+        total = 0
+        for node in nodes:
+            key = (node.domain, node.op_type)
+            if key in above:
+                raise SourceError(f"{path}: function {node.op_type!r} calls itself")
+            if key in bodies and key not in sizes:
+                sizes[key] = size(bodies[key].node, (*above, key))
+            total += sizes.get(key, 1)
+            total += sum(size(a.g.node, above) for a in node.attribute if a.HasField("g"))
+        return total
+
+    expanded = size(model.graph.node, ())
+    if expanded > MOST_NODES:
+        raise SourceError(
+            f"{path}: its functions open into {expanded:,} nodes, more than {MOST_NODES:,}"
+        )
 
 
 def plain_domain(domain: str) -> str:

@@ -16,10 +16,12 @@ from dataclasses import replace
 from typing import Any
 
 from gadprof.counting.inputs import Input
+from gadprof.counting.onnx.contrib import DOMAINS, plain_name
 from gadprof.counting.onnx.file import OnnxFile, read_onnx
 from gadprof.counting.onnx.inputs import Bound, bind, graph_inputs
 from gadprof.counting.onnx.rules import MOVING, VIEWS, label_of, onnx_work, operation_name
-from gadprof.counting.onnx.shapes import GraphWalk, OnnxTensor, Step
+from gadprof.counting.onnx.shapes import GraphWalk
+from gadprof.counting.onnx.tensors import OnnxTensor, Step
 from gadprof.counting.onnx.weights import Weights, sort_weights
 from gadprof.counting.records import (
     MATMUL_KINDS,
@@ -42,15 +44,17 @@ def count_onnx(
     inputs: tuple[Input, ...] = (),
     batch: int = 1,
     name: str = "",
+    run: bool = False,
 ) -> Trace:
     """Count one run of an ONNX file.
 
     ``shapes`` bind its inputs in order, without the batch; ``inputs`` do the same by order or
-    name, and may state the type that the file has. A file with fixed shapes needs none. Raises
+    name, and may state the type that the file has. A file with fixed shapes needs none. ``run``
+    lets ONNX Runtime run it once for the shapes that nothing else tells. Raises
     SourceError, InputShapeError, ModelFailedError or MissingExtraError.
     """
     try:
-        return _count(path, inputs or tuple(map(Input, shapes)), batch, name)
+        return _count(path, inputs or tuple(map(Input, shapes)), batch, name, run)
     except GadprofError:
         raise
     except MemoryError as error:
@@ -63,12 +67,30 @@ def count_onnx(
         ) from error
 
 
-def _count(path: str, inputs: tuple[Input, ...], batch: int, name: str) -> Trace:
+def has_unknown(trace: Trace) -> bool:
+    """Whether a graph holds tensors whose shape nobody knows without running it."""
+    return any(operation.kind == "unknown" for operation in trace.operations)
+
+
+def _weight(step: Step) -> int:
+    """What a node costs, to tell the costlier of two branches."""
+    work = None if step.unknown else onnx_work(step)
+    return 0 if work is None else 2 * work.macs + work.adds + work.multiplies + 1
+
+
+def _count(path: str, inputs: tuple[Input, ...], batch: int, name: str, run: bool) -> Trace:
     file = read_onnx(path)
     bound = bind(path, file.model.graph, inputs, batch=batch)
-    walk = GraphWalk(file, bound)
+    walk = GraphWalk(file, bound, weigh=_weight)
     steps = [(step, module_of(step)) for step in walk.steps()]
-    stored, constants = _stored(file, walk, steps)
+    if run and walk.unknown:
+        from gadprof.counting.onnx.running import run_for
+
+        found = run_for(file, bound, tuple(walk.unknown))
+        walk = GraphWalk(file, bound, found, weigh=_weight)
+        steps = [(step, module_of(step)) for step in walk.steps()]
+        walk.notes["shapes that depend on data were found by running it on random inputs"] = None
+    stored, constants = _stored(walk, steps)
     weights = sort_weights(stored, constants, steps)
     memory = _Memory(walk, steps, stored)
     uncovered: dict[str, int] = {}
@@ -91,9 +113,10 @@ def _work(step: Step, uncovered: dict[str, int]) -> Work:
     if work is None:
         uncovered[label] = uncovered.get(label, 0) + 1
         return Work("unknown")
-    if work.kind in MATMUL_KINDS + MOVEMENT_KINDS or step.domain:
+    plain = plain_name(step.op) if step.domain in DOMAINS else "" if step.domain else step.op
+    if work.kind in MATMUL_KINDS + MOVEMENT_KINDS or not plain:
         return work
-    return replace(work, attributes={**work.attributes, "label": label_of(step.op)})
+    return replace(work, attributes={**work.attributes, "label": label_of(plain)})
 
 
 def module_of(step: Step) -> tuple[str, str]:
@@ -121,14 +144,14 @@ def module_of(step: Step) -> tuple[str, str]:
 
 
 def _stored(
-    file: OnnxFile, walk: GraphWalk, steps: Sequence[tuple[Step, Any]]
+    walk: GraphWalk, steps: Sequence[tuple[Step, Any]]
 ) -> tuple[dict[str, OnnxTensor], list[str]]:
     """Every stored tensor by name, and which of them are Constant nodes' values."""
     stored: dict[str, OnnxTensor] = {}
-    for tensor in file.model.graph.initializer:
-        known = walk.tensor(tensor.name)
+    for name in walk.stored:
+        known = walk.tensor(name)
         if known is not None:
-            stored[tensor.name] = known
+            stored[name] = known
     constants = []
     for step, _ in steps:
         if step.op == "Constant" and not step.domain and step.outputs[0] is not None:
@@ -304,7 +327,7 @@ def _trace(
         output_shapes=tuple(tensor.shape for tensor in outputs if tensor is not None),
         batch=shapes[0][0] if shapes and shapes[0] else 1,
         device="onnx graph",
-        note=_note(file, steps),
+        note=_note(file, walk, steps),
         uncovered=dict(sorted(uncovered.items())),
         peak_activation_bytes=memory.peak,
         allocator_peak_bytes=memory.peak,
@@ -313,7 +336,7 @@ def _trace(
     )
 
 
-def _note(file: OnnxFile, steps: Sequence[tuple[Step, Any]]) -> str:
+def _note(file: OnnxFile, walk: GraphWalk, steps: Sequence[tuple[Step, Any]]) -> str:
     """What the exporter did to the model, where the file tells, and which data was not there."""
     folded = merged = dropped = 0
     stored = {item.name for item in file.model.graph.initializer}
@@ -323,7 +346,7 @@ def _note(file: OnnxFile, steps: Sequence[tuple[Step, Any]]) -> str:
         folded += bool("FuseBatchNorm" in rules or (step.op.startswith("Conv") and by_name))
         dropped += "RemoveOptionalBias" in rules and len(step.names_in) < 3
         merged += step.op == "Identity" and step.names_in[0] in stored
-    found = []
+    found = list(walk.notes)
     if folded:
         found.append(f"{folded} convolutions hold a normalisation that the exporter folded in")
     if dropped:

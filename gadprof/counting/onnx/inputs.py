@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gadprof.counting.inputs import Input
+from gadprof.counting.inputs import Input, check_sizes
 from gadprof.counting.onnx.file import DTYPES
 from gadprof.errors import InputShapeError
 
@@ -35,8 +35,8 @@ def dimensions(info: Any) -> list[int | str] | None:
     kind = info.type.tensor_type
     if not info.type.HasField("tensor_type") or not kind.HasField("shape"):
         return None
-    return [
-        int(size.dim_value) if size.HasField("dim_value") else size.dim_param or "?"
+    return [  # some exporters write an open size as -1 or 0
+        int(size.dim_value) if size.dim_value > 0 else size.dim_param or "?"
         for size in kind.shape.dim
     ]
 
@@ -64,6 +64,9 @@ def bind(
     for name in wanted:
         if name not in [item.name for item in inputs]:
             raise InputShapeError(f"{path} has no input {name!r}; it has {known}")
+    for item in given:
+        if item.literal or item.file:
+            raise InputShapeError(f"{path} is a graph: give a shape for {item.name or known}")
     unnamed = [item.name for item in inputs if item.name not in wanted]
     wanted.update(zip(unnamed, [item for item in given if not item.name], strict=False))
     names: dict[str, int] = {}
@@ -88,6 +91,10 @@ def _bind_one(
     path: str, info: Any, given: tuple[int, ...] | None, names: dict[str, int], batch: int
 ) -> tuple[int, ...]:
     own = dimensions(info)
+    if given is not None and own is not None and len(own) == 4 and len(given) == 2:
+        given = (own[1] if isinstance(own[1], int) else 3, *given)  # a picture's two sides
+    if given is not None:
+        check_sizes(given, batch)
     if own is None:
         if given is None:
             raise InputShapeError(

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from gadprof.counting.onnx.shapes import OnnxTensor, Step
+from gadprof.counting.onnx.contrib import DOMAINS, contrib_work
+from gadprof.counting.onnx.tensors import OnnxTensor, Step
 from gadprof.counting.rules.einsum import einsum_macs
 from gadprof.counting.rules.products import attention_work, convolution_work, linear_work, rnn_work
 from gadprof.counting.rules.reductions import batch_norm_work, resize_work, window_pool_work
@@ -79,6 +80,8 @@ def onnx_work(step: Step) -> Work | None:
         rule = rule_for(name)
         assert rule is not None
         return rule(step.inputs, step.attributes, step.outputs)
+    if step.domain in DOMAINS or (not step.domain and step.op == "SimplifiedLayerNormalization"):
+        return contrib_work(step, onnx_work)
     if step.domain:
         return None
     if step.op in _UNARY:

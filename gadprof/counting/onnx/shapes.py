@@ -1,19 +1,21 @@
 """Walks an ONNX graph and gives every tensor its concrete shape, step by step, without weights.
 
 Promises that each shape comes from ONNX's own inference for that operator, fed with the values of
-the small tensors that decide shapes, which are computed on the way. What has no rule there (a
-custom operator) takes the shape that the file states; where that is not there either, the tensor
-stays unknown and whatever reads it is listed, never counted as zero. Refuses shapes that an
-operator cannot take.
+the small tensors that decide shapes, which are computed on the way. Subgraphs are entered: the
+branch of an If that is taken (the costlier one where nothing tells which), every round of a Loop
+or Scan whose number is known. What has no rule there (a custom operator) takes the shape that the
+file states, or that a run found; where neither is there, the tensor stays unknown and whatever
+reads it is listed, never counted as zero. Refuses shapes that an operator cannot take, and graphs
+that would run without end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from math import prod
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from gadprof.counting.onnx.contrib import DOMAINS, contrib_shapes
 from gadprof.counting.onnx.file import (
     DTYPES,
     SMALL_ELEMENTS,
@@ -23,85 +25,49 @@ from gadprof.counting.onnx.file import (
     small_value,
 )
 from gadprof.counting.onnx.inputs import Bound
-from gadprof.counting.records import DTYPE_BYTES
+from gadprof.counting.onnx.tensors import OnnxTensor, Step
 from gadprof.errors import ModelFailedError, SourceError
 
-_BITS = {"uint4": 4, "int4": 4, "float4_e2m1": 4, "uint2": 2, "int2": 2, "string": 0}
+MOST_STEPS = 200_000  # nodes that a walk runs, rounds of loops included
+_LONGEST_GUESS = 10_000  # rounds of a loop whose end depends on data but which has a limit
 _BODY_OPS = ("Loop", "Scan", "SequenceMap")
-
-
-@dataclass(frozen=True, slots=True)
-class OnnxTensor:
-    """A tensor's shape and type, with the questions that counting rules ask of a tensor."""
-
-    shape: tuple[int, ...]
-    dtype: str
-
-    def numel(self) -> int:
-        """The number of elements."""
-        return prod(self.shape)
-
-    def dim(self) -> int:
-        """The number of dimensions."""
-        return len(self.shape)
-
-    def size_bytes(self) -> int:
-        """The memory of the elements, four-bit ones packed by two."""
-        bits = _BITS.get(self.dtype, 8 * DTYPE_BYTES.get(self.dtype, 1))
-        return (self.numel() * bits + 7) // 8
-
-    def element_size(self) -> int:
-        """Bytes of one element, at least one."""
-        return max(1, OnnxTensor((1,), self.dtype).size_bytes())
-
-    def is_floating_point(self) -> bool:
-        """Whether elements are real floating-point numbers."""
-        return "float" in self.dtype
-
-    def is_complex(self) -> bool:
-        """Whether elements are complex numbers."""
-        return self.dtype.startswith("complex")
-
-
-@dataclass(frozen=True)
-class Step:
-    """One node with what is known of its tensors.
-
-    ``inputs`` holds None for an input left out; ``unknown`` names tensors whose shape is not
-    known. ``values`` are small inputs by position, ``made`` the positions of those that the graph
-    itself computes. ``names_in`` and ``names_out`` are tensor
-    names, "" where left out.
-    """
-
-    op: str
-    domain: str
-    name: str
-    inputs: tuple[OnnxTensor | None, ...]
-    outputs: tuple[OnnxTensor | None, ...]
-    attributes: Mapping[str, Any]
-    values: Mapping[int, Any]
-    made: frozenset[int]
-    names_in: tuple[str, ...]
-    names_out: tuple[str, ...]
-    unknown: tuple[str, ...]
-    scopes: Mapping[str, str]
-    opset: int
+_CODES = {name: code for code, name in DTYPES.items()}
+# operators that slide a window over a map
+_WINDOWS = ("Conv", "FusedConv", "ConvInteger", "QLinearConv", "MaxPool", "AveragePool", "LpPool")
+# operators whose second input is a scale
+_SCALED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul")
 
 
 class GraphWalk:
-    """The state of one walk: types and small values by tensor name."""
+    """The state of one walk: types and small values by tensor name.
 
-    def __init__(self, file: OnnxFile, bound: Bound) -> None:
+    ``found`` holds what a run of the file found for tensors that inference cannot tell: type,
+    shape, and the value of a small one. ``weigh`` tells the costlier of two branches.
+    """
+
+    def __init__(
+        self,
+        file: OnnxFile,
+        bound: Bound,
+        found: Mapping[str, tuple[str, tuple[int, ...], Any]] | None = None,
+        weigh: Callable[[Step], int] = lambda step: 1,
+    ) -> None:
         import onnx
 
         self.onnx = onnx
         self.file = file
         self.bound = bound
+        self.found = found or {}
+        self.weigh = weigh
         self.types: dict[str, Any] = {}  # name -> TypeProto, maybe partial
         self.values: dict[str, Any] = {}  # name -> array, small ones only
         self.made: set[str] = set()  # names of the values that were computed here
         self.lost: set[str] = set()  # small tensors whose values are in a missing file
+        self.stored: dict[str, None] = {}  # names of initializers, those of subgraphs too
+        self.notes: dict[str, None] = {}
+        self.unknown: dict[str, None] = {}  # top-level tensors that nothing tells
         self.stated: dict[str, Any] = {}
+        self._count = 0
         self._opsets = [
             onnx.helper.make_opsetid(domain, version) for domain, version in file.opsets.items()
         ]
@@ -128,39 +94,180 @@ class GraphWalk:
             if shape is not None:
                 _fix(kind, shape)
             self.types[info.name] = kind
-        yield from self._walk(graph)
+        yield from self._walk(graph, {}, "", "")
 
-    def _walk(self, graph: Any) -> Iterator[Step]:
+    # --- graphs within the graph ------------------------------------------------------------------
+
+    def _walk(self, graph: Any, scope: dict[str, str], tag: str, place: str) -> Iterator[Step]:
+        """One run of a graph. ``scope`` maps its names to those of the walk and takes up what it
+        makes, under ``tag``; its weights are stored once, under ``place``."""
         for tensor in graph.initializer:
-            self._add_constant(tensor.name, tensor)
+            name = scope[tensor.name] = place + tensor.name
+            self.stored[name] = None
+            self._add_constant(name, tensor)
         for sparse in graph.sparse_initializer:
-            self.types[sparse.values.name] = self._tensor_type(
-                sparse.values.data_type, tuple(sparse.dims)
-            )
+            name = scope[sparse.values.name] = place + sparse.values.name
+            self.types[name] = self._tensor_type(sparse.values.data_type, tuple(sparse.dims))
         for info in (*graph.value_info, *graph.output):
-            self.stated[info.name] = info.type
-        for node in graph.node:
-            branch = self._branch(node)
-            if branch is None:
+            self.stated[tag + info.name] = info.type
+        for written in graph.node:
+            node = written
+            if tag or place:  # a constant is one, however often it is passed
+                node = _renamed(written, scope, place if written.op_type == "Constant" else tag)
+            plain = not plain_domain(node.domain)
+            if plain and node.op_type == "If":
+                yield from self._if(node, scope, tag, place)
+            elif plain and node.op_type == "Loop":
+                yield from self._loop(node, scope, tag, place)
+            elif plain and node.op_type == "Scan" and self.file.opsets.get("", 0) >= 9:
+                yield from self._scan(node, scope, tag, place)
+            else:
                 yield self._step(node)
-                continue
-            yield from self._walk(branch)
-            for result, name in zip(branch.output, node.output, strict=False):
-                passed = self.onnx.helper.make_node("Identity", [result.name], [name])
+
+    def _if(self, node: Any, scope: dict[str, str], tag: str, place: str) -> Iterator[Step]:
+        """The branch that is taken; the costlier one where the condition is not known."""
+        branches = {item.name: item.g for item in node.attribute if item.HasField("g")}
+        condition = self._value(node.input[0])
+        if condition is not None:
+            taken = branches["then_branch" if bool(condition.reshape(-1)[0]) else "else_branch"]
+            inner = dict(scope)
+            yield from self._walk(taken, inner, tag, place)
+            yield from self._passed(node, [inner.get(o.name, o.name) for o in taken.output])
+            return
+        runs = []
+        for name, branch in branches.items():
+            inner, label = dict(scope), f"{tag}{_label(node, tag)}/{name}/"
+            steps = list(self._walk(branch, inner, label, label))
+            results = [inner.get(item.name, label + item.name) for item in branch.output]
+            runs.append((sum(map(self.weigh, steps)), steps, results, label))
+        _, steps, results, label = max(runs, key=lambda run: run[0])
+        for _, _, _, other in runs:
+            if other != label:
+                self.stored = {k: None for k in self.stored if not k.startswith(other)}
+        self.notes["an If whose condition depends on data takes its costlier branch"] = None
+        yield from steps
+        yield from self._passed(node, results)
+
+    def _loop(self, node: Any, scope: dict[str, str], tag: str, place: str) -> Iterator[Step]:
+        """Every round of a Loop; it is listed where their number is not known."""
+        import numpy as np
+
+        body = next(item.g for item in node.attribute if item.name == "body")
+        limit = self._number(node.input[0]) if node.input[0] else MOST_STEPS
+        asked = len(node.input) > 1 and bool(node.input[1])  # else its condition is ignored
+        go = self._truth(node.input[1]) if asked else True
+        label, rounds = _label(node, tag), 0
+        carried = list(node.input[2:])
+        stacks: list[list[str]] = [[] for _ in body.output[1 + len(carried) :]]
+        while limit is not None and rounds < limit and go is not False:
+            if go is None:
+                if limit > _LONGEST_GUESS:
+                    break
+                self.notes["a Loop whose end depends on data runs to its limit"] = None
+            run = f"{tag}{label}/{rounds}/"
+            inner = dict(scope)
+            given = [item.name for item in body.input]
+            for name, value in zip(
+                given[:2], (np.array(rounds, np.int64), np.array(True)), strict=False
+            ):
+                inner[name] = run + name
+                self.values[run + name] = value
+                self.types[run + name] = self._tensor_type(_CODES[str(value.dtype)], ())
+            inner.update(zip(given[2:], carried, strict=False))
+            yield from self._walk(body, inner, run, f"{place}{label}/")
+            made = [inner.get(item.name, run + item.name) for item in body.output]
+            go = self._truth(made[0]) if asked else True
+            carried = made[1 : 1 + len(carried)]
+            for stack, name in zip(stacks, made[1 + len(carried) :], strict=False):
+                stack.append(name)
+            rounds += 1
+        if limit is None or (go is None and limit > _LONGEST_GUESS):
+            yield self._finished(node, plain_domain(node.domain))
+            return
+        yield from self._passed(node, carried)
+        for stack, name in zip(stacks, node.output[len(carried) :], strict=False):
+            if name:
+                yield self._stacked(stack, name, 0)
+
+    def _scan(self, node: Any, scope: dict[str, str], tag: str, place: str) -> Iterator[Step]:
+        """Every round of a Scan, one for each slice of its scanned inputs."""
+        settings = {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
+        body, scanned = settings["body"], int(settings["num_scan_inputs"])
+        states = list(node.input[: len(node.input) - scanned])
+        sources = list(node.input[len(states) :])
+        tensors = [self.tensor(name) for name in sources]
+        axes = settings.get("scan_input_axes") or [0] * scanned
+        if not tensors or any(item is None or not item.shape for item in tensors):
+            yield self._finished(node, "")
+            return
+        first = tensors[0]
+        assert first is not None
+        rounds, label = first.shape[axes[0]], _label(node, tag)
+        stacks: list[list[str]] = [[] for _ in body.output[len(states) :]]
+        for index in range(rounds):
+            run = f"{tag}{label}/{index}/"
+            inner = dict(scope)
+            given = [item.name for item in body.input]
+            inner.update(zip(given, states, strict=False))
+            for name, tensor, axis in zip(given[len(states) :], tensors, axes, strict=False):
+                assert tensor is not None
+                axis %= len(tensor.shape)
+                inner[name] = run + name
+                rest = tensor.shape[:axis] + tensor.shape[axis + 1 :]
+                self.types[run + name] = self._tensor_type(_CODES[tensor.dtype], rest)
+            yield from self._walk(body, inner, run, f"{place}{label}/")
+            made = [inner.get(item.name, run + item.name) for item in body.output]
+            states = made[: len(states)]
+            for stack, name in zip(stacks, made[len(states) :], strict=False):
+                stack.append(name)
+        yield from self._passed(node, states)
+        ends = settings.get("scan_output_axes") or [0] * len(stacks)
+        for stack, name, axis in zip(stacks, node.output[len(states) :], ends, strict=False):
+            if name:
+                yield self._stacked(stack, name, axis)
+
+    def _passed(self, node: Any, results: list[str]) -> Iterator[Step]:
+        """What a subgraph gives to the node that holds it."""
+        for result, name in zip(results, node.output, strict=False):
+            if name:
+                passed = self.onnx.helper.make_node("Identity", [result], [name])
                 passed.metadata_props.extend(node.metadata_props)
                 yield self._step(passed)
 
-    def _branch(self, node: Any) -> Any:
-        """The branch of an If whose condition is known, else None."""
-        if node.op_type != "If" or node.domain not in ("", "ai.onnx"):
-            return None
-        condition = self.values.get(node.input[0])
-        if condition is None:
-            return None
-        wanted = "then_branch" if bool(condition.reshape(-1)[0]) else "else_branch"
-        return next((item.g for item in node.attribute if item.name == wanted), None)
+    def _stacked(self, stack: list[str], name: str, axis: int) -> Step:
+        """One map of all rounds' outputs."""
+        known = self.tensor(stack[0]) if stack else None
+        if known is not None:
+            axis %= len(known.shape) + 1
+            shape = (*known.shape[:axis], len(stack), *known.shape[axis:])
+            self.types[name] = self._tensor_type(_CODES[known.dtype], shape)
+        return self._finished(self.onnx.helper.make_node("Concat", stack, [name], axis=axis), "")
+
+    def _value(self, name: str) -> Any:
+        """A small value that is known, from the graph or from a run."""
+        value = self.values.get(name)
+        if value is None and name in self.found:
+            value = self.found[name][2]
+        if value is None and name:
+            self.unknown[name] = None
+        return value
+
+    def _number(self, name: str) -> int | None:
+        value = self._value(name) if name else None
+        return None if value is None else int(value.reshape(-1)[0])
+
+    def _truth(self, name: str) -> bool | None:
+        if not name:
+            return True
+        value = self._value(name)
+        return None if value is None else bool(value.reshape(-1)[0])
+
+    # --- one node ---------------------------------------------------------------------------------
 
     def _add_constant(self, name: str, tensor: Any) -> None:
+        if any(size < 0 for size in tensor.dims):
+            sizes = "x".join(map(str, tensor.dims))
+            raise SourceError(f"{self.file.path}: tensor {name!r} has the sizes {sizes}")
         self.types[name] = self._tensor_type(tensor.data_type, tuple(tensor.dims))
         value = small_value(self.file, tensor)
         if value is not None:
@@ -172,14 +279,27 @@ class GraphWalk:
         return self.onnx.helper.make_tensor_type_proto(elem_type, shape)
 
     def _step(self, node: Any) -> Step:
+        self._count += 1
+        if self._count > MOST_STEPS:
+            raise SourceError(
+                f"{self.file.path} runs more than {MOST_STEPS:,} nodes, rounds of its loops "
+                "included; count a part of it"
+            )
         domain = plain_domain(node.domain)
         if node.op_type == "Constant" and not domain:
             self._constant(node)
         else:
             self._infer(node, domain)
             self._evaluate(node, domain)
+        return self._finished(node, domain)
+
+    def _finished(self, node: Any, domain: str) -> Step:
+        """The node with what is known of its tensors."""
         inputs = tuple(self.tensor(name) if name else None for name in node.input)
         outputs = tuple(self.tensor(name) if name else None for name in node.output)
+        for name, known in zip(node.output, outputs, strict=True):
+            if name and known is None:
+                self.unknown[name] = None
         unknown = [
             name
             for name, known in zip((*node.input, *node.output), inputs + outputs, strict=True)
@@ -223,14 +343,13 @@ class GraphWalk:
 
     def _infer(self, node: Any, domain: str) -> None:
         found: dict[str, Any] = {}
+        schema = None
         problem = ""
         if all(name in self.types for name in node.input if name):
-            try:
+            with contextlib.suppress(Exception):  # a custom operator
                 schema = self.onnx.defs.get_schema(
                     node.op_type, self.file.opsets.get(domain, 1), domain
                 )
-            except Exception:  # a custom operator
-                schema = None
             if schema is not None:
                 known = {
                     name: self.onnx.numpy_helper.from_array(self.values[name], name)
@@ -238,7 +357,7 @@ class GraphWalk:
                     if name in self.values
                 }
                 types = {name: self.types[name] for name in node.input if name}
-                if node.op_type in (*_BODY_OPS, "If"):
+                if node.op_type in _BODY_OPS:
                     types = dict(self.types)
                 try:
                     found = self.onnx.shape_inference.infer_node_outputs(
@@ -246,12 +365,20 @@ class GraphWalk:
                     )
                 except Exception as error:
                     problem = " ".join(str(error).split())
+        if domain in DOMAINS or (schema is None and not domain):
+            found = self._contrib(node, domain) or found
         for name in filter(None, node.output):
             kind = found.get(name)
             if kind is not None:
                 self.types[name] = kind
             if self.tensor(name) is None and name in self.stated:
                 self._take_stated(name)
+            if self.tensor(name) is None and name in self.found:
+                dtype, shape, value = self.found[name]
+                self.types[name] = self._tensor_type(_CODES[dtype], shape)
+                if value is not None:
+                    self.values[name] = value
+        self._check(node)
         if problem and any(name and self.tensor(name) is None for name in node.output):
             shapes = [
                 "x".join(map(str, known.shape)) or "scalar"
@@ -270,6 +397,83 @@ class GraphWalk:
                 f"values are in the missing file {self.file.missing[0]!r}; put it beside the model"
             )
 
+    def _contrib(self, node: Any, domain: str) -> dict[str, Any]:
+        """Types of the outputs of an operator that ONNX itself does not describe."""
+        inputs = [self.tensor(name) if name else None for name in node.input]
+        if any(name and known is None for name, known in zip(node.input, inputs, strict=True)):
+            return {}
+        step = self._finished(node, domain)
+        self.unknown = {name: None for name in self.unknown if name not in node.output}
+        try:
+            found = contrib_shapes(step, self._plain_shapes)
+        except (AssertionError, KeyError, IndexError, ValueError):  # not as its operator is used
+            return {}
+        names = zip(node.output, found or (), strict=False)
+        return {
+            name: self._tensor_type(_CODES.get(dtype, 1), shape)
+            for name, (shape, dtype) in names
+            if name
+        }
+
+    def _plain_shapes(
+        self, op: str, shapes: Any, attributes: Mapping[str, Any]
+    ) -> list[tuple[int, ...]]:
+        """Shapes of the outputs of one of ONNX's own operators, from those of its inputs."""
+        names = [f"i{index}" for index in range(len(shapes))]
+        node = self.onnx.helper.make_node(op, names, ["o"], **attributes)
+        types = {n: self._tensor_type(1, s) for n, s in zip(names, shapes, strict=True)}
+        if op == "Where":
+            types["i0"] = self._tensor_type(9, shapes[0])
+        schema = self.onnx.defs.get_schema(op, 13, "")
+        found = self.onnx.shape_inference.infer_node_outputs(
+            schema, node, types, {}, opset_imports=[self.onnx.helper.make_opsetid("", 13)]
+        )
+        dims = found["o"].tensor_type.shape.dim
+        return [tuple(int(size.dim_value) for size in dims)]
+
+    def _check(self, node: Any) -> None:
+        """Refuse what ONNX Runtime refuses and inference lets pass. Raises ModelFailedError."""
+        label = node.name or (node.output[0] if node.output else "")
+        where = f"{self.file.path}: {node.op_type} {label!r}"
+        shapes = [self.tensor(name) for name in node.input if name]
+        full = all(item is None or item.numel() for item in shapes)
+        least = 1 if full and node.op_type in _WINDOWS else 0
+        for known in (self.tensor(name) for name in node.output if name):
+            if known is not None and any(size < least for size in known.shape):
+                given = " and ".join(
+                    "x".join(map(str, item.shape)) for item in shapes if item is not None
+                )
+                raise ModelFailedError(
+                    f"{where} cannot take {given}: nothing would be left; try another --input"
+                )
+        if node.op_type in ("Conv", "FusedConv") and not plain_domain(node.domain):
+            self._check_convolution(node, where)
+        if node.op_type in _SCALED and len(node.input) > 1:
+            scale = self.values.get(node.input[1])
+            if scale is not None and not bool((abs(scale.astype(float)) < float("inf")).all()):
+                raise SourceError(f"{where} has a scale that is no number")
+
+    def _check_convolution(self, node: Any, where: str) -> None:
+        x, weight = (self.tensor(name) for name in node.input[:2])
+        settings = {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
+        if x is None or weight is None:
+            return
+        groups, kernel = int(settings.get("group", 1)), settings.get("kernel_shape")
+        if len(x.shape) != len(weight.shape) or len(weight.shape) < 3:
+            raise ModelFailedError(
+                f"{where} has a map of rank {x.dim()}, a weight of {weight.dim()}"
+            )
+        if groups < 1 or weight.shape[0] % groups or weight.shape[1] * groups != x.shape[1]:
+            raise ModelFailedError(
+                f"{where} cannot take {x.shape[1]} channels with a weight of "
+                f"{'x'.join(map(str, weight.shape))} in {groups} groups"
+            )
+        if kernel and tuple(kernel) != weight.shape[2:]:
+            raise SourceError(
+                f"{where} states the kernel {'x'.join(map(str, kernel))}, its weight has "
+                f"{'x'.join(map(str, weight.shape[2:]))}"
+            )
+
     def _take_stated(self, name: str) -> None:
         """Use the shape that the file states, its named dimensions bound."""
         kind = type(self.stated[name]).FromString(self.stated[name].SerializeToString())
@@ -277,6 +481,8 @@ class GraphWalk:
             for size in kind.tensor_type.shape.dim:
                 if size.dim_param in self.bound.names and not size.HasField("dim_value"):
                     size.dim_value = self.bound.names[size.dim_param]
+                elif size.HasField("dim_value") and size.dim_value < 0:
+                    size.ClearField("dim_value")
             self.types[name] = kind
 
     def _evaluate(self, node: Any, domain: str) -> None:
@@ -331,6 +537,22 @@ def _fix(kind: Any, shape: tuple[int, ...]) -> None:
         sizes.dim.add().dim_value = size
     if not shape:
         sizes.SetInParent()
+
+
+def _label(node: Any, tag: str) -> str:
+    """What a node that holds a graph is called, the same in every round that runs it."""
+    return str(node.name or next(iter(node.output), node.op_type)).removeprefix(tag)
+
+
+def _renamed(node: Any, scope: dict[str, str], tag: str) -> Any:
+    """A copy of a node whose tensors have the names that they have in this run."""
+    copy = type(node).FromString(node.SerializeToString())
+    copy.input[:] = [scope.get(name, name) for name in node.input]
+    for name in node.output:
+        if name:
+            scope[name] = tag + name
+    copy.output[:] = [scope[name] if name else "" for name in node.output]
+    return copy
 
 
 def _short(problem: str) -> str:

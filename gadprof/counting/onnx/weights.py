@@ -15,7 +15,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gadprof.counting.onnx.shapes import OnnxTensor, Step
+from gadprof.counting.onnx.contrib import DOMAINS
+from gadprof.counting.onnx.contrib import WEIGHTS as CONTRIB_WEIGHTS
+from gadprof.counting.onnx.tensors import OnnxTensor, Step
 
 _SETTINGS: Mapping[str, frozenset[int]] = {
     name: frozenset(positions)
@@ -74,11 +76,14 @@ def sort_weights(
     roles: dict[str, set[str]] = {name: set() for name in stored}
     readers: dict[str, str] = {}
     renamed: dict[str, str] = {}
+    packed: dict[str, OnnxTensor] = {}
     for step, (path, _) in steps:
         source = renamed.get(step.names_in[0], step.names_in[0]) if step.names_in else ""
         if step.op == "Identity" and not step.domain and source in stored:
             renamed[step.names_out[0]] = source  # an equal tensor that the exporter stored once
             continue
+        if step.op == "MatMulNBits" and step.names_in[1] in stored:
+            packed[step.names_in[1]] = _unpacked(step)
         for position, given in enumerate(step.names_in):
             name = renamed.get(given, given)
             if name in roles:
@@ -86,7 +91,7 @@ def sort_weights(
                 readers.setdefault(name, path)
     params, buffers = {}, {}
     loose = frozenset(constants)
-    for name, tensor in stored.items():
+    for name, tensor in {**stored, **packed}.items():
         found = roles[name]
         bytes_of_weights = tensor.dtype in _BYTES and tensor.numel() > 1 and "foreign" in found
         if "weight" in found or bytes_of_weights:
@@ -98,6 +103,12 @@ def sort_weights(
     return Weights(params, buffers, readers)
 
 
+def _unpacked(step: Step) -> OnnxTensor:
+    """Weights of a few bits, packed by blocks, as the matrix that they are."""
+    bits = int(step.attributes.get("bits", 4))
+    return OnnxTensor((int(step.attributes["N"]), int(step.attributes["K"])), f"uint{bits}")
+
+
 def _is_parameter(name: str, tensor: OnnxTensor) -> bool:
     """Whether a tensor that ordinary operators read looks like one that was learnt."""
     if not (tensor.is_floating_point() or tensor.is_complex()):
@@ -107,6 +118,8 @@ def _is_parameter(name: str, tensor: OnnxTensor) -> bool:
 
 
 def _role(step: Step, position: int) -> str:
+    if step.domain in DOMAINS:
+        return "weight" if position in CONTRIB_WEIGHTS.get(step.op, ()) else "setting"
     if step.domain:
         return "foreign"
     if position in _WEIGHTS.get(step.op, ()):
