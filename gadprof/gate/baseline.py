@@ -86,9 +86,17 @@ def read_file(path: Path) -> Baseline:
     try:
         if path.stat().st_size > MAX_BASELINE_BYTES:
             raise BaselineError(f"baseline {str(path)!r} is larger than 64 MiB; name another")
-        return read_rows(path.read_bytes(), str(path))
+        return read_rows(path.read_bytes(), _shown(path))
     except OSError as error:
         raise BaselineError(f"cannot read baseline {str(path)!r}: {error.strerror}") from error
+
+
+def _shown(path: Path) -> str:
+    """A path as a comment names it: from the folder of the run, where it lies below it."""
+    try:
+        return path.resolve().relative_to(Path.cwd().resolve()).as_posix()
+    except (ValueError, OSError):
+        return str(path)
 
 
 def read_rows(data: bytes, origin: str) -> Baseline:

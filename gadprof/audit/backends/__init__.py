@@ -182,7 +182,15 @@ def parse_backends(text: str) -> tuple[str, ...]:
         return ()
     if not words:
         raise UnknownNameError("no backend named; type 'all' or some of " + ", ".join(BACKENDS))
-    return tuple(dict.fromkeys(adapter(word).name for word in words))
+    return tuple(dict.fromkeys(_installed_twin(adapter(word).name) for word in words))
+
+
+def _installed_twin(name: str) -> str:
+    """``thop`` is what users call either of two distributions: the one that is installed."""
+    twins = ("thop", "ultralytics-thop")
+    if name == "thop" and distribution_of(name) is None and distribution_of(twins[1]) is not None:
+        return twins[1]
+    return name
 
 
 def distribution_of(name: str) -> tuple[str, str] | None:
