@@ -25,6 +25,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Count": {
         "compare": (f"{_HERE}.compare:compare", "Compare models in one table."),
         "count": (f"{_HERE}.count:count", "Count a model exactly, by module or operation."),
+        "diff": (f"{_HERE}.diff:diff", "Which modules changed, between models or git refs."),
         "shapes": (f"{_HERE}.shapes:shapes", "Every feature map's channels and size."),
         "formula": (
             f"{_HERE}.formula:formula",

@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "comparison": BELOW_COMPARISON,
     "api": BELOW_COMPARISON | {"comparison"},
     "cluster": BELOW_COMPARISON | {"comparison", "sweep"},
-    "gate": BELOW_COMPARISON | {"api", "comparison"},
+    "gate": BELOW_COMPARISON | {"api", "comparison", "prediction"},
     "report": BELOW_COMPARISON | {"cluster", "comparison"},
     "paper": BELOW_COMPARISON | {"comparison", "report", "sweep"},
     "render": BASE,

@@ -18,6 +18,7 @@ from typing import Any
 
 from gadprof.errors import BaselineError, StoreError, nearest
 from gadprof.results.figures import KEYS
+from gadprof.results.plain import SCHEMA_VERSION
 
 FILES_AT_A_REF = ("gadprof-baseline.json", "reports/data/report.json")
 MAX_BASELINE_BYTES = 64 << 20
@@ -73,7 +74,7 @@ def find_baseline(
         raise BaselineError(f"baseline file {text!r} does not exist; name another")
     if text in _store_names(store):
         return _from_store(text, store)
-    if _is_commit(prefix):
+    if is_commit(prefix):
         return _from_git(text, file_at_ref)
     raise BaselineError(
         f"baseline {text!r} is no file, no name in the results store and no git ref"
@@ -84,9 +85,11 @@ def find_baseline(
 def read_file(path: Path) -> Baseline:
     """Read a baseline from a JSON file. Raises BaselineError."""
     try:
-        if path.stat().st_size > MAX_BASELINE_BYTES:
+        with path.open("rb") as stream:  # also of what has no size, such as /dev/zero
+            data = stream.read(MAX_BASELINE_BYTES + 1)
+        if len(data) > MAX_BASELINE_BYTES:
             raise BaselineError(f"baseline {str(path)!r} is larger than 64 MiB; name another")
-        return read_rows(path.read_bytes(), _shown(path))
+        return read_rows(data, _shown(path))
     except OSError as error:
         raise BaselineError(f"cannot read baseline {str(path)!r}: {error.strerror}") from error
 
@@ -105,6 +108,12 @@ def read_rows(data: bytes, origin: str) -> Baseline:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise BaselineError(f"baseline {origin} is not JSON: {str(error)[:120]}") from error
+    version = document.get("schema_version", 1) if isinstance(document, dict) else 1
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise BaselineError(
+            f"baseline {origin} has schema version {str(version)[:20]}, this gadprof reads "
+            f"{SCHEMA_VERSION}; update gadprof, or write it anew"
+        )
     if isinstance(document, dict) and isinstance(document.get("comparison"), dict):
         document = document["comparison"]
     rows = document.get("rows") if isinstance(document, dict) else None
@@ -163,18 +172,20 @@ def _from_store(name: str, store: str | None) -> Baseline:
     )
 
 
-def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+def git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run git and give what it said; a failure is in its return code. Raises BaselineError."""
     try:
         return subprocess.run(["git", *arguments], capture_output=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BaselineError(f"git cannot be run ({error}); name a baseline file instead") from error
 
 
-def _is_commit(ref: str) -> bool:
+def is_commit(ref: str) -> bool:
+    """Whether a text names a commit of this repository."""
     if not ref or ref.startswith("-"):
         return False
     try:
-        done = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+        done = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     except BaselineError:
         return False
     return done.returncode == 0
@@ -182,12 +193,12 @@ def _is_commit(ref: str) -> bool:
 
 def _from_git(text: str, file_at_ref: str | None) -> Baseline:
     ref, _, path = text.partition(":")
-    if not _is_commit(ref):
+    if not is_commit(ref):
         raise BaselineError(f"{ref!r} is no commit here; fetch it or name another git ref")
     tried = (path,) if path else (file_at_ref,) if file_at_ref else FILES_AT_A_REF
     for name in tried:
         # a path is read from the current folder, as one types it
-        shown = _git("cat-file", "blob", f"{ref}:./{name}" if not name.startswith("/") else name)
+        shown = git("cat-file", "blob", f"{ref}:./{name}" if not name.startswith("/") else name)
         if shown.returncode == 0:
             return read_rows(shown.stdout, f"{ref}:{name}")
     raise BaselineError(
