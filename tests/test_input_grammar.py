@@ -1,4 +1,4 @@
-"""One grammar of inputs: names, types, values, nesting, scalars, files, what a model carries."""
+"""One grammar of inputs: names, types, values, nested, scalars, files, what a model carries."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_two_sizes_are_a_picture_only_of_a_model_that_takes_pictures(name, text,
     assert gadprof.count(module, text).macs == macs
 
 
-@pytest.mark.parametrize("command", ["count"])
+@pytest.mark.parametrize("command", ["count", "compare"])
 def test_every_command_takes_two_sizes_alike(command, file, run_cli):
     code, out, _ = run_cli(command, f"{file}:Points", "--input", "1024x3", "--format", "json")
     found = json.loads(out)
@@ -249,11 +249,15 @@ def test_a_builder_says_what_its_module_is_called_with(file):
     assert "from the builder" in trace.note
 
 
-def test_nested_inputs_reach_the_model(file):
+def test_nested_inputs_reach_the_model(file, run_cli):
     words = ["batch.image=3x2x2", "boxes[0]=[6x4]", "boxes[1]=[5x4]", "steps:=3", "flag:=true"]
     trace = count(f"{file}:Nested", inputs=words)
     assert trace.macs == 4 * 3 * 4 + 11 * 4 * 2
     assert trace.elementwise()["add"] == 3 * 16
+    options = [word for text in words for word in ("--input", text)]
+    code, out, _ = run_cli("compare", f"{file}:Nested", *options, "--format", "json")
+    assert code == 0
+    assert json.loads(out)["rows"][0]["macs"] == trace.macs
 
 
 def test_a_models_own_example_is_used_and_said(file):
@@ -316,6 +320,8 @@ def test_no_hint_is_given_that_would_fail():
     "words",
     [
         ("count", "hrnet32", "--input", "64000000x64000000"),
+        ("compare", "hrnet32", "--input", "64000000x64000000"),
+        ("compare", "hrnet32", "--batch", "9999999999999999999"),
         ("count", "hrnet32@3x64x" + "9" * 5000),
         ("count", "hrnet32", "--input", "9" * 5000),
     ],
@@ -325,6 +331,45 @@ def test_numbers_beyond_reason_end_in_one_line(words, run_cli):
     assert (code, out) == (2, "")
     assert "Traceback" not in err
     assert len(err) < 700
+
+
+@pytest.mark.parametrize("words", [("bench",), ("explain",), ("predict", "--device", "rtx3090")])
+def test_measuring_and_predicting_take_the_same_inputs(words, run_cli, monkeypatch):
+    """The models reach the work with what was typed; nothing is measured here."""
+    seen = []
+
+    def refuse(models, *_, **__):
+        seen.extend(models)
+        raise SourceError("seen")
+
+    monkeypatch.setattr("gadprof.measuring.bench.measure", refuse)
+    monkeypatch.setattr("gadprof.measuring.explain.explain.explain", refuse)
+    monkeypatch.setattr("gadprof.prediction.api.predict", refuse)
+    given = ["--input", "ids=7:int64<9", "--input", "n:=2"]
+    code, _, _ = run_cli(words[0], "a.py:f", "b.py:g@3x8x8", *words[1:], *given)
+    assert code == 2
+    assert seen == ["a.py:f@ids=7:int64<9@n:=2", "b.py:g@3x8x8"]
+
+
+def test_the_audit_and_a_report_take_the_same_inputs(file, tmp_path, run_cli):
+    given = ["--input", "x=20x48"]
+    name = f"{file}:Sequence"
+    code, out, _ = run_cli("audit", name, *given, "--backends", "gadprof", "--format", "json")
+    assert code == 0
+    assert json.loads(out)["ours"] == 20 * 4 * 8 * 56
+    code, _, err = run_cli("report", name, *given, "-o", str(tmp_path / "page"))
+    assert code == 0, err
+    assert "35.8" in (tmp_path / "page" / "report.md").read_text()
+
+
+def test_a_budget_takes_the_same_inputs(file, tmp_path, run_cli):
+    config = tmp_path / "gadprof.toml"
+    config.write_text(
+        f"[budgets.net]\nmodel = '{file}:Sequence'\ninput = 'x=20x48'\nmax_macs = 35840\n"
+    )
+    assert run_cli("check", "--config", str(config))[0] == 0
+    config.write_text(config.read_text().replace("35840", "35839"))
+    assert run_cli("check", "--config", str(config))[0] == 1
 
 
 def test_an_unknown_model_with_inputs_is_said_without_them():

@@ -81,6 +81,16 @@ def test_commands_read_model_files_in_a_process_of_their_own(command, folder, ru
     assert (found if command == "count" else found["rows"][0])["macs"] == MACS
 
 
+def test_the_shell_trusts_a_file_where_it_is_told_to(folder, run_cli):
+    words = ["compare", f"{folder}/whole.pt@3x16x16", "hrnet32:width=8", "--format", "json"]
+    code, out, _ = run_cli(*words)
+    assert code == 2
+    assert "--trust" in json.loads(out)["rows"][0]["error"]
+    code, out, _ = run_cli(*words, "--trust")
+    assert code == 0
+    assert json.loads(out)["rows"][0]["macs"] == 8 * 27 * 14 * 14
+
+
 @pytest.mark.parametrize("name", ["whole.pt", "checkpoint.pt"])
 def test_a_pickled_module_is_loaded_only_where_it_is_trusted(name, folder):
     with pytest.raises(SourceError, match=r"runs whatever code it names.*--trust"):

@@ -122,7 +122,7 @@ def audit(
     """Run every counting backend on MODEL and explain each number against ours."""
     from gadprof.audit.backends import distribution_of, not_installed, parse_backends
     from gadprof.audit.page import audit_page
-    from gadprof.models.sources import parse_shapes
+    from gadprof.models.sources import given_inputs
     from gadprof.store.recording import record_audits
 
     _check_use(models, listed, out)
@@ -131,7 +131,8 @@ def audit(
         return _audit_list(
             names, listed, run, out, lambda audits: record_audits(audits, store=store, name=save_as)
         )
-    audits = _audits(models, names, parse_shapes(input_texts), batch, run, store)
+    models, shapes = given_inputs(models, input_texts)
+    audits = _audits(models, names, shapes, batch, run, store)
     show(out, audit_page(audits))
     record_audits(audits, store=store, name=save_as)
     absent = [name for name in names if distribution_of(name) is None]

@@ -91,9 +91,10 @@ def bench(
     Ratios are to the first model. Exits 1 when a row failed, 130 after Ctrl-C (what was measured
     until then is printed all the same).
     """
-    from gadprof.models.sources import parse_shapes
+    from gadprof.models.sources import given_inputs
 
-    chosen = settings.read(parse_shapes(input_texts))
+    models, shapes = given_inputs(models, input_texts)
+    chosen = settings.read(shapes)
     options = {**limits.named(), **probes.named(), "seed": settings.seed}
     if cluster is not None:
         from gadprof.cluster.cluster import cluster_bench

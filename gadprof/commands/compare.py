@@ -117,7 +117,7 @@ def compare(
 ) -> int:
     """Compare models: parameters, MACs, FLOPs, activations, memory, each to the first model."""
     from gadprof.comparison.compare import check_weights, compare_models
-    from gadprof.models.sources import parse_shapes
+    from gadprof.models.sources import given_inputs
     from gadprof.render.progress import Working
     from gadprof.store.recording import record_rows
 
@@ -126,17 +126,18 @@ def compare(
     names = _counters(beside.backends)
     if beside.weights is not None:
         check_weights(models[0], beside.weights)
+    models, shapes = given_inputs(models, input_texts)
     with Working("counting", len(models)) as work:
         comparison = compare_models(
             models,
-            shapes=parse_shapes(input_texts),
+            shapes=shapes,
             batch=batch,
             backends=names,
             timeout_s=timeout,
             progress=work.at,
         )
     if measured.measure:
-        comparison = _with_latency(comparison, measured, timeout, kept.store)
+        comparison = _with_latency(comparison, shapes, measured, timeout, kept.store)
     if beside.accuracy:
         from gadprof.comparison.accuracies import with_accuracy
 
@@ -172,7 +173,11 @@ def _counters(text: str | None) -> tuple[str, ...]:
 
 
 def _with_latency(
-    comparison: Comparison, measured: Measured, timeout: float, store: str | None
+    comparison: Comparison,
+    shapes: tuple[tuple[int, ...], ...],
+    measured: Measured,
+    timeout: float,
+    store: str | None,
 ) -> Comparison:
     from gadprof.comparison.compare import with_latency
     from gadprof.render.live import live_view
@@ -181,6 +186,7 @@ def _with_latency(
     with MeasurementRecorder(store) as recorder, live_view() as view:
         return with_latency(
             comparison,
+            given=shapes,
             device=measured.device,
             precision=measured.precision,
             time_limit_s=measured.time_limit,

@@ -11,13 +11,13 @@ from gadprof.commands.option_types import Count
 from gadprof.commands.options import (
     batch_option,
     command,
+    input_option,
     model_argument,
     packed,
     result_options,
     save_as_option,
     store_option,
     timeout_option,
-    typed_input_option,
 )
 from gadprof.commands.show import show
 from gadprof.output import Output, tell
@@ -73,7 +73,7 @@ dtype_option = click.option(
 
 @command(name="count")
 @model_argument
-@typed_input_option
+@input_option
 @packed(
     "work",
     Work,

@@ -58,9 +58,10 @@ def explain(
     (2 for bad use), 130 after Ctrl-C.
     """
     from gadprof.errors import SettingError
-    from gadprof.models.sources import parse_shapes
+    from gadprof.models.sources import given_inputs
 
-    chosen = settings.read(parse_shapes(input_texts))
+    models, shapes = given_inputs(models, input_texts)
+    chosen = settings.read(shapes)
     if len(chosen) != 1:
         raise SettingError("explain takes one setting; drop the lists, or use gadprof bench")
     paths = trace_paths(trace, len(models))

@@ -10,11 +10,11 @@ from gadprof.commands.count import dtype_option, optimizer_of, optimizer_option
 from gadprof.commands.option_types import CARD
 from gadprof.commands.options import (
     command,
+    input_option,
     models_argument,
     packed,
     result_options,
     timeout_option,
-    typed_input_option,
 )
 from gadprof.commands.show import show
 from gadprof.output import Output, tell
@@ -47,7 +47,7 @@ class Step:
     dtype_option,
     timeout_option("How long to wait for a model."),
 )
-@typed_input_option
+@input_option
 @result_options("table", "json", "csv", "md")
 def fit(
     models: tuple[str, ...], device: str, step: Step, input_texts: tuple[str, ...], out: Output

@@ -213,7 +213,7 @@ def completed(known: Sequence[str], incomplete: str) -> list[CompletionItem]:
 def _models() -> Sequence[str]:
     from gadprof.networks.spec import known_presets
 
-    return (*known_presets(), "timm:", "torchvision:", "transformers:")
+    return (*known_presets(), "timm:", "torchvision:", "transformers:", "ultralytics:")
 
 
 def _blocks() -> Sequence[str]:

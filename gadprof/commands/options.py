@@ -130,27 +130,44 @@ def model_argument(function: Function) -> Function:
     return click.argument("model", metavar="MODEL", type=MODEL)(function)
 
 
-def input_option(function: Function) -> Function:
-    """``--input 3x256x192`` (repeatable for several inputs), as ``input_texts``."""
+def picture_option(function: Function) -> Function:
+    """``--input 3x256x192``, as ``input_texts``, for networks that take one picture."""
     return click.option(
         "--input",
         "input_texts",
         multiple=True,
         metavar="CxHxW",
-        help="Input shape without the batch; repeat for several inputs.",
+        help="Input shape without the batch.",
     )(function)
 
 
-def typed_input_option(function: Function) -> Function:
-    """``--input [NAME=]SHAPE[:TYPE]``, as ``input_texts``, for models of any signature."""
-    return click.option(
+def input_option(function: Function) -> Any:
+    """``--input`` in the one grammar of inputs, as ``input_texts``; ``--trust`` for model files."""
+
+    @functools.wraps(function)
+    def called(*args: Any, trust: bool, **values: Any) -> Any:
+        if trust:
+            from gadprof.models.sources import trusted
+
+            if "model" in values:
+                values["model"] = trusted(values["model"])
+            if "models" in values:
+                values["models"] = tuple(map(trusted, values["models"]))
+        return function(*args, **values)
+
+    made: Any = click.option(
         "--input",
         "input_texts",
         multiple=True,
         metavar="[NAME=]CxHxW[:TYPE]",
-        help="Input shape without the batch; NAME= passes it by keyword, :int64 sets its type; "
-        "repeat for several inputs.",
-    )(function)
+        help="Input without the batch: 3x224x224, ids=128:int64<1000, boxes=[100x4] (whole), "
+        "steps:=5, or a file .pt or .npz; repeat for several. MODEL@3x224x224 gives one its own.",
+    )(called)
+    return click.option(
+        "--trust",
+        is_flag=True,
+        help="Load a module that was pickled whole: that runs the code it names.",
+    )(made)
 
 
 def batch_option(function: Function) -> Function:

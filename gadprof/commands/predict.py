@@ -46,7 +46,7 @@ def predict(
 
     Exits 1 where a prediction is refused. 'gadprof detect' finds keypoints in a picture.
     """
-    from gadprof.models.sources import parse_shapes
+    from gadprof.models.sources import given_inputs
     from gadprof.prediction.api import predict as predict_rows
     from gadprof.prediction.page import prediction_page
     from gadprof.render.progress import Working
@@ -56,6 +56,7 @@ def predict(
         raise click.UsageError(
             "give --device NAME for latency ('gadprof detect' finds keypoints in a picture)"
         )
+    models, shapes = given_inputs(models, input_texts)
     with Working("predicting"):
         rows, fit = predict_rows(
             models,
@@ -63,7 +64,7 @@ def predict(
             batch=target.batch,
             layout=target.layout,
             dtype=target.dtype,
-            shapes=parse_shapes(input_texts),
+            shapes=shapes,
             coefficients=target.coefficients,
         )
     document = {

@@ -45,17 +45,16 @@ def reconcile(
     from gadprof.audit.claims import parse_claim
     from gadprof.audit.reconcile import full
     from gadprof.audit.reconcile_page import reconciliation_page
-    from gadprof.models.sources import parse_shapes
+    from gadprof.models.sources import given_inputs
     from gadprof.render.progress import Working
     from gadprof.store.recording import record_reconciliation
 
     parse_claim(claimed)
     if params is not None:
         parse_claim(params)
+    (named,), shapes = given_inputs((model,), input_texts)
     with Working(f"trying readings of {model}"):
-        result = full(
-            model, claimed, params=params, shapes=parse_shapes(input_texts), timeout_s=timeout
-        )
+        result = full(named, claimed, params=params, shapes=shapes, timeout_s=timeout)
     show(out, reconciliation_page(result, limit))
     record_reconciliation(result, store=store)
     return 0 if result.readings and (params is None or result.params) else 1

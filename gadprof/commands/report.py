@@ -113,7 +113,7 @@ def report(
     """
     from gadprof.errors import OutputError
     from gadprof.gate.config import load_config
-    from gadprof.models.sources import parse_shapes
+    from gadprof.models.sources import given_inputs
     from gadprof.output import write_folder
     from gadprof.render.page_files import INDEX, index_page, page_files
     from gadprof.render.progress import Working
@@ -133,10 +133,11 @@ def report(
     if not mode.index_only:
         settings = load_config(pages.config).report
         given = context.get_parameter_source("batch") != click.core.ParameterSource.DEFAULT
-        shapes = parse_shapes(input_texts or settings.input_texts)
+        texts = input_texts or settings.input_texts
+        named, shapes = given_inputs(models or settings.models, texts)
         with Working("gathering the report"):
             made = gather(
-                models or settings.models,
+                named,
                 shapes=shapes,
                 batch=batch if given else settings.batch,
                 title=pages.title or settings.title,

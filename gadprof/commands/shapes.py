@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from gadprof.commands.options import command, input_option, model_argument, result_options
+from gadprof.commands.options import command, model_argument, picture_option, result_options
 from gadprof.commands.show import show
 from gadprof.output import Output
 
 
 @command(name="shapes")
 @model_argument
-@input_option
+@picture_option
 @click.option("--every", is_flag=True, help="Every module, not only stages and branches.")
 @result_options("table", "json", "csv", "md", "latex")
 def shapes(

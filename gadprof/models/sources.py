@@ -332,6 +332,12 @@ def parse_shapes(texts: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
     return tuple(parse_shape(text) for text in texts)
 
 
+def trusted(text: str) -> str:
+    """A model string whose file may run code of its own while it is loaded."""
+    source = resolve(text)
+    return f"trust:{text}" if source.kind == "model file" and not source.trusted else text
+
+
 def given_inputs(
     models: Sequence[str], texts: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
