@@ -236,3 +236,84 @@ def test_no_name_runs_as_a_script(browser: Any, tmp_path: Path, name: str) -> No
     assert opened.said == []
     assert opened.asked == [opened.url]
     opened.context.close()
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from gadprof.counting.model_page import model_page
+    from gadprof.models.counting import trace_model
+
+    path = tmp_path_factory.mktemp("model") / "count.html"
+    path.write_text(page_html(model_page(trace_model("gadnet32:width=8"))), encoding="utf-8")
+    return path
+
+
+def test_the_icicle_zooms_into_a_module_by_mouse_and_keyboard(
+    browser: Any, model_file: Path
+) -> None:
+    opened = Visit(browser, model_file)
+    bars = opened.page.locator(".icicle button")
+    assert bars.first.text_content() == "gadnet32:width=8"
+    stage = opened.page.locator(".icicle button", has_text="stage4").first
+    stage.click()
+    assert bars.first.text_content() == "stage4"
+    assert opened.page.locator("tr.found td").first.text_content().strip() == "stage4"
+    opened.page.keyboard.press("Escape")
+    assert bars.first.text_content() == "gadnet32:width=8"
+    opened.page.locator(".icicle button", has_text="stage4").first.focus()
+    assert "% of gadnet32:width=8" in (opened.page.locator("#tip").text_content() or "")
+    opened.page.keyboard.press("Enter")
+    assert bars.first.text_content() == "stage4"
+    assert opened.said == []
+    assert opened.asked == [opened.url]
+    opened.context.close()
+
+
+def test_the_icicles_widths_are_the_modules_shares(browser: Any, model_file: Path) -> None:
+    from gadprof.models.parts import by_stage
+    from gadprof.networks.spec import parse_spec
+
+    parts = by_stage(parse_spec("gadnet32:width=8"), (3, 256, 192), 1)
+    (stage,) = [part for part in parts if part.name == "stage4"]
+    opened = Visit(browser, model_file)
+    for name, share in (
+        ("MACs", stage.macs / sum(part.macs for part in parts)),
+        ("params", stage.params / sum(part.params for part in parts)),
+    ):
+        opened.page.locator("select").select_option(label=name)
+        bar = opened.page.locator(".icicle button", has_text="stage4").first
+        width = bar.evaluate("bar => parseFloat(bar.style.width)")
+        assert width == pytest.approx(100 * share, abs=0.01)
+    opened.context.close()
+
+
+def test_a_model_page_fits_a_phone_and_prints_without_its_tools(
+    browser: Any, model_file: Path
+) -> None:
+    opened = Visit(browser, model_file, size="phone")
+    assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    opened.page.emulate_media(media="print")
+    assert not opened.page.locator(".icicle").is_visible()
+    assert opened.page.locator("figure[data-plot=memory] svg text", has_text="stage4").is_visible()
+    opened.context.close()
+
+
+def test_a_table_is_copied_with_exact_values(browser: Any, page_file: Path) -> None:
+    opened = Visit(browser, page_file)
+    opened.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    block = opened.page.locator(
+        "details.block", has=opened.page.locator("table[data-table=comparison]")
+    )
+    block.locator("button", has_text="copy CSV").click()
+    opened.page.wait_for_timeout(200)
+    lines = opened.page.evaluate("navigator.clipboard.readText()").splitlines()
+    assert lines[0].startswith("model,parameters,MACs")
+    assert lines[1].startswith("hrnet32,28536113,7645003776")
+    opened.context.close()
+
+
+def test_the_main_table_fits_a_window_of_1280_pixels(browser: Any, page_file: Path) -> None:
+    opened = Visit(browser, page_file)
+    box = opened.page.locator(".scroll", has=opened.page.locator("table[data-table=comparison]"))
+    assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
+    opened.context.close()

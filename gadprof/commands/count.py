@@ -105,7 +105,7 @@ dtype_option = click.option(
     optimizer_option,
     dtype_option,
 )
-@result_options("table", "json", "csv", "md")
+@result_options("table", "json", "csv", "md", "html")
 @save_as_option
 @store_option
 def count(
@@ -148,8 +148,13 @@ def count(
             run=work.run,
             timeout_s=work.timeout,
         )
-    limit = SHOWN_DEPTH if view.depth is None and out.form != "json" else view.depth
-    show(out, count_page(trace, view.by, limit))  # type: ignore[arg-type]
+    if out.form == "html":
+        from gadprof.counting.model_page import model_page
+
+        show(out, model_page(trace))
+    else:
+        limit = SHOWN_DEPTH if view.depth is None and out.form != "json" else view.depth
+        show(out, count_page(trace, view.by, limit))  # type: ignore[arg-type]
     record_trace(model, trace, store=store, name=save_as)
     if trace.uncovered and view.strict:
         listed = ", ".join(f"{name} x{times}" for name, times in sorted(trace.uncovered.items()))

@@ -18,7 +18,7 @@ PALETTE = (BLUE, ORANGE, GREEN, RED, PINK, SKY, WINE, OLIVE, INDIGO, SAND)
 OTHER = "#999999"
 UP, DOWN, START, END = ORANGE, GREEN, BLUE, SKY  # of a waterfall
 
-_FIXED = {
+_MODELS = {
     "hrnet": BLUE,
     "ghost-hrnet": SKY,
     "ghost-se-hrnet": GREEN,
@@ -28,11 +28,8 @@ _FIXED = {
     "hourglass": PINK,
     "hourglass-residual": INDIGO,
     "cpn": OLIVE,
-    "conv": BLUE,
-    "ghost": SKY,
-    "ghost-se": GREEN,
-    "ga": RED,
-    "gd": PINK,
+}
+_STAGES = {
     "stem": SKY,
     "stage1": ORANGE,
     "transition1": SAND,
@@ -43,15 +40,29 @@ _FIXED = {
     "stage4": RED,
     "head": PINK,
 }
+_BLOCKS = {
+    "conv": BLUE,
+    "ghost": SKY,
+    "ghost-se": GREEN,
+    "ga": RED,
+    "gd": PINK,
+}
+# what a module path calls a stage
+_PATHS = {
+    **dict.fromkeys(("conv1", "bn1", "conv2", "bn2", "relu"), SKY),
+    "layer1": ORANGE,
+    "final_layer": PINK,
+}
+_FIXED = {**_MODELS, **_STAGES, **_BLOCKS, **_PATHS}
 
 
 def colors_of(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each name; two of one page share one only where there are too many."""
+    """A colour for each name; two share one only if they are one stage, or of too many."""
     wanted = list(dict.fromkeys(names))
-    found: dict[str, str] = {}
+    found = {name: color for name in wanted if (color := _FIXED.get(name)) is not None}
     for name in wanted:
-        color = _FIXED.get(name) or _FIXED.get(_family(name))
-        if color is not None and color not in found.values():
+        color = _MODELS.get(_family(name))
+        if name not in found and color is not None and color not in found.values():
             found[name] = color
     for name in wanted:
         if name not in found:

@@ -92,7 +92,7 @@ def _table(table: Table) -> dict[str, Any]:
     rows = [
         [
             {
-                "text": plain(text) or " ",
+                "text": "\u00a0" * _indent(text) + plain(text) or " ",
                 "link": value if str(value).startswith(("https://", "http://")) else "",
                 "value": _sort_value(value),
                 "right": column.kind in NUMBER_KINDS,
@@ -119,6 +119,11 @@ def _table(table: Table) -> dict[str, Any]:
             if column.kind in ("count", "scaled", "bytes", "seconds")
         ],
     }
+
+
+def _indent(text: str) -> int:
+    """The blanks that a tree's name begins with, as hard ones."""
+    return min(2 * (len(text) - len(text.lstrip(" "))), 80) if text.strip() else 0
 
 
 def _branch_colors(rows: Sequence[Sequence[Any]], tree: int | None) -> list[str]:

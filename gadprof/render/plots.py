@@ -531,6 +531,7 @@ def _timeline(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
     axes.step(x, y, where="post", color=PALETTE[0], linewidth=1)
     top = max(y) or 1
     axes.set_ylim(-0.07 * top, 1.2 * top)
+    axes.set_yticks(_byte_ticks(1.1 * top))
     axes.set_xlim(0, max(x) or 1)
     for span in data["spans"]:
         axes.barh([-0.035 * top], [span["end"] - span["start"]], left=[span["start"]],
@@ -551,6 +552,14 @@ def _timeline(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
         handles, labels = axes.get_legend_handles_labels()
         kept = dict(zip(labels, handles, strict=True))
         figure.legend(kept.values(), kept.keys(), loc="outside lower center", ncols=5)
+
+
+def _byte_ticks(high: float) -> list[float]:
+    """Five or so round sizes in binary units from zero."""
+    unit = 1024.0 ** int(math.log(max(high, 1), 1024))
+    steps = [factor * unit for factor in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)]
+    step = next((size for size in steps if high / size <= 6), steps[-1])
+    return [step * index for index in range(int(high / step) + 1)]
 
 
 def _label(text: Any, limit: int = LABEL_LIMIT) -> str:

@@ -48,7 +48,7 @@ def render_table(
 
 
 def render(page: Page, output_format: str, *, width: int | None = None, color: bool = False) -> str:
-    """A page in one of table, json, csv, md, latex. Raises ValueError for another format.
+    """A page in one of table, json, csv, md, latex, html. Raises ValueError for another format.
 
     CSV holds the page's exact rows. Markdown and LaTeX of a page that has one table
     and no words are that table alone.
@@ -66,8 +66,13 @@ def render(page: Page, output_format: str, *, width: int | None = None, color: b
             return page_body(page)
         case "latex":
             return "\n".join(_shown(table, to_latex) for table in page.tables)
+        case "html":
+            from gadprof.render.html import page_html
+
+            return page_html(page)
         case _:
-            raise ValueError(f"{output_format!r} is no format; take table, json, csv, md or latex")
+            known = "table, json, csv, md, latex or html"
+            raise ValueError(f"{output_format!r} is no format; take {known}")
 
 
 def _alone(page: Page) -> bool:

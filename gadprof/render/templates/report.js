@@ -111,8 +111,9 @@
           top = node === top && node.above ? node.above : node.below.length ? node : top;
           for (const other of nodes) other.row.classList.toggle("found", other === node);
           node.row.scrollIntoView({ block: "nearest" });
-          draw(true);
+          draw(node);
         });
+        bar.node = node;
         holder.append(bar);
         let at = left;
         for (const child of node.below) { place(child, at, level + 1); at += value(child) / total; }
@@ -120,13 +121,13 @@
       place(top, 0, 0);
       const depth = Math.max(...[...holder.children].map((bar) => parseFloat(bar.style.top)));
       holder.style.height = `${depth + 1.6}rem`;
-      if (focus) holder.firstChild?.focus();
+      if (focus) ([...holder.children].find((bar) => bar.node === focus) ?? holder.firstChild)?.focus({ preventScroll: true });
     }
     holder.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && top.above) { top = top.above; draw(true); }
+      if (event.key === "Escape" && top.above) { const left = top; top = top.above; draw(left); }
     });
-    select.addEventListener("change", () => draw(false));
-    draw(false);
+    select.addEventListener("change", () => draw(null));
+    draw(null);
   }
 
   // exact numbers by value (BigInt where all digits matter), words by language, gaps last
