@@ -14,24 +14,36 @@ from gadprof.version import __version__
 
 # public name -> module that defines it
 _PUBLIC: dict[str, str] = {
-    "spec": "gadprof.api",
+    "GadprofError": "gadprof.errors",
+    "audit": "gadprof.api",
+    "bench": "gadprof.api",
     "build": "gadprof.api",
+    "compare": "gadprof.api",
     "cost": "gadprof.api",
     "count": "gadprof.api",
-    "compare": "gadprof.api",
+    "diff": "gadprof.api",
+    "explain": "gadprof.api",
     "formula": "gadprof.api",
+    "predict": "gadprof.api",
+    "report": "gadprof.api",
     "rule": "gadprof.counting.rules.registry",
-    "GadprofError": "gadprof.errors",
+    "spec": "gadprof.api",
 }
 
 __all__ = [
     "GadprofError",
     "__version__",
+    "audit",
+    "bench",
     "build",
     "compare",
     "cost",
     "count",
+    "diff",
+    "explain",
     "formula",
+    "predict",
+    "report",
     "rule",
     "spec",
 ]
@@ -58,3 +70,7 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -72,6 +72,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "ablate": (f"{_HERE}.ablate:ablate", "The paper's four-variant ablation."),
     },
     "Set up": {
+        "doctor": (f"{_HERE}.doctor:doctor", "What is installed, missing, and how to get it."),
+        "schema": (f"{_HERE}.schema:schema", "The JSON Schema of a command's JSON."),
         "completion": (f"{_HERE}.completion:completion", "Print a shell's completion script."),
     },
 }

@@ -213,7 +213,7 @@ def kept_page(tmp_path: Path) -> Path:
 def test_missing_models_are_audited_and_merged_and_the_rest_kept(
     run_cli, monkeypatch, kept_page: Path
 ) -> None:  # type: ignore[no-untyped-def]
-    import gadprof.audit.audit_list as audit_list
+    from gadprof.audit import audit_list
 
     models = (f"{SMALL}:Plain", f"{SMALL}:B")
     data = kept_page.with_suffix(".json")

@@ -48,9 +48,8 @@ def predict(
     """
     from gadprof.models.sources import given_inputs
     from gadprof.prediction.api import predict as predict_rows
-    from gadprof.prediction.page import prediction_page
+    from gadprof.prediction.predictions import Predictions
     from gadprof.render.progress import Working
-    from gadprof.results.plain import describe_machine
 
     if target.device is None and target.coefficients is None:
         raise click.UsageError(
@@ -67,17 +66,7 @@ def predict(
             shapes=shapes,
             coefficients=target.coefficients,
         )
-    document = {
-        "device": fit.device,
-        "layout": fit.layout,
-        "dtype": fit.dtype,
-        "method": fit.method,
-        "fitted_to": {"source": fit.source, "models": fit.models, "families": fit.families},
-        "error_on_unseen_families": dict(fit.cv),
-        "rows": rows,
-        "machine": describe_machine(),
-    }
-    show(out, prediction_page(rows, fit, document))
+    show(out, Predictions(tuple(rows), fit).page())
     for row in rows:
         if row.error or row.refused:
             word = row.error or f"refused: {row.refused}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gadprof.results.cells import percent_text
+from gadprof.results.cells import percent_text, signed_text
 from gadprof.results.figures import FIGURES
 from gadprof.results.page import Page, Section
 from gadprof.results.plain import to_plain
@@ -40,8 +40,9 @@ def verdict(diff: Diff) -> str:
     for figure in FIGURES[:4]:
         if figure.key in changed:
             before = diff.before.totals[figure.key]
-            grown = percent_text((before + changed[figure.key]) / before) if before else "from 0"
-            parts.append(f"{figure.title} {changed[figure.key]:+,} ({grown})")
+            ratio = (before + changed[figure.key]) / before if before else None
+            grown = percent_text(ratio, 2) if ratio else "from 0"
+            parts.append(f"{figure.title} {signed_text(changed[figure.key])} ({grown})")
     kinds = {kind: sum(c.kind == kind for c in diff.changes) for kind in
              ("changed", "appeared", "went", "moved")}  # fmt: skip
     counted = ", ".join(f"{number} {kind}" for kind, number in kinds.items() if number)
@@ -103,7 +104,7 @@ def _modules(diff: Diff, *, every: bool = False) -> Table:
     )
     if len(chosen) < len(diff.changes):
         notes += (f"{SHOWN} of {len(diff.changes)} modules; --format json or csv has all",)
-    return Table("modules", "Modules", columns, rows, note=" ".join(notes), notes=notes)
+    return Table("modules", "Modules", columns, rows, note="; ".join(notes))
 
 
 def _row(change: ModuleChange) -> tuple[Any, ...]:
@@ -145,7 +146,7 @@ def _latency(diff: Diff) -> Table:
         ratio = after[0] / before[0] if before[0] and after[0] else None
         rows.append((device, before[0], after[0], after[1], after[2], ratio))
     note = "predicted of the whole batch, see gadprof predict"
-    return Table("latency", "Predicted latency", columns, tuple(rows), note, notes=(note,))
+    return Table("latency", "Predicted latency", columns, tuple(rows), note)
 
 
 def diff_object(diff: Diff) -> dict[str, Any]:

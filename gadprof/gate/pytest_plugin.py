@@ -48,21 +48,24 @@ class Gadprof:
 
     def count(self, module: Any, inputs: Any = (), **kwargs: Any) -> Trace:
         """Count a module exactly; ``inputs`` as in ``gadprof.count``."""
-        from gadprof import api
+        import gadprof as public
 
-        return api.count(module, inputs, kwargs)
+        found: Trace = public.count(module, inputs, kwargs)
+        return found
 
     def cost(self, model: str, input: tuple[int, ...] | None = None, *, batch: int = 1) -> Cost:
         """The analytic cost of a built-in model."""
-        from gadprof import api
+        import gadprof as public
 
-        return api.cost(model, input, batch=batch)
+        found: Cost = public.cost(model, input, batch=batch)
+        return found
 
     def compare(self, models: Sequence[str], **options: Any) -> Comparison:
         """Compare models named by model strings."""
-        from gadprof import api
+        import gadprof as public
 
-        return api.compare(models, **options)
+        found: Comparison = public.compare(models, **options)
+        return found
 
     def assert_within(self, model: Any, inputs: Any = (), **rules: Any) -> None:
         """Assert that a module, a trace, a cost or a model string keeps the given rules.
