@@ -186,6 +186,20 @@ def test_blocks_are_compared_without_torch(run_cli):
     assert all(row["params"] > 0 for row in rows)
 
 
+@pytest.mark.parametrize("block", BRANCH_BLOCKS)
+def test_arrays_of_widths_and_reductions_cost_what_each_design_costs(block):
+    import numpy as np
+
+    knobs = [(16, 4), (48, 16), (80, 5)]
+    widths = np.array([width for width, _ in knobs], dtype=np.int64)
+    reductions = np.array([r for _, r in knobs], dtype=np.int64)
+    folded = cost_of(BRANCH_BLOCKS[block](widths, BlockKnobs(r=reductions)), (widths, 6, 4))
+    for index, (width, r) in enumerate(knobs):
+        single = cost_of(BRANCH_BLOCKS[block](width, BlockKnobs(r=r)), (width, 6, 4))
+        for name in ("params", "macs", "flops", "activations", "peak_activation_bytes"):
+            assert int(np.broadcast_to(getattr(folded, name), 3)[index]) == getattr(single, name)
+
+
 def test_any_design_of_a_sweep_over_blocks_costs_what_it_costs_alone():
     from gadprof.sweep.chunks import check_chunk, chosen_chunks
     from gadprof.sweep.sampling import choose_sample

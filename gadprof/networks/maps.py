@@ -58,7 +58,11 @@ class Map:
         return 4
 
     def stride(self) -> tuple[int, ...]:
-        return row_strides(self.shape) if self.strides is None else self.strides
+        """As torch's; UNKNOWN where a size is an array."""
+        if self.strides is not None:
+            return self.strides
+        known = all(type(size) is int for size in self.shape)
+        return row_strides(self.shape) if known else UNKNOWN
 
     def is_floating_point(self) -> bool:
         return True
@@ -81,7 +85,7 @@ class Map:
             out = run.new(self.shape)
             return run.note("aten.mul", "Tensor", other, (self, other), (self,), out)  # type: ignore[no-any-return]
         if len(self.shape) != len(other.shape) or not all(
-            type(b) is not int or b in (1, a) or type(a) is not int
+            type(a) is not int or type(b) is not int or b in (1, a)
             for a, b in zip(self.shape, other.shape, strict=True)
         ):
             raise run.refuse(self.shape, other.shape)
@@ -127,9 +131,8 @@ class Map:
         shape = self.shape
         if not isinstance(chosen, slice):
             strides = self.stride()
-            return self._view(
-                "aten.select", "int", (shape[0], *shape[2:]), (strides[0], *strides[2:])
-            )
+            left = (*strides[:1], *strides[2:])
+            return self._view("aten.select", "int", (shape[0], *shape[2:]), left)
         start = 0 if chosen.start is None else chosen.start
         stop = shape[1] if chosen.stop is None else chosen.stop
         kept = stop - start
@@ -145,7 +148,7 @@ class Map:
         at = dim if dim >= 0 else dim + len(self.shape) + 1
         strides = self.strides
         shape = (*self.shape[:at], 1, *self.shape[at:])
-        if strides is not None:
+        if strides:
             step = strides[at] * self.shape[at] if at < len(strides) else 1
             strides = (*strides[:at], step, *strides[at:])
         return self._view("aten.unsqueeze", "default", shape, strides)
@@ -170,8 +173,8 @@ class Map:
             type(self.shape[i]) is int and self.shape[i] == 1 for i in (a, b)
         ):
             strides = None
-        elif all(type(size) is int for size in self.shape):
-            strides = swapped(self.stride())
+        elif (lying := self.stride()) is not UNKNOWN:
+            strides = swapped(lying)
         return self._view("aten.transpose", "int", swapped(self.shape), strides)
 
     def flatten(self, start: int) -> Map:
