@@ -365,7 +365,7 @@ def reason_of(row: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> str:
     if gap < 0:
         return "more than its tensors and every workspace known: a workspace of many GB"
     if all(o["predicted_mib"] > o["measured_mib"] for o in others):
-        return "all its batches measured less: built otherwise than in this version of timm"
+        return "all its batches measured less: smaller workspaces, or built otherwise than here"
     return "measured less than its neighbours: the run may not have finished"
 
 
@@ -432,10 +432,12 @@ weight and {_percent(largest["none"])} with none.
 Each model is traced once on the meta device, forward and backward, with attention as the \
 memory-efficient kernel saves it. The births and deaths of all storages then run through an \
 imitation of torch's caching allocator at the batch asked for: two steps, the second with the \
-optimiser's states from the first. Five numbers are fitted: a constant of \
+optimiser's states from the first. Six numbers are fitted: a constant of \
 {found["context_bytes"] // MIB:,} MiB for context and libraries, {found["input_copies"]:g} batches \
 that the loader holds, and a convolution's workspace in its weights' gradient, as a multiple of \
-the bytes of its input and output ({multiples}). No measured peak of a forward pass alone is at \
+the bytes of its input and output ({multiples}). Each fold fits all six anew; the neighbourhood in \
+which it looks for the multiples was found on a third of the models. No measured peak of a forward \
+pass alone is at \
 hand: predictions of inference rest on the same constant and no workspace.
 
 A monitor sees what was reserved, so that the three figures differ: the *tensor peak* is what the \

@@ -1,11 +1,13 @@
 """What NVIDIA's management library knows of a card: clocks, temperature, power, throttling.
 
 Promises: read-only. Refuses nothing: a sensor that a card lacks is None, and a machine without
-nvidia-ml-py or driver gives no sensors at all, with the reason.
+nvidia-ml-py or driver gives no sensors at all, with the reason. ``card_state`` says in words who
+else uses a card, and what a MIG slice of one cannot tell.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -63,4 +65,52 @@ def read_sensors(
         ),
         "power_w": ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle), 1e-3),
         "slowdowns": [word for bit, word in SLOWDOWN_REASONS.items() if int(mask or 0) & bit],
+    }
+
+
+def card_state(
+    device: str, opener: Callable[[str], tuple[Any, Any]] = open_device
+) -> dict[str, Any]:
+    """A card's driver, memory (bytes) and what others hold of it, with ``words`` for a person."""
+    words: list[str] = []
+    try:
+        nvml, handle = opener(device)
+    except Exception as error:
+        word = f"the card's sensors are out of reach: {type(error).__name__}: {error}"
+        return {"words": [word]}
+
+    def ask(question: Callable[[], Any]) -> Any:
+        try:
+            return question()
+        except Exception:
+            return None
+
+    memory = ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
+    running = ask(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle)) or []
+    others = [one for one in running if one.pid != os.getpid()]
+    held = sum(int(one.usedGpuMemory or 0) for one in others)
+    mode = ask(lambda: nvml.nvmlDeviceGetMigMode(handle))
+    mig = bool(mode and mode[0])
+    total = int(memory.total) if memory else None
+    if others:
+        of = f" of {total / 2**30:.1f}" if total else ""
+        known = f"{held / 2**30:.1f}{of} GiB" if held else "memory that is not told"
+        words.append(
+            f"the card is in use by {len(others)} other process{'es' * (len(others) > 1)}, which "
+            f"hold{'s' * (len(others) == 1)} {known}: times and free memory are theirs as well"
+        )
+    if mig:
+        words.append(
+            "the card is split (MIG): this is a slice, and clocks, power and energy are of the "
+            "whole card"
+        )
+    driver = ask(lambda: nvml.nvmlSystemGetDriverVersion())
+    return {
+        "driver": driver.decode() if isinstance(driver, bytes) else driver,
+        "total_bytes": total,
+        "free_bytes": int(memory.free) if memory else None,
+        "others": len(others),
+        "others_bytes": held,
+        "mig": mig,
+        "words": words,
     }
