@@ -56,7 +56,11 @@ def compared(model: str, shapes: tuple[tuple[int, ...], ...], *, train: bool) ->
     """Predict and measure one model at batch 1. Raises GadprofError and what the model raises."""
     import torch
 
-    from gadprof.counting.count import count
+    from gadprof.render.markdown import page_markdown
+from gadprof.results.cells import share_text
+from gadprof.results.page import Page, Section
+from gadprof.results.table import Column, Table
+from gadprof.counting.count import count
     from gadprof.measuring.probes.memory import peak_of, recorded_changes
     from gadprof.models.sources import load
 
@@ -95,46 +99,77 @@ def _tensors(value: Any) -> list[Any]:
     return [item for part in value or () for item in _tensors(part)]
 
 
+METHOD = (
+    "Predicted from a trace on the meta device: the most that live maps, the input included, and "
+    "the buffers of convolution kernels held at once; weights are in neither. Allocated: every "
+    "allocation and release of torch's CPU allocator in one real run, replayed, plus the input. "
+    "Float32, batch 1, one thread, oneDNN on, as torch is by default. A training step is a forward "
+    "and a backward pass from a gradient of ones, weight gradients included."
+)
+
+
 def page(results: list[dict[str, Any]]) -> str:
     """The page of some results, as Markdown."""
-    text = [
-        "# Peak activation memory, predicted and allocated",
-        "",
-        "Predicted from a trace on the meta device: the most that live maps, the input included, "
-        "and the buffers of convolution kernels held at once; weights are in neither. Allocated: "
-        "every allocation and release of torch's CPU allocator in one real run, replayed, plus "
-        "the input. Float32, batch 1, one thread, oneDNN on, as torch is by default. A training "
-        "step is a forward and a backward pass from a gradient of ones, weight gradients "
-        "included. Made by `benchmarks/peak_memory.py`.",
+    first = results[0]
+    count = len(first["rows"])
+    words = (
+        f"The peak of {first['what']} that a trace predicts lies within "
+        f"{share_text(first['within'], 0)} of what torch allocated for {first['near']} of {count} "
+        f"models, and equals it to the byte for {first['equal']}. The others allocate inside a "
+        "kernel or a library what no record of operations shows."
+    )
+    sections = [
+        Section("summary", "Summary", (words,)),
+        Section("method", "What was compared", (METHOD,)),
+        *(_section(result) for result in results),
     ]
-    for result in results:
-        rows = result["rows"]
-        live = sum(
-            abs(row["peak_activation_bytes"] / row["measured_bytes"] - 1) <= result["within"]
-            for row in rows
+    command = "python benchmarks/peak_memory.py --page reports/peak-memory.md"
+    command += "".join(f" --data reports/data/{name}" for name in DATA_FILES[: len(results)])
+    made = Page("peak-memory", TITLE, tuple(sections), {}, command)
+    return page_markdown(
+        made, str, [(name, f"data/{name}") for name in DATA_FILES[: len(results)]]
+    )
+
+
+TITLE = "Peak activation memory, predicted and allocated"
+DATA_FILES = ("peak-memory.json", "peak-memory-train.json")
+
+
+def _section(result: dict[str, Any]) -> Section:
+    rows = result["rows"]
+    live = sum(
+        abs(row["peak_activation_bytes"] / row["measured_bytes"] - 1) <= result["within"]
+        for row in rows
+    )
+    columns = (
+        Column("model", "model"),
+        Column("input", "input"),
+        Column("peak_activation_bytes", "live maps (bytes)", "count"),
+        Column("predicted_bytes", "predicted (bytes)", "count"),
+        Column("measured_bytes", "allocated (bytes)", "count"),
+        Column("error", "error", "change", digits=2),
+    )
+    cells = tuple(
+        (
+            row["model"],
+            "x".join(map(str, row["input"])),
+            row["peak_activation_bytes"],
+            row["predicted_bytes"],
+            row["measured_bytes"],
+            1 + row["error"],
         )
-        text += [
-            "",
-            f"## {result['what'].capitalize()}",
-            "",
-            f"{result['near']} of {len(rows)} models within {100 * result['within']:.0f} % "
-            f"({100 * result['near'] / len(rows):.1f} %), {result['equal']} equal to the byte; "
-            f"without the kernels' buffers {live}. torch {result['torch']}, {result['cpu']} "
-            f"({result['capability']}).",
-            "",
-            "| model | input | live maps | predicted | allocated | error |",
-            "| --- | --- | ---: | ---: | ---: | ---: |",
-        ]
-        for row in sorted(rows, key=lambda row: -abs(row["error"])):
-            text.append(
-                f"| {row['model']} | {'x'.join(map(str, row['input']))} "
-                f"| {row['peak_activation_bytes']:,} | {row['predicted_bytes']:,} "
-                f"| {row['measured_bytes']:,} | {100 * row['error']:+.2f} % |"
-            )
-        if result["left_out"]:
-            text += ["", "Left out:", ""]
-            text += [f"- {model}: {reason}" for model, reason in result["left_out"].items()]
-    return "\n".join(text) + "\n"
+        for row in sorted(rows, key=lambda row: -abs(row["error"]))
+    )
+    words = [
+        f"{result['near']} of {len(rows)} models within {share_text(result['within'], 0)} "
+        f"({share_text(result['near'] / len(rows))}), {result['equal']} equal to the byte; without "
+        f"the kernels' buffers {live}. torch {result['torch']}, {result['cpu']} "
+        f"({result['capability']}).",
+    ]
+    words += [f"Left out: {model}, {reason}" for model, reason in result["left_out"].items()]
+    kind = result["what"].capitalize()
+    table = Table("rows", f"{kind}, the largest errors first", columns, cells)
+    return Section("rows", kind, tuple(words), (table,))
 
 
 @click.command()

@@ -25,7 +25,7 @@ from gadprof.prediction.fits import Fit, find_fit, fits, transfer_errors
 from gadprof.prediction.tracing import trace_of
 from gadprof.render.page_files import index_page
 from gadprof.render.tables import render_table
-from gadprof.results.cells import scaled
+from gadprof.results.cells import percent_text, scaled
 
 DATA, PLOT = "data/prediction.json", "plots/prediction.png"
 COEFFICIENTS = Path(__file__).parents[1] / "gadprof" / "data" / "latency_coefficients.json"
@@ -181,7 +181,7 @@ def families(rows_of: Mapping[str, Rows]) -> str:
         line: list[Any] = [name]
         for rows in rows_of.values():
             own = [signed_error(row) for row in rows if row["family"] == name]
-            line.append(f"{100 * np.mean(own):+.0f} % ({len(own)})" if own else None)
+            line.append(f"{percent_text(1 + np.mean(own), 0)} ({len(own)})" if own else None)
         lines.append(line)
     return render_table("md", ["family", *rows_of], lines)
 
@@ -202,7 +202,7 @@ def worst(rows: Rows) -> str:
                 row["batch"],
                 f"{1e3 * row['measured_s']:.0f} ms",
                 f"{1e3 * row['predicted_s']:.0f} ms",
-                f"{100 * signed_error(row):+.0f} %",
+                percent_text(1 + signed_error(row), 0),
                 ", ".join(f"{n} {100 * s:.0f} %" for n, s in row["by_class"].items()),
                 why,
             ]
@@ -238,13 +238,37 @@ def figure(rows_of: Mapping[str, Rows]) -> bytes:
     return stream.getvalue()
 
 
+def finding(
+    fewer: float, saved: Sequence[tuple[str, float]], ghosts: Sequence[tuple[str, float]]
+) -> str:
+    """What the predictions say of the paper's networks, in two sentences."""
+    kinds = {key: fit.kind for key, fit in fits().items()}
+    cards = [share for key, share in saved if kinds[key] == "gpu"]
+    rest = [share for key, share in saved if kinds[key] != "gpu"]
+    slow = [share for kind, share in ghosts if kind == "gpu"]
+    words = (
+        f"GADNet32 has {percent(fewer, 0)} fewer MACs (multiply-adds) than HRNet32 and is "
+        f"predicted to take {percent(min(cards), 0)} to {percent(max(cards), 0)} less time on the "
+        "graphics cards"
+    )
+    for share in rest:
+        words += f", but {percent(abs(share), 0)} {'more' if share < 0 else 'less'} on the CPU"
+    if min(slow) > 0:
+        words += (
+            f". Ghost-HRNet32 is predicted slower than HRNet32 on every card, by "
+            f"{percent(min(slow), 0)} to {percent(max(slow), 0)}, although it has fewer MACs, too"
+        )
+    return words + "."
+
+
 def page(rows_of: Mapping[str, Rows]) -> str:
     """The whole page."""
-    tables, ratios = [], []
+    tables, ratios, ghosts = [], [], []
     for key, fit in fits().items():
         table, seconds = networks(key, fit)
         tables.append(table)
         ratios.append((key, 1 - seconds["gadnet32"] / seconds["hrnet32"]))
+        ghosts.append((fit.kind, seconds["ghost-hrnet32"] / seconds["hrnet32"] - 1))
     rows, _ = predict(["hrnet32", "gadnet32"], "rtx3090", batch=256)
     assert rows[0].macs
     assert rows[1].macs
@@ -255,6 +279,7 @@ def page(rows_of: Mapping[str, Rows]) -> str:
     moved = transfer_errors()["cv"]
     parts = [
         "# Predicted latency, against what was measured",
+        finding(fewer, ratios, ghosts),
         "Every error below is of models whose family the fit never saw: ten folds over families, "
         "never over rows. A family is the letters that a name begins with. The measurements are "
         "the public throughput tables of pytorch-image-models, mostly of large batches, so that "

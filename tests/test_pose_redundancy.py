@@ -90,7 +90,9 @@ def test_a_grid_holds_every_map_scaled_to_its_own_range() -> None:
     maps = np.stack([np.array([[0.0, 10.0]]), np.array([[-5.0, 5.0]]), np.zeros((1, 2))])
     picture = grid(maps)
     assert picture.shape == (3, 5)  # two rows and two columns of 1 x 2 maps, lines between
-    assert picture[0].tolist() == [0.0, 1.0, 1.0, 0.0, 1.0]
+    assert picture[0, [0, 1, 3, 4]].tolist() == [0.0, 1.0, 0.0, 1.0]
+    assert np.isnan(picture[0, 2])  # no colour of the scale, where no map is
+    assert np.isnan(picture[2, 3:]).all()
     assert picture[2, :2].tolist() == [0.0, 0.0]
     assert grid(np.zeros((9, 4, 4)), limit=4).shape == (9, 9)
 

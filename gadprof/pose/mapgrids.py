@@ -16,12 +16,15 @@ Maps = NDArray[np.float64]
 
 
 def grid(maps: Maps, *, limit: int = 64) -> NDArray[np.float64]:
-    """The first ``limit`` maps (C x H x W) in a square of rows as one picture of values 0 to 1."""
+    """The first ``limit`` maps (C x H x W) in a square of rows as one picture of values 0 to 1.
+
+    The lines between maps, and the places that no map fills, are NaN.
+    """
     shown = maps[:limit]
     count, height, width = shown.shape
     columns = math.ceil(math.sqrt(count))
     rows = -(-count // columns)
-    picture = np.ones((rows * (height + 1) - 1, columns * (width + 1) - 1))
+    picture = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
     for number, plane in enumerate(shown):
         low, high = float(plane.min()), float(plane.max())
         scaled = (plane - low) / (high - low) if high > low else np.zeros_like(plane)
@@ -38,10 +41,12 @@ def figure_bytes(
     limit: int = 64,
 ) -> bytes:
     """One figure of every model's maps at every place, as PNG, SVG or PDF."""
+    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     places = list(next(iter(models.values())))
+    colors = matplotlib.colormaps["viridis"].with_extremes(bad="white")
     figure = Figure(figsize=(2.9 * len(places), 3.7 * len(models)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(models), len(places), squeeze=False)
@@ -49,7 +54,7 @@ def figure_bytes(
         for column, (place, maps) in enumerate(by_place.items()):
             axis = axes[row][column]
             axis.imshow(
-                grid(maps, limit=limit), cmap="viridis", vmin=0, vmax=1, interpolation="nearest"
+                grid(maps, limit=limit), cmap=colors, vmin=0, vmax=1, interpolation="nearest"
             )
             axis.set_xticks([])
             axis.set_yticks([])

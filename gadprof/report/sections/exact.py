@@ -22,7 +22,7 @@ from gadprof.results.table import Column, Table
 def summary(subject: Subject, sections: Sequence[Section]) -> Section:
     """What the page says, in a few sentences."""
     first, base = subject.labels[0], subject.rows[0]
-    words = []
+    words = _finding(subject, sections)
     if base.params is not None:
         words.append(
             f"{first} has {scaled(base.params)} parameters and takes {scaled(base.macs)}MAC "
@@ -49,6 +49,43 @@ def summary(subject: Subject, sections: Sequence[Section]) -> Section:
         "one floating-point operation, so that a MAC is two. G is 10^9, MiB is 2^20 bytes."
     )
     return Section("summary", "Summary", tuple(words))
+
+
+def _finding(subject: Subject, sections: Sequence[Section]) -> list[str]:
+    """What the counts say of the lightest model, and whether a measured time follows."""
+    first = subject.labels[0]
+    others = [
+        (label, row, ratios)
+        for label, row, ratios in zip(subject.labels, subject.rows, subject.relative, strict=True)
+        if row.error is None and ratios.get("macs") and ratios.get("params")
+    ][1:]
+    if not others:
+        return []
+    label, _, ratios = min(others, key=lambda item: item[2]["macs"] or 0)
+    words = (
+        f"{label} takes {_change(ratios['macs'], 'MACs')} than {first} and has "
+        f"{_change(ratios['params'], 'parameters')}."
+    )
+    if len(others) > 1:
+        words = (
+            f"Of {len(others) + 1} models {label} takes the fewest MACs: "
+            f"{_change(ratios['macs'], 'than ' + first)}, and "
+            f"{_change(ratios['params'], 'parameters')}."
+        )
+    timed = [s for s in sections if s.key == "latency" and s.tables]
+    if not timed:
+        return [f"{words} Whether it is faster, too, was not measured for this page."]
+    ratio = next((r[9] for r in timed[0].tables[0].rows if r[0] == label and r[9]), None)
+    if ratio is None:
+        return [words]
+    pace = f"{abs(1 - ratio):.0%}".replace("%", " %") + (" less" if ratio < 1 else " more")
+    return [f"{words} Measured, it takes {pace} time than {first}."]
+
+
+def _change(ratio: float | None, what: str) -> str:
+    """A ratio as so many per cent fewer or more of something."""
+    change = 100 * abs(1 - (ratio or 1))
+    return f"{change:.1f} % {'fewer' if (ratio or 1) < 1 else 'more'} {what}"
 
 
 def comparison(subject: Subject, found: Found) -> Section:

@@ -290,53 +290,59 @@ def _sizes(inputs: Plain) -> str:
     return ", ".join(words)
 
 
-_FORMS = {"ga": "ga", "ghost": "ghost", "ghost-se": "ghost-se"}
+_FORMS = ("ga", "ghost", "ghost-se")
+_FORM_COLUMNS = (
+    Column("model", "model"),
+    Column("block", "block"),
+    Column("branch", "branch", "count"),
+    Column("channels", "channels", "count"),
+    Column("convolution_params", "P of a convolution", "count"),
+    Column("GP", "GP", "count"),
+    Column("Rs", "Rs", "ratio"),
+    Column("GG", "GG", "count"),
+    Column("Rs_macs", "Rs of MACs", "ratio"),
+)
 
 
 def _closed_forms(subject: Subject) -> Table | None:
-    """GP and Rs of the first light model's block at each branch's width, by hand-written forms."""
-    from gadprof.formulas.formula import formula
-
+    """GP and Rs of each light model's block at each branch's width, by hand-written forms."""
+    rows: list[tuple[Any, ...]] = []
     for index, source in enumerate(subject.sources):
         spec, shape = source.spec, subject.shape(index)
         values = spec.values if spec is not None else {}
-        block = _FORMS.get(str(values.get("block")))
-        if block is None or shape is None or not {"width", "k", "d", "s", "r"} <= set(values):
-            continue
-        rows = []
-        for branch in range(4):
-            width, height, breadth = (
-                values["width"] << branch,
-                shape[1] >> (2 + branch),
-                shape[2] >> (2 + branch),
-            )
-            if not height or not breadth:
-                continue
+        block = str(values.get("block"))
+        if block in _FORMS and shape is not None and {"width", "k", "d", "s", "r"} <= set(values):
+            rows += [(subject.labels[index], block, *row) for row in _forms(block, values, shape)]
+    if not rows:
+        return None
+    return Table(
+        "closed-forms",
+        "Closed forms of the light blocks at each branch",
+        _FORM_COLUMNS,
+        tuple(rows),
+        "GP and GG are a block's weights and MACs by formula, attention included; P is those of "
+        "the ordinary convolution that it replaces, and Rs is P over GP.",
+    )
+
+
+def _forms(block: str, values: Mapping[str, Any], shape: tuple[int, ...]) -> list[tuple[Any, ...]]:
+    from gadprof.formulas.formula import formula
+
+    found = []
+    for branch in range(4):
+        width, height, breadth = (
+            values["width"] << branch, shape[1] >> (2 + branch), shape[2] >> (2 + branch),
+        )  # fmt: skip
+        if height and breadth:
             result = formula(
                 block, c_in=width, c_out=width, k=values["k"], d=values["d"], s=values["s"],
                 r=values["r"], h=height, w=breadth,
             )  # fmt: skip
             reference = result.reference or result
-            rows.append(
+            found.append(
                 (branch + 1, width, reference.GP, result.GP, result.Rs, result.GG, result.Rs_macs)
             )
-        if rows:
-            return Table(
-                "closed-forms",
-                f"Closed forms of {subject.labels[index]}'s block at each branch",
-                (
-                    Column("branch", "branch", "count"),
-                    Column("channels", "channels", "count"),
-                    Column("convolution_params", "P of a convolution", "count"),
-                    Column("GP", "GP", "count"),
-                    Column("Rs", "Rs", "ratio"),
-                    Column("GG", "GG", "count"),
-                    Column("Rs_macs", "Rs of MACs", "ratio"),
-                ),
-                tuple(rows),
-                "GP and GG count convolution and attention weights; Rs is P over GP.",
-            )
-    return None
+    return found
 
 
 def roofline(subject: Subject, found: Found) -> Section | None:

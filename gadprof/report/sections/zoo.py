@@ -23,6 +23,7 @@ DIGITS = {
     "cut and padded": "digits cut off, a zero added",
 }
 PLOTTED = "COCO val2017"
+TWICE = "two operations a multiply-add"
 
 METHOD = (
     "Every figure is read in every way that gadprof knows: each counter's convention, one or two "
@@ -76,7 +77,7 @@ def _signature_words(item: Explained) -> str:
     words = [convention]
     if scope != "whole":
         words.append(scope)
-    if unit == "two operations a multiply-add":
+    if unit == TWICE:
         words.append("two a multiply-add")
     words.append(f"{item.reading.giga}" if item.reading.giga else "exact")
     return ", ".join(words)
@@ -86,7 +87,13 @@ def _summary(explained: Sequence[Explained]) -> Section:
     found = counts(explained)
     figures = [item for item in explained if item.row.complexity]
     covered = [item for item in figures if item.status != "no builder"]
+    shared = [item for item in covered if item.status == "explained" and item.reading]
+    binary = [item for item in shared if item.reading and item.reading.giga == "2^30"]
+    single = [item for item in shared if item.reading and item.reading.unit != TWICE]
     words = [
+        f"{len(shared)} of {len(covered)} published complexities are exact counts, read as their "
+        f"source counted: {len(single)} of those are multiply-adds and not FLOPs, and "
+        f"{len(binary)} divide by 2^30 where a reader expects 10^9.",
         f"{len(explained)} published rows; {len(covered)} of {len(figures)} rows with a figure for "
         "complexity are of a network that is built in.",
         f"{found.get('explained', 0)} of those {len(covered)} figures have a reading that other "
