@@ -21,6 +21,11 @@ from typing import Any
 
 import click
 
+from gadprof.render.markdown import page_markdown
+from gadprof.results.cells import share_text
+from gadprof.results.page import Page, Section
+from gadprof.results.table import Column, Table
+
 WITHIN = 0.02
 
 # small members of many families whose training step is quick; a smaller input where one can be
@@ -56,11 +61,7 @@ def compared(model: str, shapes: tuple[tuple[int, ...], ...], *, train: bool) ->
     """Predict and measure one model at batch 1. Raises GadprofError and what the model raises."""
     import torch
 
-    from gadprof.render.markdown import page_markdown
-from gadprof.results.cells import share_text
-from gadprof.results.page import Page, Section
-from gadprof.results.table import Column, Table
-from gadprof.counting.count import count
+    from gadprof.counting.count import count
     from gadprof.measuring.probes.memory import peak_of, recorded_changes
     from gadprof.models.sources import load
 
@@ -126,9 +127,7 @@ def page(results: list[dict[str, Any]]) -> str:
     command = "python benchmarks/peak_memory.py --page reports/peak-memory.md"
     command += "".join(f" --data reports/data/{name}" for name in DATA_FILES[: len(results)])
     made = Page("peak-memory", TITLE, tuple(sections), {}, command)
-    return page_markdown(
-        made, str, [(name, f"data/{name}") for name in DATA_FILES[: len(results)]]
-    )
+    return page_markdown(made, str, [(name, f"data/{name}") for name in DATA_FILES[: len(results)]])
 
 
 TITLE = "Peak activation memory, predicted and allocated"
