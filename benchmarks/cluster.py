@@ -25,7 +25,10 @@ from typing import Any
 import click
 import distributed
 
-from gadprof.cluster.cluster import Task, cluster_sweep, connect, open_journal, run_tasks
+from gadprof.cluster.clients import cluster_sweep
+from gadprof.cluster.journal import open_journal
+from gadprof.cluster.run import Task, run_tasks
+from gadprof.cluster.transport import connect
 from gadprof.results.plain import describe_machine
 from gadprof.sweep.run import Limits, read_objectives
 from gadprof.sweep.space import make_space

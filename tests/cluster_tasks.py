@@ -30,3 +30,48 @@ def where_and_when(number: int) -> dict[str, object]:
     threading.Event().wait(0.1)
     name = str(get_worker().name)
     return {"worker": name, "number": number, "began": began, "ended": time.monotonic()}
+
+
+def leave() -> None:
+    """End the worker's process in the middle of a task."""
+    import os
+
+    os._exit(3)
+
+
+def answer_with(what: str) -> None:
+    """Have this worker answer every task in a way of its own; ``honest`` ends that."""
+    import importlib
+    import os
+
+    from gadprof.cluster import tasks
+
+    importlib.reload(tasks)
+    honest = tasks.call
+
+    def bad(function: str, arguments: dict[str, object]) -> object:
+        match what:
+            case "none":
+                return None
+            case "words":
+                return "all is well"
+            case "empty":
+                return "{}"
+            case "empty record":
+                return '{"value": {}}'
+            case "not a number":
+                return honest(function, arguments).replace('"macs": ', '"macs": NaN, "x": ')
+            case "another model":
+                return honest(function, {**arguments, "model": "gadnet48:width=8"})
+            case "too deep":
+                return '{"value": ' + "[" * 200_000
+            case "cannot travel":
+                return threading.Lock()
+            case "an object":
+                return os.stat_result(range(10))
+            case "raises":
+                raise RuntimeError("no memory left on this host")
+            case _:
+                return honest(function, arguments)
+
+    tasks.call = bad

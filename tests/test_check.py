@@ -290,6 +290,63 @@ def test_the_actions_inputs_are_words_and_never_shell(folder: Path) -> None:
     assert not [script for script in scripts if "${{" in script]
 
 
+IMPOSTOR = """
+import os, pathlib, sys
+pathlib.Path({ran!r}).touch()
+for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
+    if name in os.environ:
+        open(os.environ[name], "a").write("result=pass\\n")
+os._exit(0)
+"""
+
+
+@needs_bash
+@pytest.mark.parametrize("name", ["click", "gadprof", "torch", "json", "runpy", "pip", "random"])
+def test_a_file_of_the_pull_request_does_not_stand_in_for_a_module(folder: Path, name: str) -> None:
+    configure(folder, BROKEN)
+    (folder / f"{name}.py").write_text(IMPOSTOR.format(ran=str(folder / "ran")))
+    code, outputs, said = run_step("check", folder)
+    assert (code, outputs["result"]) == (1, "fail"), said
+    assert not (folder / "ran").exists()
+
+
+@needs_bash
+def test_a_model_of_the_pull_request_cannot_speak_to_the_runner(folder: Path) -> None:
+    (folder / "net.py").write_text(
+        "import os, torch\n\ndef build():\n"
+        "    assert not [n for n in os.environ if n in ('GITHUB_OUTPUT', 'GITHUB_TOKEN')]\n"
+        "    return torch.nn.Conv2d(3, 8, 3)\n"
+    )
+    configure(folder, '[budgets.net]\nmodel = "net.py:build"\ninput = "3x8x8"\nmax_params = 224\n')
+    code, outputs, said = run_step("check", folder)
+    assert (code, outputs["result"]) == (0, "pass"), said
+
+
+@needs_bash
+def test_no_verdict_is_no_pass(folder: Path) -> None:
+    configure(folder, HOLDS)
+    silent = folder / "silent"
+    silent.write_text(f'#!/bin/sh\n[ "$1" = -I ] && exec {sys.executable} "$@"\nexit 0\n')
+    silent.chmod(0o755)
+    code, outputs, said = run_step("check", folder, python=str(silent))
+    assert (code, outputs["result"]) == (2, "error")
+    assert "ended without a verdict" in said
+
+
+@needs_bash
+def test_every_line_of_the_actions_budgets_is_judged(folder: Path) -> None:
+    configure(folder, BROKEN)
+    assert run_step("check", folder, budgets="gadnet32")[1]["result"] == "pass"
+    code, outputs, said = run_step("check", folder, budgets="gadnet32\nhrnet32\n")
+    assert (code, outputs["result"]) == (1, "fail"), said
+
+
+def test_a_budget_without_rules_is_refused(folder: Path, capsys: Any) -> None:
+    configure(folder, "[budgets.hrnet32]\nbatch = 2\n")
+    assert cli.run(["check"]) == 2
+    assert "budgets.hrnet32 has no rule" in capsys.readouterr().err
+
+
 @needs_bash
 def test_the_actions_report_step_fails_on_a_stale_page(folder: Path) -> None:
     configure(folder, '[report]\nmodels = ["gadnet32"]\n')

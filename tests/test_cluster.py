@@ -42,10 +42,12 @@ def cluster():
 
 
 def test_results_come_in_the_order_of_the_tasks(cluster, tmp_path):
-    from gadprof.cluster.cluster import Journal, Task, connect, run_tasks
+    from gadprof.cluster.journal import Journal
+    from gadprof.cluster.run import Task, run_tasks
+    from gadprof.cluster.transport import connect
 
     tasks = [
-        Task("gadprof.cluster.cluster:compare_task", {"model": model, "shapes": [], "batch": 1})
+        Task("gadprof.cluster.tasks:compare_task", {"model": model, "shapes": [], "batch": 1})
         for model in ("hrnet32", "hrnet99", "gadnet32")
     ]
     journal = Journal(tmp_path / "store.sqlite")
@@ -56,7 +58,9 @@ def test_results_come_in_the_order_of_the_tasks(cluster, tmp_path):
 
 
 def test_a_finished_task_is_not_run_again(cluster, tmp_path):
-    from gadprof.cluster.cluster import Journal, Task, connect, run_tasks
+    from gadprof.cluster.journal import Journal
+    from gadprof.cluster.run import Task, run_tasks
+    from gadprof.cluster.transport import connect
 
     tasks = [
         Task("cluster_tasks:append_and_wait", {"path": str(tmp_path / "ran"), "number": number})
@@ -88,7 +92,7 @@ def add_path(path: str) -> None:
 
 def test_a_sweep_survives_a_killed_worker_and_gives_the_same_bytes(cluster, tmp_path, monkeypatch):
     pytest.importorskip("pyarrow", reason="needs gadprof[sweep]")
-    from gadprof.cluster.cluster import cluster_sweep
+    from gadprof.cluster.clients import cluster_sweep
     from gadprof.sweep import distributed as pieces
     from gadprof.sweep import parquet
     from gadprof.sweep.run import Limits, read_objectives, run_sweep
@@ -129,7 +133,9 @@ def test_a_sweep_survives_a_killed_worker_and_gives_the_same_bytes(cluster, tmp_
 
 
 def test_more_tasks_than_are_in_flight_at_once_all_come_back(cluster, tmp_path):
-    from gadprof.cluster.cluster import Task, connect, open_journal, run_tasks
+    from gadprof.cluster.journal import open_journal
+    from gadprof.cluster.run import Task, run_tasks
+    from gadprof.cluster.transport import connect
 
     tasks = [Task("builtins:dict", {"number": i}) for i in range(50)]
     with connect(cluster.scheduler_address) as client, open_journal(str(tmp_path / "s")) as journal:
@@ -138,7 +144,8 @@ def test_more_tasks_than_are_in_flight_at_once_all_come_back(cluster, tmp_path):
 
 
 def test_an_error_of_a_task_keeps_its_words(cluster, tmp_path):
-    from gadprof.cluster.cluster import Task, cluster_rows
+    from gadprof.cluster.clients import cluster_rows
+    from gadprof.cluster.run import Task
 
     found = cluster_rows(
         cluster.scheduler_address,
@@ -153,7 +160,7 @@ def test_a_scheduler_that_is_down_is_one_clear_line(run_cli):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    from gadprof.cluster import cluster as module
+    from gadprof.cluster import transport as module
 
     module_timeout = module.CONNECT_S
     try:
@@ -168,14 +175,14 @@ def test_a_scheduler_that_is_down_is_one_clear_line(run_cli):
 
 @pytest.mark.parametrize("address", ["nonsense", "tcp://host", "host:"])
 def test_an_address_that_is_none_is_refused_at_once(address):
-    from gadprof.cluster.cluster import connect
+    from gadprof.cluster.transport import connect
 
     with pytest.raises(SourceError, match="type for example tcp://"), connect(address):
         pass
 
 
 def test_a_worker_of_another_version_is_refused(cluster, monkeypatch):
-    from gadprof.cluster import cluster as module
+    from gadprof.cluster import transport as module
 
     monkeypatch.setattr(module, "__version__", "9.9.9")
     with (
@@ -199,7 +206,7 @@ sys.meta_path.insert(0, Nowhere())
 
 def test_a_worker_without_the_package_is_refused_in_one_clear_line(tmp_path):
     """A real worker process in whose Python there is no gadprof."""
-    from gadprof.cluster import cluster as module
+    from gadprof.cluster import transport as module
 
     (tmp_path / "sitecustomize.py").write_text(NO_GADPROF)
     with distributed.LocalCluster(
@@ -225,7 +232,7 @@ def test_a_worker_without_the_package_is_refused_in_one_clear_line(tmp_path):
 
 
 def test_a_scheduler_of_another_release_is_refused(cluster, monkeypatch):
-    from gadprof.cluster import cluster as module
+    from gadprof.cluster import transport as module
 
     real = distributed.Client.get_versions
 
@@ -288,7 +295,9 @@ def test_a_report_on_a_cluster_has_the_same_bytes(cluster, tmp_path, run_cli):
 
 
 def test_a_task_that_needs_a_gpu_runs_where_there_is_one(tmp_path):
-    from gadprof.cluster.cluster import Task, connect, open_journal, run_tasks
+    from gadprof.cluster.journal import open_journal
+    from gadprof.cluster.run import Task, run_tasks
+    from gadprof.cluster.transport import connect
 
     tasks = [Task("cluster_tasks:where_and_when", {"number": n}, {"GPU": 1.0}) for n in range(4)]
     with distributed.LocalCluster(

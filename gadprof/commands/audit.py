@@ -177,7 +177,7 @@ def _audits(
 ) -> Sequence[Audit]:
     """Each model audited, here or on a cluster."""
     if run.cluster is not None:
-        from gadprof.cluster.cluster import cluster_audits
+        from gadprof.cluster.clients import cluster_audits
 
         with Working("tasks") as work:
             return cluster_audits(

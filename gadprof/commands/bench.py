@@ -97,7 +97,7 @@ def bench(
     chosen = settings.read(shapes)
     options = {**limits.named(), **probes.named(), "seed": settings.seed}
     if cluster is not None:
-        from gadprof.cluster.cluster import cluster_bench
+        from gadprof.cluster.clients import cluster_bench
         from gadprof.render.progress import Working
 
         with Working("tasks") as work:

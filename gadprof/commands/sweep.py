@@ -229,7 +229,7 @@ def _costed(task: _Task) -> Any:
     """The sweep over exact costs alone, here or on a cluster."""
     run = task.run
     if run.cluster is not None:
-        from gadprof.cluster.cluster import cluster_sweep
+        from gadprof.cluster.clients import cluster_sweep
 
         with Working("tasks") as work:
             return cluster_sweep(

@@ -105,7 +105,14 @@ def _chosen(config: Config, models: Sequence[str]) -> tuple[Budget, ...]:
             raise ConfigError(
                 f"no budget for {model!r}" + (nearest(model, names) or f"; there are {names}")
             )
-    return tuple(b for b in config.budgets if not models or b.name in models)
+    chosen = tuple(b for b in config.budgets if not models or b.name in models)
+    for budget in chosen:
+        if not budget.rules:
+            raise ConfigError(
+                f"budgets.{budget.name} has no rule, so that any model keeps it; "
+                'add for example max_params = "12M"'
+            )
+    return chosen
 
 
 def _baseline(

@@ -70,6 +70,12 @@ class Budget:
     max_latency_ratio: Fraction | None = None
     reference: str | None = None
 
+    @property
+    def rules(self) -> int:
+        """How many rules a model has to keep."""
+        others = (self.min_coverage, self.max_latency_ratio)
+        return len(self.limits) + len(self.max_growth) + sum(rule is not None for rule in others)
+
 
 @dataclass(frozen=True)
 class ReportSettings:

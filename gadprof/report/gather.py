@@ -71,7 +71,7 @@ def gather(
     sources = [resolve(model) for model in models]
     found = read_data(data)
     if cluster is not None:
-        from gadprof.cluster.cluster import cluster_compare
+        from gadprof.cluster.clients import cluster_compare
 
         rows = tuple(cluster_compare(cluster, models, shapes=shapes, batch=batch))
     else:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gadprof.errors import GadprofError
 from gadprof.networks.spec import families, read_value
+from gadprof.results.rebuild import SchemaError, from_plain
 from gadprof.sweep import parquet
 from gadprof.sweep.chunks import SAMPLE_CHUNK, Chunk, check_chunk, chunk_ends
 from gadprof.sweep.front import Front, Ints, empty_front, merge
@@ -136,14 +138,49 @@ def sweep_range(
     }
 
 
+@dataclass(frozen=True)
+class Piece:
+    """What ``sweep_range`` gives, as it travels."""
+
+    passed: int
+    checked: int
+    designs: int
+    front_points: tuple[tuple[int, ...], ...]
+    front_designs: tuple[int, ...]
+    kept_designs: str
+    kept_columns: dict[str, str]
+
+
+def check_piece(value: Any, *, designs: int, objectives: int) -> None:
+    """Take a piece of so many designs and objectives. Raises SchemaError for anything else."""
+    piece = from_plain(Piece, value)
+    if piece.designs != designs or not 0 <= piece.passed <= designs:
+        raise SchemaError(f"{piece.passed} of {piece.designs} designs, not of {designs}")
+    if any(len(point) != objectives for point in piece.front_points):
+        raise SchemaError(f"a design with other than {objectives} objectives")
+    if len(piece.front_points) != len(piece.front_designs):
+        raise SchemaError("a front whose points are not its designs'")
+    try:
+        kept = {len(unpack(text, designs)) for text in piece.kept_columns.values()}
+        kept.add(len(unpack(piece.kept_designs, designs)))
+    except (ValueError, zlib.error) as error:
+        raise SchemaError(f"columns that cannot be read ({error})") from error
+    if len(kept) != 1:
+        raise SchemaError("columns of different lengths")
+
+
 def pack(values: Ints) -> str:
     """Integers as text that travels well."""
     return base64.b64encode(zlib.compress(values.astype("<i8").tobytes(), 1)).decode()
 
 
-def unpack(text: str) -> Ints:
-    """The integers of ``pack``."""
-    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype="<i8").astype(np.int64)
+def unpack(text: str, most: int | None = None) -> Ints:
+    """The integers of ``pack``. Raises ValueError or zlib.error, also for more than ``most``."""
+    packed, reader = base64.b64decode(text, validate=True), zlib.decompressobj()
+    data = reader.decompress(packed, 0 if most is None else 8 * most + 1)
+    if most is not None and len(data) > 8 * most:
+        raise ValueError(f"more than {most} numbers")
+    return np.frombuffer(data, dtype="<i8").astype(np.int64)
 
 
 def join(
