@@ -14,32 +14,35 @@ from pathlib import Path
 from typing import Any
 
 from gadprof.results.plain import to_plain
+from gadprof.store.store import Store, chosen_path, refusals
 
 
 class Journal:
-    """Results by their task's key; None as path keeps them in memory."""
+    """Results by their task's key; None as path keeps them in memory. Raises StoreError."""
 
     def __init__(self, path: Path | None) -> None:
+        self._path = path or Path(":memory:")
         if path is not None:
-            from gadprof.store.store import Store
-
             Store(path).close()  # makes the file, and refuses one that cannot be trusted
-        self._connection = sqlite3.connect(path or ":memory:", timeout=60.0)
-        self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS cluster_tasks (key TEXT PRIMARY KEY, result TEXT NOT NULL)"
-        )
-        self._connection.commit()
+        with refusals(self._path):
+            self._connection = sqlite3.connect(path or ":memory:", timeout=60.0)
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS cluster_tasks "
+                "(key TEXT PRIMARY KEY, result TEXT NOT NULL)"
+            )
+            self._connection.commit()
 
     def get(self, key: str) -> Any:
         """The result of a finished task, or None."""
-        row = self._connection.execute(
-            "SELECT result FROM cluster_tasks WHERE key = ?", (key,)
-        ).fetchone()
+        with refusals(self._path):
+            row = self._connection.execute(
+                "SELECT result FROM cluster_tasks WHERE key = ?", (key,)
+            ).fetchone()
         return None if row is None else json.loads(row[0])
 
     def put(self, key: str, result: Any) -> None:
         """Keep a result; the first one stays."""
-        with self._connection:
+        with refusals(self._path), self._connection:
             self._connection.execute(
                 "INSERT OR IGNORE INTO cluster_tasks VALUES (?, ?)",
                 (key, json.dumps(to_plain(result))),
@@ -47,7 +50,7 @@ class Journal:
 
     def forget(self, keys: Sequence[str]) -> None:
         """Drop results that have been built into something whole, or that are not to be kept."""
-        with self._connection:
+        with refusals(self._path), self._connection:
             self._connection.executemany(
                 "DELETE FROM cluster_tasks WHERE key = ?", [(key,) for key in keys]
             )
@@ -60,8 +63,6 @@ class Journal:
 @contextmanager
 def open_journal(store: str | None) -> Iterator[Journal]:
     """The journal in the store that ``--store`` or the environment names. Raises StoreError."""
-    from gadprof.store.store import chosen_path
-
     path = chosen_path(store)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

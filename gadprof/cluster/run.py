@@ -119,7 +119,10 @@ class _Run:
 
     def workers(self) -> list[str]:
         """The addresses of the workers that the scheduler knows now."""
-        return list(self._client.scheduler_info(n_workers=-1)["workers"])
+        try:
+            return list(self._client.scheduler_info(n_workers=-1)["workers"])
+        except Exception:  # a scheduler that has gone says nothing
+            return []
 
     def submit(self, count: int) -> None:
         """Put more tasks in flight."""
@@ -194,10 +197,14 @@ class _Run:
         except SchemaError as error:
             words = f"answered with what is no answer ({error})"
         except Exception as error:
-            words = " ".join(f"gave no answer ({type(error).__name__}: {error})".split())[:200]
-            worker = self._failed_on(future.key)
+            if self._client.status != "running":
+                raise self._gone() from error
+            line = next(iter(str(error).splitlines()), "")[:160]
+            words = f"gave no answer ({type(error).__name__}: {line})"
+            worker = worker or self._failed_on(future.key)
         finally:
-            future.release()
+            with contextlib.suppress(Exception):
+                future.release()
         if words:
             self._failures.setdefault(index, []).append((worker, words))
         failures = self._failures[index]

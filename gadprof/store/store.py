@@ -132,6 +132,8 @@ class Store:
                     f"--store {self.path} first"
                 )
             _create(self.path)
+        elif create:
+            _sweep(self.path)
         size = _check_header(self.path)
         if not create or size <= ALWAYS_CHECKED_BYTES:
             _check_pages(self.path)
@@ -203,20 +205,20 @@ class Store:
         )
         if limit is not None:
             query += f" LIMIT {int(limit)}"
-        with _refusals(self.path):
+        with refusals(self.path):
             rows = self._connection.execute(query, values).fetchall()
             found = [self._entry(row) for row in rows]
         return tuple(reversed(found))
 
     def models(self) -> tuple[str, ...]:
         """Every model that the store knows, by name."""
-        with _refusals(self.path):
+        with refusals(self.path):
             rows = self._connection.execute("SELECT DISTINCT model FROM entries ORDER BY model")
             return tuple(row[0] for row in rows)
 
     def names(self) -> tuple[str, ...]:
         """Every baseline's name."""
-        with _refusals(self.path):
+        with refusals(self.path):
             rows = self._connection.execute(
                 "SELECT DISTINCT name FROM entries WHERE name IS NOT NULL ORDER BY name"
             )
@@ -251,7 +253,7 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with _refusals(self.path):
+        with refusals(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -387,9 +389,12 @@ def _fingerprint() -> str:
 def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     import sqlite3
 
-    # a reader that may write folds the log away when it closes; one that may not leaves it
+    # a reader that may write folds the log away when it closes; one that may not leaves it, and
+    # where it could not even make the log's index, nobody writes
     mode = "rw" if writable or os.access(path, os.W_OK) else "ro"
-    with _refusals(path):
+    if mode == "ro" and not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
+        mode = "ro&immutable=1"
+    with refusals(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",
             uri=True,
@@ -404,40 +409,98 @@ def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
         return connection
 
 
+_SIDE_FILES = ("", "-journal", "-wal", "-shm")
+
+
 def _create(path: Path) -> None:
     """A store that is born complete: made beside its place, then linked into it."""
     import sqlite3
-    import tempfile
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(descriptor)
+        _sweep(path)
+        descriptor, temporary = _locked_temporary(path)
     except OSError as error:
         raise StoreError(
             f"cannot make a results store in {str(path.parent)!r}: {error.strerror}; "
             "name another with --store, or --store off"
         ) from error
     try:
-        with _refusals(path):
-            connection = sqlite3.connect(temporary, isolation_level=None)
+        with (
+            refusals(path),
+            contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as connection,
+        ):
             for statement in _SCHEMA:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {STORE_SCHEMA_VERSION}")
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.close()
         try:
             os.link(temporary, path)
         except FileExistsError:
             pass  # another process made it first: theirs is as good
-        except OSError:
+        except OSError as error:
             if not path.exists():
-                os.replace(temporary, path)
+                try:
+                    os.replace(temporary, path)
+                except OSError:
+                    raise StoreError(
+                        f"cannot make the results store {str(path)!r}: {error.strerror}; "
+                        "name another with --store, or --store off"
+                    ) from error
     finally:
-        for leftover in (temporary, f"{temporary}-wal", f"{temporary}-shm"):
+        _remove(temporary)
+        os.close(descriptor)
+
+
+def _locked_temporary(path: Path) -> tuple[int, str]:
+    """A new file beside a store's place, locked for as long as its descriptor is open."""
+    import tempfile
+
+    while True:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        if _lock(descriptor) and os.path.exists(temporary):
+            return descriptor, temporary
+        os.close(descriptor)  # swept in the moment before it was locked
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether nobody else holds a file; where files cannot be locked, nobody does."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a creation left that was killed: unfinished stores that nobody holds."""
+    for left in path.parent.glob(f".{path.name}.????????"):
+        try:
+            descriptor = os.open(left, os.O_RDWR | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            if _lock(descriptor):
+                _remove(str(left))
+        finally:
+            os.close(descriptor)
+    for side in path.parent.glob(f".{path.name}.????????-*"):
+        if not side.with_name(side.name.rpartition("-")[0]).exists():
             with contextlib.suppress(OSError):
-                os.unlink(leftover)
+                side.unlink()
+
+
+def _remove(temporary: str) -> None:
+    for side in _SIDE_FILES:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary + side)
 
 
 def _check_header(path: Path) -> int:
@@ -512,7 +575,7 @@ def _damaged(path: Path, reason: str) -> str:
 
 
 @contextlib.contextmanager
-def _refusals(path: Path) -> Iterator[None]:
+def refusals(path: Path) -> Iterator[None]:
     """SQLite's errors as one line of ours."""
     import sqlite3
 

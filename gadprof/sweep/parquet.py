@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gadprof.errors import MissingExtraError, SourceError
+from gadprof.errors import MissingExtraError, OutputError, SourceError
 from gadprof.output import check_writable, write_atomic
 from gadprof.sweep.chunks import Chunk, place_columns
 from gadprof.sweep.front import Front
@@ -232,10 +232,20 @@ class PartStore:
         }
         schema = arrow.parquet.read_schema(parts[0]).with_metadata(metadata)
         temporary = self._output.with_name(f".{self._output.name}.joining")
-        with arrow.parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            for part in parts:
-                writer.write_table(arrow.parquet.read_table(part).replace_schema_metadata(metadata))
-        os.replace(temporary, self._output)
+        try:
+            with arrow.parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
+                for part in parts:
+                    table = arrow.parquet.read_table(part)
+                    writer.write_table(table.replace_schema_metadata(metadata))
+            os.replace(temporary, self._output)
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise OutputError(
+                f"cannot write {str(self._output)!r}: {why}; what was costed is kept in "
+                f"{str(self._folder)!r}, run it again"
+            ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
         shutil.rmtree(self._folder)
 
 
