@@ -87,7 +87,7 @@ def save_checkpoint(folder: Path) -> int:
     return 0
 
 
-SWEEP = ("sweep", "--family", "gadnet", "--grid", "width=8:12", "-o", "FOLDER/out.parquet")
+SWEEP = ("sweep", "gadnet", "--width", "8:12", "-o", "FOLDER/out.parquet")
 SCENARIOS: dict[str, tuple[Prepare, Act]] = {
     "export": (
         old_files("out.json"),

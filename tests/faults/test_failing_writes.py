@@ -1,0 +1,112 @@
+"""Every system call that writes fails in turn: old file whole or new file whole, one line right."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+COMPILER = shutil.which("cc") or shutil.which("gcc")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        COMPILER is None or not sys.platform.startswith("linux"),
+        reason="needs a C compiler, and preloading as Linux has it",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("shim") / "failing_writes.so"
+    source = str(HERE / "failing_writes.c")
+    assert COMPILER is not None
+    command = [COMPILER, "-shared", "-fPIC", "-O1", "-o", str(made), source, "-ldl"]
+    subprocess.run(command, check=True, capture_output=True)
+    return made
+
+
+def attempts(shim: Path, folder: Path, scenario: str, code: int) -> list[dict[str, Any]]:
+    """Each attempt's end, the first without a failing write."""
+    done = subprocess.run(
+        [sys.executable, str(HERE / "scenarios.py"), scenario, str(code)],
+        env={
+            **os.environ,
+            "LD_PRELOAD": str(shim),
+            "FAULT_FOLDER": str(folder),
+            "GADPROF_STORE": "off",
+            "PYTHONPATH": str(HERE.parents[1]),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+NEEDS = {"sweep": "pyarrow", "checkpoint": "lightning", "report": "jinja2"}
+CODES = ("ENOSPC", "EIO", "EACCES", "EINTR")
+# what a run leaves besides its results, to go on from
+GOES_ON = re.compile(r"out\.parquet\.parts/(part-\d+\.parquet|state\.json)")
+
+
+QUICK = ("export", "baseline", "new store", "store", "journal", "checkpoint")
+# an attempt takes a second or more: one error stands for all
+SLOW = ("plot", "report", "sweep")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code"),
+    [(scenario, code) for scenario in QUICK for code in CODES]
+    + [(scenario, "ENOSPC") for scenario in SLOW],
+)
+def test_a_write_that_fails_leaves_old_or_new_and_says_so(
+    shim: Path, tmp_path: Path, scenario: str, code: str
+) -> None:
+    needed = NEEDS.get(scenario)
+    if needed and importlib.util.find_spec(needed) is None:
+        pytest.skip(f"needs {needed}")
+    whole, *found = attempts(shim, tmp_path / "folder", scenario, getattr(errno, code))
+    assert whole["exit"] == 0
+    assert not whole["fired"]
+    assert len(found) > 4
+    for attempt in found:
+        assert isinstance(attempt["files"], dict), attempt
+        for name, content in attempt["files"].items():
+            if name == "s.sqlite":
+                models = set(whole["files"][name].removeprefix("ok: ").split(", "))
+                assert content.startswith("ok: ")
+                assert set(filter(None, content[4:].split(", "))) <= models
+                # what had been acknowledged before
+                first = {"store": "gadnet32", "journal": "first"}.get(scenario, "")
+                assert first in content
+            elif GOES_ON.fullmatch(name):
+                assert attempt["exit"] != 0
+            else:
+                assert content in ("old", whole["files"].get(name)), (name, attempt)
+        if attempt["exit"] == 0:
+            assert attempt["files"] == whole["files"]
+            assert attempt["said"] == whole["said"]
+        else:
+            assert attempt["exit"] == 2, attempt
+            assert attempt["fired"]
+            assert re.fullmatch(r"gadprof: [^\n]+\n", attempt["said"]), attempt
+    assert found[-1]["exit"] == 0
+    assert not found[-1]["fired"]
+
+
+def test_an_interrupted_call_is_made_again(shim: Path, tmp_path: Path) -> None:
+    found = attempts(shim, tmp_path / "folder", "export", errno.EINTR)
+    assert {attempt["exit"] for attempt in found if "open" not in attempt["said"]} == {0}
