@@ -166,20 +166,25 @@ def look(
     """
     from gadprof.audit.observe import observe
     from gadprof.models.counting import count_here
+    from gadprof.models.sources import load
+
+    def again() -> Observation:
+        loaded = load(model, shapes=shapes, batch=batch)
+        return observe(loaded.module, loaded.args, loaded.kwargs)
 
     trace, loaded = count_here(model, shapes=shapes, batch=batch)
     module, args, kwargs = loaded.module, loaded.args, loaded.kwargs
     if trace.device == "meta":
         module, args, kwargs = module.to("meta"), on_meta(args), on_meta(kwargs)
+        return trace, observe(module, args, kwargs, again)
     return trace, observe(module, args, kwargs)
 
 
 def on_meta(inputs: Any) -> Any:
-    """Inputs with every tensor on the meta device."""
-    import torch
-    from torch.utils._pytree import tree_map_only
+    """Inputs with every tensor on the meta device, one that is given twice as one."""
+    from gadprof.counting.trace.trees import mapped, once
 
-    return tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), inputs)
+    return mapped(inputs, once(lambda tensor: tensor.to("meta")))
 
 
 def explain_all(backends: Sequence[str], trace: Trace, observation: Observation) -> Explained:
@@ -204,4 +209,6 @@ def _ledger(name: str, trace: Trace, observation: Observation) -> Ledger | str:
     try:
         return make_ledger(convention(name), read(name, observation, trace), trace)
     except Exception as error:
+        if observation.again is not None and observation.with_values is not None:
+            return _ledger(name, trace, observation.with_values)
         return f"its view of the model failed: {describe_error(error)}"

@@ -11,7 +11,7 @@ The module is left as it was. Raises what the model raises.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -46,16 +46,26 @@ __all__ = [
 ]
 
 
+_ENCODER_LAYER = "torch.nn.modules.transformer.TransformerEncoderLayer"
+
+
 @dataclass(frozen=True)
 class Observation:
     """One model with one set of inputs, looked at from four places, each on first use.
 
-    Hand it a module on the meta device to spend no arithmetic and no memory.
+    Hand it a module on the meta device to spend no arithmetic and no memory, and with ``again`` a
+    way to one that has values.
     """
 
     module: nn.Module = field(repr=False)
     args: tuple[Any, ...] = field(repr=False)
     kwargs: Mapping[str, Any] = field(repr=False)
+    again: Callable[[], Observation] | None = field(default=None, repr=False)
+
+    @cached_property
+    def with_values(self) -> Observation | None:
+        """The same model where it has values, for views that need them; None without a way."""
+        return None if self.again is None else self.again()
 
     @cached_property
     def modules(self) -> dict[str, ModuleInfo]:
@@ -138,6 +148,19 @@ class Observation:
                 found[call.path] = True
         return found
 
+    def fused_with_gradients(self, *, hooked: bool) -> frozenset[str]:
+        """Layers that take their fused path though gradients are on, because they are frozen.
+
+        An encoder layer does not where a counter has put hooks into it (``hooked``).
+        """
+        return frozenset(
+            call.path
+            for call in self.calls
+            if isinstance(call, ModuleCall)
+            and call.frozen
+            and not (hooked and _ENCODER_LAYER in self.modules[call.path].types)
+        )
+
     @cached_property
     def _paths(self) -> dict[nn.Module, str]:
         return {module: path for path, module in self.module.named_modules()}
@@ -152,7 +175,10 @@ class Observation:
 
 
 def observe(
-    module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None = None,
+    again: Callable[[], Observation] | None = None,
 ) -> Observation:
     """An observation of one module with one set of inputs; nothing runs until it is asked."""
-    return Observation(module, tuple(args), dict(kwargs or {}))
+    return Observation(module, tuple(args), dict(kwargs or {}), again)

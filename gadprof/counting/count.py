@@ -42,7 +42,7 @@ from gadprof.counting.trace.modules import (
 from gadprof.counting.trace.patches import training_flags
 from gadprof.counting.trace.recorder import Frame, Recorder, dtype_name, plain_shape
 from gadprof.counting.trace.substitutes import Substitutes
-from gadprof.counting.trace.trees import mapped, tensors_in
+from gadprof.counting.trace.trees import mapped, once, tensors_in
 from gadprof.counting.trace.triton_kernels import launches_recorded
 from gadprof.counting.wanted import wanted_input
 from gadprof.errors import GadprofError, ModelFailedError, NeedsValuesError
@@ -246,7 +246,7 @@ def _observe(
         if not train or not module.training:
             stack.enter_context(training_flags(inventory.modules, train))
         twins = {} if speed == "stand-ins" else _substitutes(inventory, device, train)
-        given_as = meta_input if device == "meta" else real_input
+        given_as = once(meta_input if device == "meta" else real_input)
         inputs, named = mapped(args, given_as), mapped(kwargs, given_as)
         numbers = _register(recorder, inventory, twins)
         given = tensors_in(inputs) + tensors_in(named)

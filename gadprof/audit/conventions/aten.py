@@ -18,6 +18,7 @@ from gadprof.audit.conventions import (
     Entry,
     Reading,
 )
+from gadprof.audit.conventions.fvcore import missed_beside
 from gadprof.audit.observe import AtenCall, Observation, Shape
 from gadprof.counting.records import Trace
 
@@ -56,7 +57,10 @@ def read_torch_meta(observation: Observation, trace: Trace) -> Reading:
 def read_ptflops(observation: Observation, trace: Trace) -> Reading:
     """ptflops' aten engine, run with gradients on; it knows neither baddbmm nor fused attention."""
     entries: list[Entry] = []
+    fused = observation.fused_with_gradients(hooked=False)
     for call in observation.aten:
+        if any(path in fused for path in call.stack):
+            continue
         if (call.attention and call.fused[1]) or in_fused_lstm(observation, call):
             continue
         if call.name == "baddbmm":
@@ -66,7 +70,7 @@ def read_ptflops(observation: Observation, trace: Trace) -> Reading:
         bias = _bias(call)
         if bias:
             entries.append(Entry(bias, call.path, operation, "", BIAS))
-    return Reading(tuple(entries), _missed)
+    return Reading(tuple(entries), missed_beside(fused, _missed))
 
 
 def macs(call: AtenCall) -> int:

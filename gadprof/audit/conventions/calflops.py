@@ -15,8 +15,10 @@ from gadprof.audit.conventions import (
     ATTENTION_MISSED,
     BIAS,
     ELEMENTWISE,
+    FAST_PATH_MISSED,
     FUNCTION_MISSED,
     GATES,
+    GROUPS_TWICE,
     NORMALISATION,
     POOLING,
     RECURRENT_MISSED,
@@ -27,7 +29,7 @@ from gadprof.audit.conventions import (
     Entry,
     Reading,
 )
-from gadprof.audit.conventions.layers import NN, first_input, occurrences
+from gadprof.audit.conventions.layers import NN, first_input, occurrences, within
 from gadprof.audit.conventions.ptflops import elementwise, operands, recurrent_parts
 from gadprof.audit.observe import FunctionCall, ModuleCall, ModuleInfo, Observation, Shape
 from gadprof.counting.records import Trace
@@ -68,8 +70,11 @@ def read(observation: Observation, trace: Trace) -> Reading:
     modules = observation.modules
     met = occurrences(modules)
     entries: list[Entry] = []
+    fused = observation.fused_with_gradients(hooked=True)
     for event in observation.calls:
         if isinstance(event, FunctionCall):
+            if any(path in fused for path in event.stack):
+                continue
             owner = _owner(event.stack, modules)
             if owner is None:
                 continue
@@ -85,6 +90,8 @@ def read(observation: Observation, trace: Trace) -> Reading:
             entries.append(Entry(amount, owner, modules[owner].class_name, "", TWICE))
 
     def missed(path: str, kind: str) -> str:
+        if within(path, fused):
+            return FAST_PATH_MISSED
         if kind == "attention":
             return ATTENTION_MISSED
         return RECURRENT_MISSED if kind == "rnn" else FUNCTION_MISSED
@@ -177,8 +184,11 @@ def _transposed(call: FunctionCall) -> list[Entry]:
     given = _bound(call, _TRANSPOSED_ARGS)
     x, weight = given["input"].sizes, given["weight"].sizes
     length, groups = len(x) - 2, int(given.get("groups", 1))
+    true = prod(weight[2:]) * x[1] * weight[1] * x[0] * prod(x[2:])
     macs = prod(weight[2:]) * x[1] * (weight[1] // groups) * x[0] * prod(x[2:])
-    entries = [Entry(2 * macs, call.path, call.name, "convolution")]
+    entries = [Entry(2 * true, call.path, call.name, "convolution")]
+    if macs != true:  # the weight holds a group's outputs already
+        entries.append(Entry(2 * (macs - true), call.path, call.name, "", GROUPS_TWICE))
     if given.get("bias") is not None:
         stride, padding, dilation = (
             _spread(given.get(name, default), length)

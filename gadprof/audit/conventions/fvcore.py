@@ -5,11 +5,13 @@ Source: fvcore/nn/flop_count.py and jit_handles.py of fvcore 0.1.5.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import floor, prod
 from typing import Any
 
 from gadprof.audit.conventions import (
     ATTENTION_MISSED,
+    FAST_PATH_MISSED,
     NORMALISATION,
     OPERATION_MISSED,
     POOLING,
@@ -19,6 +21,7 @@ from gadprof.audit.conventions import (
     Entry,
     Reading,
 )
+from gadprof.audit.conventions.layers import within
 from gadprof.audit.observe import JitNode, Observation, Shape
 from gadprof.counting.records import Trace
 from gadprof.counting.rules.einsum import einsum_macs, planned_flops
@@ -27,9 +30,22 @@ from gadprof.counting.rules.einsum import einsum_macs, planned_flops
 def read(observation: Observation, trace: Trace) -> Reading:
     """What fvcore's handles make of the trace's operators."""
     entries: list[Entry] = []
+    fused = observation.fused_with_gradients(hooked=True)
     for node in observation.jit:
-        entries.extend(_entries(node))
-    return Reading(tuple(entries), missed_by_a_jit_trace)
+        if not within(node.path, fused):
+            entries.extend(_entries(node))
+    return Reading(tuple(entries), missed_beside(fused, missed_by_a_jit_trace))
+
+
+def missed_beside(
+    fused: frozenset[str], otherwise: Callable[[str, str], str]
+) -> Callable[[str, str], str]:
+    """Why something was missed: the fused path that it lies in, or ``otherwise``."""
+
+    def missed(path: str, kind: str) -> str:
+        return FAST_PATH_MISSED if within(path, fused) else otherwise(path, kind)
+
+    return missed
 
 
 def missed_by_a_jit_trace(path: str, kind: str) -> str:

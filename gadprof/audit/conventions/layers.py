@@ -27,6 +27,13 @@ def nearest_rule(info: ModuleInfo, rules: Mapping[str, Rule]) -> tuple[str, Rule
     return None
 
 
+def within(path: str, owners: frozenset[str]) -> bool:
+    """Whether a module is one of these or lies below one."""
+    return bool(owners) and any(
+        path == owner or not owner or path.startswith(f"{owner}.") for owner in owners
+    )
+
+
 def first_input(call: ModuleCall) -> tuple[int, ...]:
     """The sizes of the first tensor that a module was called with."""
     for value in (*call.args, *call.kwargs.values()):

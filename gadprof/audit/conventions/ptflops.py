@@ -16,6 +16,7 @@ from gadprof.audit.conventions import (
     ATTENTION_MISSED,
     BIAS,
     ELEMENTWISE,
+    FAST_PATH_MISSED,
     FUNCTION_MISSED,
     GATES,
     NORMALISATION,
@@ -42,6 +43,7 @@ from gadprof.audit.conventions.layers import (
     nearest_rule,
     occurrences,
     output_sizes,
+    within,
 )
 from gadprof.audit.observe import FunctionCall, ModuleCall, ModuleInfo, Observation, Shape
 from gadprof.counting.records import Trace
@@ -98,8 +100,11 @@ def read(observation: Observation, trace: Trace) -> Reading:
     met = occurrences(modules, frozenset(rules))
     hooked: list[Entry] = []
     patched: list[Entry] = []
+    fused = observation.fused_with_gradients(hooked=True)
     for event in observation.calls:
         if isinstance(event, FunctionCall):
+            if any(path in fused for path in event.stack):
+                continue
             patched.extend(_function(event, event.path in rules))
         elif event.path in rules and event.path in met:
             once = _layer(rules[event.path], modules[event.path], event)
@@ -116,6 +121,8 @@ def read(observation: Observation, trace: Trace) -> Reading:
     def missed(path: str, kind: str) -> str:
         if path not in met:
             return SHADOWED
+        if within(path, fused) and path not in rules:
+            return FAST_PATH_MISSED
         if path not in rules and nearest_rule(modules[path], RULES) is not None:
             return TYPE_MISSED
         if kind == "attention":

@@ -11,6 +11,7 @@ from typing import Any
 from gadprof.audit.conventions import (
     ACTIVATION,
     ELEMENTWISE,
+    GROUPS_MISSED,
     NORMALISATION,
     OTHER_FORMULA,
     POOLING,
@@ -20,7 +21,8 @@ from gadprof.audit.conventions import (
     Entry,
     Reading,
 )
-from gadprof.audit.conventions.fvcore import missed_by_a_jit_trace
+from gadprof.audit.conventions.fvcore import missed_beside, missed_by_a_jit_trace
+from gadprof.audit.conventions.layers import within
 from gadprof.audit.observe import JitNode, Observation, Shape
 from gadprof.counting.records import Trace
 from gadprof.counting.rules.einsum import einsum_macs
@@ -31,9 +33,11 @@ _POOLING = {f"aten::{kind}avg_pool{n}d" for kind in ("", "adaptive_") for n in (
 def read(observation: Observation, trace: Trace) -> Reading:
     """What torchprofile's handlers make of the trace's operators."""
     entries: list[Entry] = []
+    fused = observation.fused_with_gradients(hooked=False)
     for node in observation.jit:
-        entries.extend(_entries(node))
-    return Reading(tuple(entries), missed_by_a_jit_trace)
+        if not within(node.path, fused):
+            entries.extend(_entries(node))
+    return Reading(tuple(entries), missed_beside(fused, missed_by_a_jit_trace))
 
 
 def _entries(node: JitNode) -> list[Entry]:
@@ -104,9 +108,15 @@ def _convolution(node: JitNode) -> list[Entry]:
     per_output = weight[1] if output.sizes[1] == weight[0] else weight[0]
     counted = output.elements * per_output * prod(weight[2:])
     entries = [Entry(true, node.path, "_convolution", "convolution")]
-    if counted != true:
-        cause = TRANSPOSED if transposed else OTHER_FORMULA
-        entries.append(Entry(counted - true, node.path, "_convolution", "", cause))
+    if not transposed and counted != true:
+        entries.append(Entry(counted - true, node.path, "_convolution", "", OTHER_FORMULA))
+    if transposed:
+        groups = output.sizes[1] // weight[1]
+        at_output = output.elements * (weight[0] // groups) * prod(weight[2:])
+        parts = ((at_output - true, TRANSPOSED), (counted - at_output, GROUPS_MISSED))
+        entries += [
+            Entry(amount, node.path, "_convolution", "", cause) for amount, cause in parts if amount
+        ]
     return entries
 
 

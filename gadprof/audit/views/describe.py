@@ -32,16 +32,18 @@ def describe_module(module: nn.Module, path: str, paths: dict[nn.Module, str]) -
         if not name.startswith("_") and is_plain(value)
     }
     settings["bias_present"] = getattr(module, "bias", None) is not None
+    own = {
+        name: tuple(value.shape) for name, value in module._parameters.items() if value is not None
+    }
+    for name in ("weight", "bias"):  # one that is computed from others, as weight norms do
+        if name not in own and isinstance(getattr(module, name, None), torch.Tensor):
+            own[name] = tuple(getattr(module, name).shape)
     return ModuleInfo(
         path=path,
         types=tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in type(module).__mro__),
         settings=settings,
         children=tuple(paths[child] for child in module.children()),
-        own={
-            name: tuple(value.shape)
-            for name, value in module._parameters.items()
-            if value is not None
-        },
+        own=own,
         parameters=tuple((name, tuple(value.shape)) for name, value in module.named_parameters()),
         training=module.training,
     )

@@ -15,6 +15,7 @@ from torch import nn
 
 from gadprof.audit.views.describe import describe
 from gadprof.audit.views.records import FunctionCall, ModuleCall
+from gadprof.counting.trace.trees import tensors_in
 
 
 @contextlib.contextmanager
@@ -22,11 +23,12 @@ def module_hooks(
     paths: dict[nn.Module, str], stack: list[str], events: list[ModuleCall | FunctionCall]
 ) -> Iterator[None]:
     handles: list[Any] = []
-    fast: list[bool] = []
+    fast: list[tuple[bool, bool]] = []
 
     def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
         stack.append(paths[module])
-        fast.append(takes_fast_path(module, args, kwargs))
+        taken = takes_fast_path(module, args, kwargs)
+        fast.append((taken, taken and _is_frozen(module, args, kwargs)))
 
     def leave(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         events.append(
@@ -36,7 +38,7 @@ def module_hooks(
                 describe(args),
                 describe(kwargs),
                 describe(output),
-                fast.pop(),
+                *fast.pop(),
             )
         )
         stack.pop()
@@ -49,6 +51,11 @@ def module_hooks(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _is_frozen(module: nn.Module, args: Any, kwargs: Any) -> bool:
+    tensors = [*module.parameters(), *tensors_in(args), *tensors_in(kwargs)]
+    return not any(tensor.requires_grad for tensor in tensors)
 
 
 def takes_fast_path(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -54,7 +54,8 @@ class ModuleCall:
     """One call of a module. ``stack`` holds the paths of the running modules, this one last.
 
     ``fast_path`` says that ``nn.MultiheadAttention`` (or an encoder layer) would take its fused
-    path on a CPU or GPU with gradients off. ``fast_layer``: only where no hook is attached.
+    path on a CPU or GPU with gradients off; ``frozen`` that nothing it works on wants a gradient,
+    so that it would with gradients on as well.
     """
 
     path: str
@@ -63,6 +64,7 @@ class ModuleCall:
     kwargs: Mapping[str, Any]
     output: Any
     fast_path: bool = False
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

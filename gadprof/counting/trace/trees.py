@@ -71,6 +71,18 @@ def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     return value
 
 
+def once(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """``change``, which answers the same object again for one that it met before."""
+    met: dict[int, tuple[Any, Any]] = {}
+
+    def changed(value: Any) -> Any:
+        if id(value) not in met:
+            met[id(value)] = (value, change(value))
+        return met[id(value)][1]
+
+    return changed
+
+
 def _registered(value: Any) -> bool:
     from torch.utils._pytree import SUPPORTED_NODES
 
