@@ -32,6 +32,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
             "Closed forms GP, GG and Rs of a block, with every term.",
         ),
         "models": (f"{_HERE}.models:models", "List what can be named, one line each."),
+        "rules": (f"{_HERE}.rules:rules", "Every operation that is counted, with its formula."),
     },
     "Explain figures": {
         "audit": (f"{_HERE}.audit:audit", "Explain every other counter's number."),

@@ -38,6 +38,7 @@ from gadprof.counting.trace.modules import (
     materialised,
     meta_twin,
     take_inventory,
+    weight_bytes,
 )
 from gadprof.counting.trace.patches import training_flags
 from gadprof.counting.trace.recorder import Frame, Recorder, dtype_name, plain_shape
@@ -421,6 +422,7 @@ def _trace(
         "train": train,
         "data_dependent_macs": recorder.data_macs,
         "chosen_by_data": dict(sorted(recorder.chosen.items())),
+        "weight_bytes_by_dtype": weight_bytes(inventory),
     }
     later = {
         "operations": recorder.operations,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from gadprof.counting.precision import active_params, bops, bytes_by_dtype, macs_by_dtype
 from gadprof.counting.summary import Division, Line, lines
 from gadprof.results.cells import bytes_text
 from gadprof.results.page import Page, page_of
@@ -66,6 +67,14 @@ def count_object(trace: Trace, rows: tuple[Line, ...], by: str) -> dict[str, Any
         "operations": len(trace.operations),
         "elementwise": trace.elementwise(),
         "uncovered": dict(trace.uncovered),
+        "at_least": trace.at_least,
+        "macs_by_dtype": macs_by_dtype(trace),
+        "bops": bops(trace),
+        "bytes_by_dtype": bytes_by_dtype(trace),
+        "weight_bytes_by_dtype": dict(trace.weight_bytes_by_dtype),
+        "active_params": active_params(trace),
+        "data_dependent_macs": trace.data_dependent_macs,
+        "chosen_by_data": dict(trace.chosen_by_data),
         "by": by,
         "modules" if by == "module" else "groups": list(rows),
         **({"modules": []} if by != "module" else {}),
@@ -103,9 +112,10 @@ def _row(line: Line, by: str) -> tuple[Any, ...]:
 def _title(trace: Trace) -> str:
     shapes = " and ".join("x".join(map(str, shape)) for shape in trace.input_shapes)
     what = "forward and backward" if trace.train else "forward"
+    least = "at least " if trace.at_least else ""
     return (
-        f"{trace.model} at {shapes}, {what}: {trace.params:,} parameters, {trace.macs:,} MACs, "
-        f"{trace.flops:,} FLOPs"
+        f"{trace.model} at {shapes}, {what}: {trace.params:,} parameters, {least}{trace.macs:,} "
+        f"MACs, {least}{trace.flops:,} FLOPs"
     )
 
 
@@ -120,9 +130,19 @@ def _notes(trace: Trace, by: str, depth: int | None) -> list[str]:
         found.append("read from the network's plan; --trace runs its module, for the same records")
     if trace.note:
         found.append(trace.note)
+    types = macs_by_dtype(trace)
+    if len(types) > 1 or set(types) - {"float32"}:
+        listed = ", ".join(f"{dtype} {macs:,}" for dtype, macs in types.items())
+        found.append(f"MACs by type: {listed}; {bops(trace):,} bit-operations")
+    active = active_params(trace)
+    if active != trace.params:
+        found.append(f"{active:,} of {trace.params:,} parameters are active for one token")
+    if trace.data_dependent_macs:
+        chosen = ", ".join(f"{name} kept {most:,}" for name, most in trace.chosen_by_data.items())
+        found.append(f"{trace.data_dependent_macs:,} MACs depend on data: at most {chosen}")
     if trace.uncovered:
         listed = ", ".join(f"{name} x{times}" for name, times in sorted(trace.uncovered.items()))
-        found.append(f"not counted, for want of a rule: {listed}")
+        found.append(f"totals are lower bounds; not counted, for want of a rule: {listed}")
     else:
         found.append("every operation that does arithmetic has a rule")
     return found

@@ -183,6 +183,10 @@ class Trace(Tabular):
     when they are first read, from plain data that was kept. A run that the dispatcher saw
     (``count`` with ``fast=False``) also answers ``storage_changes``, the births and deaths behind
     ``live_bytes`` in order: (operations that had run, storage, bytes, negative at its death).
+    ``data_dependent_macs`` are those of operations whose sizes came from values, in a run on the
+    CPU, and ``chosen_by_data`` the most that each choosing operation kept (proposals of a
+    detector). ``weight_bytes_by_dtype`` is the memory of parameters and buffers by type, where it
+    is known.
     """
 
     model: str
@@ -206,6 +210,7 @@ class Trace(Tabular):
     train: bool
     data_dependent_macs: int = 0
     chosen_by_data: Mapping[str, int] = field(default_factory=dict)
+    weight_bytes_by_dtype: Mapping[str, int] = field(default_factory=dict, compare=False)
 
     def page(self) -> Page:
         """Its modules as a table; a DataFrame has every level."""
@@ -246,6 +251,11 @@ class Trace(Tabular):
         twin = Trace.__new__(Trace)
         twin.__dict__.update(self.__getstate__(), allocator_peak_bytes=allocator_peak_bytes)
         return twin
+
+    @property
+    def at_least(self) -> bool:
+        """Whether something was not counted, so that every total is a lower bound."""
+        return bool(self.uncovered)
 
     @cached_property
     def macs(self) -> int:

@@ -157,6 +157,11 @@ def rule_for(name: str) -> Rule | None:
     return None
 
 
+def added_names() -> tuple[str, ...]:
+    """The operations for which the running program has added a rule."""
+    return tuple(sorted(_added))
+
+
 def is_added(name: str) -> bool:
     """Whether the running program has added a rule for this operation."""
     return name in _added

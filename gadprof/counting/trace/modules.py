@@ -20,7 +20,7 @@ from gadprof.counting.rules.quantized import packed_tensors
 from gadprof.counting.rules.sparse import stored_bytes
 from gadprof.counting.trace.dispatch import META
 from gadprof.counting.trace.patches import beneath, seen_here, training_flags
-from gadprof.counting.trace.recorder import Frame, Recorder, plain_shape
+from gadprof.counting.trace.recorder import Frame, Recorder, dtype_name, plain_shape
 from gadprof.counting.trace.trees import mapped, tensors_in
 from gadprof.errors import ModelFailedError
 
@@ -169,6 +169,22 @@ def bytes_of(tensor: torch.Tensor) -> int:
     if hasattr(tensor, "__tensor_flatten__"):
         return sum(bytes_of(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
     return stored_bytes(tensor)
+
+
+def weight_bytes(inventory: Inventory) -> dict[str, int]:
+    """The memory of parameters and buffers by type."""
+    found: dict[Any, int] = {}
+    for _, tensor in inventory.parameters + inventory.buffers:
+        inner = [tensor]
+        if hasattr(tensor, "__tensor_flatten__"):
+            inner = [getattr(tensor, name) for name in tensor.__tensor_flatten__()[0]]
+        for part in inner:
+            found[part.dtype] = found.get(part.dtype, 0) + bytes_of(part)
+    named = {dtype_name(dtype): nbytes for dtype, nbytes in found.items()}
+    for _, elements, nbytes in inventory.packed:
+        label = {1: "int8", 2: "float16", 4: "float32"}.get(nbytes // max(1, elements), "packed")
+        named[label] = named.get(label, 0) + nbytes
+    return named
 
 
 def meta_twin(tensor: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,125 @@
+"""What is counted by type, bits, zeros and active experts; and that every rule says its formula."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import gadprof
+from gadprof.cli import run
+from gadprof.counting.page import count_page
+from gadprof.counting.precision import (
+    active_params,
+    bits_of,
+    bops,
+    bytes_by_dtype,
+    macs_by_dtype,
+    sparsity,
+)
+from gadprof.counting.rules.catalogue import entries
+from gadprof.counting.rules.registry import BUILT_IN
+from gadprof.render.tables import render
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bits"), [(torch.float32, 32), (torch.bfloat16, 16), (torch.float64, 64)]
+)
+def test_a_mac_is_as_many_bit_operations_as_its_factors_have_bits(dtype, bits):
+    model = nn.Linear(4, 8).to(dtype)
+    trace = gadprof.count(model, (torch.zeros(3, 4, dtype=dtype),))
+    assert macs_by_dtype(trace) == {str(dtype)[6:]: 96}
+    assert bops(trace) == 96 * bits * bits
+    assert trace.weight_bytes_by_dtype == {str(dtype)[6:]: 40 * bits // 8}
+    assert bytes_by_dtype(trace) == {str(dtype)[6:]: (12 + 40 + 24) * bits // 8}
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("qint8", 8), ("float8_e4m3fn", 8), ("bool", 1)])
+def test_bits_of_small_types(dtype, bits):
+    assert bits_of(dtype) == bits
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_partly_quantised_model_is_told_by_type():
+    from torch.ao.quantization import quantize_dynamic
+
+    plain = nn.Sequential(nn.Conv1d(4, 4, 1), nn.Flatten(), nn.Linear(32, 8)).eval()
+    model = quantize_dynamic(plain, {nn.Linear}, torch.qint8)
+    trace = gadprof.count(model, (torch.zeros(1, 4, 8),))
+    assert macs_by_dtype(trace) == {"int8": 256, "float32": 128}
+    assert bops(trace) == 256 * 64 + 128 * 1024
+    assert trace.weight_bytes_by_dtype == {"float32": 4 * 20 + 4 * 8, "int8": 256}
+    assert "MACs by type: int8 256, float32 128" in render(count_page(trace), "table")
+
+
+def test_zeros_of_weights_save_their_multiply_adds():
+    model = nn.Sequential(nn.Linear(8, 4), nn.Conv2d(2, 4, 1))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([1.0, 0, 2, 0] * 2).expand(4, 8))
+        model[1].weight.fill_(1.0)
+        model[1].weight[0, 0] = 0
+    trace = gadprof.count(model[:1], (torch.zeros(3, 8),))
+    found = sparsity(trace, model[:1])
+    assert (found.macs, found.effective_macs) == (96, 48)
+    assert found.patterns == {"0.weight": "2:4, 50.0 % kept"}
+    trace = gadprof.count(model[1], (torch.zeros(1, 2, 3, 3),))
+    found = sparsity(trace, model[1])
+    assert (found.macs, found.effective_macs) == (72, 63)
+    assert found.patterns == {"weight": "87.5 % kept"}
+
+
+class Experts(nn.Module):
+    """Two of eight experts work on each token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(8, 16, 8, dtype=torch.bfloat16))
+        self.gate = nn.Linear(16, 8, dtype=torch.bfloat16)
+
+    def forward(self, x):
+        rows = x.repeat_interleave(2, 0)
+        ends = torch.arange(1, 9, dtype=torch.int32) * (rows.shape[0] // 8)
+        return torch._grouped_mm(rows, self.weight, offs=ends)
+
+
+def test_of_experts_those_count_as_active_that_a_token_is_sent_to():
+    trace = gadprof.count(Experts(), (torch.zeros(12, 16, dtype=torch.bfloat16),))
+    assert trace.macs == 24 * 16 * 8
+    assert trace.params == 8 * 128 + 16 * 8 + 8
+    assert active_params(trace) == 2 * 128 + 16 * 8 + 8
+    assert "are active for one token" in render(count_page(trace), "table")
+
+
+def test_a_total_with_something_uncounted_says_at_least():
+    class Tangents(nn.Module):
+        def forward(self, z):
+            return z.tan() @ z
+
+    trace = gadprof.count(Tangents(), (torch.zeros(2, 2, dtype=torch.complex64),))
+    assert trace.at_least
+    text = render(count_page(trace), "table")
+    assert "at least 32 MACs" in text
+    assert "totals are lower bounds" in text
+    assert not gadprof.count(nn.Linear(2, 2), (torch.zeros(1, 2),)).at_least
+
+
+def test_every_rule_has_a_formula_and_a_source():
+    found = {entry.name: entry for entry in entries()}
+    assert found.keys() >= BUILT_IN.keys()
+    assert [name for name, entry in found.items() if not (entry.formula and entry.source)] == []
+
+
+def test_the_command_lists_rules_by_words(tmp_path):
+    target = tmp_path / "rules.json"
+    assert run(["rules", "linalg", "qr", "-o", str(target)]) == 0
+    (entry,) = json.loads(target.read_text())["rules"]
+    assert entry["name"] == "aten.linalg_qr"
+    assert "k^3/3" in entry["formula"]
+    assert "LAPACK" in entry["source"]
+
+
+def test_an_operation_without_a_rule_is_named_with_a_way_out(capsys):
+    assert run(["rules", "frobnicate"]) == 2
+    assert "gadprof.rule adds" in capsys.readouterr().err
