@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gadprof.audit.conventions import OTHER_FORMULA, ROUNDING, UNIT, Convention, Entry, Reading
-from gadprof.counting.records import MATMUL_KINDS, Operation, Trace
+from gadprof.counting.kinds import MATMUL_KINDS
+from gadprof.counting.records import Operation, Trace
 
 _MODULES_NAMED = 6
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import prod
 
-from gadprof.counting.records import MATMUL_KINDS, Operation, Trace
+from gadprof.counting.kinds import MATMUL_KINDS
+from gadprof.counting.records import Operation, Trace
 
 
 @dataclass(frozen=True)

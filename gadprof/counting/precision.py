@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from gadprof.counting.records import DTYPE_BYTES, MATMUL_KINDS, Operation, Trace
+from gadprof.counting.kinds import DTYPE_BYTES, MATMUL_KINDS
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from gadprof.counting.records import Operation, Trace
 
 _PLAIN = {"qint8": "int8", "quint8": "int8", "qint32": "int32", "uint8": "int8"}
 _BITS = {"bool": 1, "int4": 4, "uint4": 4, "quint4x2": 4, "complex64": 32, "complex128": 64}

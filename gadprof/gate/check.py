@@ -188,7 +188,7 @@ def traced_figures(trace: Trace) -> dict[str, Any]:
     ``kernels`` are forward operations that compute or move data (views launch nothing); coverage
     is the share of arithmetic operations that have a rule, as an exact fraction.
     """
-    from gadprof.counting.records import MOVEMENT_KINDS
+    from gadprof.counting.kinds import MOVEMENT_KINDS
 
     uncovered = sum(trace.uncovered.values())
     known = sum(operation.kind not in MOVEMENT_KINDS for operation in trace.forward)

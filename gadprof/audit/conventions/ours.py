@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gadprof.audit.conventions import OPERATION_MISSED, Entry, Reading
 from gadprof.audit.observe import Observation
-from gadprof.counting.records import MATMUL_KINDS, Trace
+from gadprof.counting.kinds import MATMUL_KINDS
+from gadprof.counting.records import Trace
 
 
 def read(observation: Observation, trace: Trace) -> Reading:

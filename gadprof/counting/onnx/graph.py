@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from gadprof.counting.inputs import Input
+from gadprof.counting.kinds import MATMUL_KINDS, MOVEMENT_KINDS
 from gadprof.counting.onnx.contrib import DOMAINS, plain_name
 from gadprof.counting.onnx.file import OnnxFile, read_onnx
 from gadprof.counting.onnx.inputs import Bound, bind, graph_inputs
@@ -23,14 +24,7 @@ from gadprof.counting.onnx.rules import MOVING, VIEWS, label_of, onnx_work, oper
 from gadprof.counting.onnx.shapes import GraphWalk
 from gadprof.counting.onnx.tensors import OnnxTensor, Step
 from gadprof.counting.onnx.weights import Weights, sort_weights
-from gadprof.counting.records import (
-    MATMUL_KINDS,
-    MOVEMENT_KINDS,
-    ModuleRecord,
-    Operation,
-    TensorRecord,
-    Trace,
-)
+from gadprof.counting.records import ModuleRecord, Operation, TensorRecord, Trace
 from gadprof.counting.rules.work import Work
 from gadprof.errors import GadprofError, ModelFailedError, SourceError
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from gadprof.counting.records import DTYPE_BYTES
+from gadprof.counting.kinds import DTYPE_BYTES
 
 _BITS = {"uint4": 4, "int4": 4, "float4_e2m1": 4, "uint2": 2, "int2": 2, "string": 0}
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
-from gadprof.counting.records import DTYPE_BYTES, MATMUL_KINDS, Operation, Phase, TensorRecord
+from gadprof.counting.kinds import DTYPE_BYTES, MATMUL_KINDS
+from gadprof.counting.records import Operation, Phase, TensorRecord
 from gadprof.counting.rules.registry import is_added, rule_for
 from gadprof.counting.rules.sparse import is_sparse, sparse_work, stored_bytes
 from gadprof.counting.rules.work import Work, uncounted
