@@ -199,7 +199,8 @@ class Trace(Tabular):
     ) -> Trace:
         """A trace whose fields in ``later`` are made when first read, and totals known already."""
         trace = cls.__new__(cls)
-        trace.__dict__.update(fields, **totals, _later=later)
+        unknown = {"data_dependent_macs": 0, "chosen_by_data": {}, "weight_bytes_by_dtype": {}}
+        trace.__dict__.update({**unknown, **fields}, **totals, _later=later)
         return trace
 
     def __getattr__(self, name: str) -> Any:
