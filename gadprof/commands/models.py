@@ -15,7 +15,11 @@ OTHER_FORMS = (
     ("timm:NAME", "any model of timm (extra gadprof[zoo])"),
     ("torchvision:NAME", "any model of torchvision (extra gadprof[zoo])"),
     ("transformers:CLASS", "a class of transformers, or a config.json (gadprof[transformers])"),
+    ("ultralytics:NAME", "a YAML of ultralytics, its own or yours (gadprof[ultralytics])"),
     ("path/to/model.onnx", "an ONNX file, counted from its graph (extra gadprof[onnx])"),
+    ("path/to/model.tflite", "a TensorFlow Lite file, counted from its graph"),
+    ("path/to/model.pt2", "a program of torch.export, or .pt of TorchScript"),
+    ("trust:path/to/model.pt", "a module that was pickled whole: loading it runs its code"),
     ("path/to/file.py:build", "a function of your file that returns a module"),
     ("package.module:build", "a function of an installed package that returns a module"),
 )
@@ -57,6 +61,7 @@ def models(knobs: str | None, out: Output) -> None:
         notes = [
             "'gadprof models --knobs MODEL' lists what MODEL:knob=value takes",
             "--format md, csv or json adds where each comes from",
+            "after a name: ,key=value for its constructor, @3x224x224 for an input of its own",
         ]
     # one line each on a terminal: the sources are in the other forms
     columns = tuple(

@@ -157,7 +157,7 @@ def compare_row(
     except GadprofError as error:
         return ComparedRow(model, shapes, batch, error=str(error), exit_code=error.exit_code)
     if isinstance(figures, Trace):
-        method = "onnx graph" if figures.device == "onnx graph" else "trace"
+        method = figures.device if figures.device.endswith(" graph") else "trace"
         return _trace_row(figures.model, figures, method)
     return ComparedRow(
         figures.name,

@@ -174,7 +174,7 @@ def _figures(budget: Budget) -> tuple[ComparedRow | None, dict[str, Any], str | 
         from gadprof.models.counting import trace_model
 
         source = resolve(model)
-        if source.kind != "onnx":
+        if source.kind not in ("onnx", "tflite"):
             try:
                 figures |= traced_figures(trace_model(source, shapes=shapes, batch=budget.batch))
             except GadprofError as error:

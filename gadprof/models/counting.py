@@ -3,7 +3,7 @@
 Promises that one string gives one number, one refusal and one exit code, whichever command asks:
 
 - a built-in network is read from its plan, without torch, and its module runs only where asked;
-- an ONNX file is read from its graph;
+- an ONNX or TensorFlow Lite file is read from its graph;
 - everything else is built on the meta device and run there in a process of its own. A model that
   asks for values while it is built or run is built again with its own weights, seeded, and runs
   with them: no weight is ever invented.
@@ -18,7 +18,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gadprof.counting.inputs import Input, check_sizes
-from gadprof.errors import BuildError, GadprofError, InputShapeError, NeedsValuesError
+from gadprof.errors import (
+    BuildError,
+    GadprofError,
+    InputShapeError,
+    NeedsValuesError,
+    SpecError,
+)
 from gadprof.models.sources import Loaded, Source, load, picture, resolve
 
 if TYPE_CHECKING:
@@ -75,12 +81,15 @@ def trace_model(
     """
     source = resolve(model) if isinstance(model, str) else model
     given = source.inputs or inputs
+    if source.kind in ("onnx", "tflite") and train:
+        raise SpecError(f"{source.name} is a graph without gradients; count it without --train")
+    if source.kind == "tflite":
+        from gadprof.counting.tflite.graph import count_tflite
+
+        return count_tflite(source.target, shapes, inputs=given, batch=batch, name=source.name)
     if source.kind == "onnx":
         from gadprof.counting.onnx.graph import count_onnx
-        from gadprof.errors import SpecError
 
-        if train:
-            raise SpecError(f"{source.name} is a graph without gradients; count it without --train")
         trace = count_onnx(source.target, shapes, inputs=given, batch=batch, name=source.name)
         return _run_for_shapes(source, trace, shapes, given, batch, timeout_s, memory_limit_bytes)
     if source.spec is not None and not (train or run) and all(item.plain for item in given):
@@ -234,7 +243,7 @@ def count_named(
             'as texts such as "3x224x224" or "mask=128:bool"'
         )
     given = texts if texts is not None else (Input(tuple(inputs)),) if inputs else ()
-    if source.kind == "onnx" or source.spec is not None:
+    if source.kind in ("onnx", "tflite") or source.spec is not None:
         return trace_model(source, inputs=given, batch=batch, train=train)
     return trace_here(source, inputs=given, batch=batch, train=train)
 

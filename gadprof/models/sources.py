@@ -4,9 +4,10 @@ Forms: a preset with overrides (``gadnet32:s=4,d=5``), ``timm:NAME``, ``torchvis
 ``transformers:NAME``, ``ultralytics:NAME`` or a YAML of its, ``path/to/file.py:function``,
 ``package.module:function``, and files: ``model.pt2`` (torch.export), TorchScript, and with
 ``trust:`` before it a module that was pickled whole. Arguments of the constructor follow after
-commas (``timm:resnet50,num_classes=10``), inputs after ``@``. A ``model.onnx`` is recognised; what
-needs a module refuses it. The user's code runs only for the forms that name code or trust a file.
-``resolve`` imports neither torch nor the model's package; ``load`` does.
+commas (``timm:resnet50,num_classes=10``), inputs after ``@``. A ``model.onnx`` or
+``model.tflite`` is recognised; what needs a module refuses it. The user's code runs only for the
+forms that name code or trust a file. ``resolve`` imports neither torch nor the model's package;
+``load`` does.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 Kind = Literal[
     "builtin", "timm", "torchvision", "transformers", "ultralytics", "file", "package", "onnx",
-    "model file",
+    "tflite", "model file",
 ]  # fmt: skip
 
 _MODEL_FILES = (".pt", ".pth", ".pt2", ".ts", ".torchscript", ".pkl")
@@ -89,8 +90,8 @@ def _resolved(text: str) -> Source:
     text = text.strip()
     if not text:
         raise SourceError("an empty model name; 'gadprof models' lists what can be named")
-    if text.lower().endswith(".onnx"):
-        return Source(text, "onnx", text)
+    if text.lower().endswith((".onnx", ".tflite")):
+        return Source(text, "onnx" if text.lower().endswith(".onnx") else "tflite", text)
     prefix, colon, rest = text.partition(":")
     if colon and prefix == "trust":
         inner = _resolved(rest)
@@ -101,7 +102,7 @@ def _resolved(text: str) -> Source:
         text, arguments = _arguments(text)
         if arguments:
             inner = _resolved(text)
-            if inner.kind in ("builtin", "onnx", "model file"):
+            if inner.kind in ("builtin", "onnx", "tflite", "model file"):
                 raise SourceError(f"{text!r} has no constructor that takes {arguments[0][0]!r}")
             return replace(inner, arguments=arguments)
     if text.lower().endswith(_MODEL_FILES):
@@ -172,9 +173,10 @@ def _built(source: Source, device: str) -> tuple[nn.Module, tuple[Any, dict[str,
         assert source.spec is not None
         with torch.device(device):
             return build_spec(source.spec).eval(), None
-    if source.kind == "onnx":
+    if source.kind in ("onnx", "tflite"):
+        what = "an ONNX" if source.kind == "onnx" else "a TensorFlow Lite"
         raise SourceError(
-            f"{source.name!r} is an ONNX graph, not a torch module; this command needs a module"
+            f"{source.name!r} is {what} graph, not a torch module; this command needs a module"
         )
     build = factory(source, device)
     try:

@@ -11,21 +11,19 @@ without a rule, or one whose shapes nobody knows, is listed as uncovered.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 from gadprof.counting.inputs import Input
-from gadprof.counting.kinds import MATMUL_KINDS, MOVEMENT_KINDS
+from gadprof.counting.onnx.assemble import ReadGraph, trace_of_graph
 from gadprof.counting.onnx.contrib import DOMAINS, plain_name
 from gadprof.counting.onnx.file import OnnxFile, read_onnx
-from gadprof.counting.onnx.inputs import Bound, bind, graph_inputs
-from gadprof.counting.onnx.rules import MOVING, VIEWS, label_of, onnx_work, operation_name
+from gadprof.counting.onnx.inputs import bind, graph_inputs
+from gadprof.counting.onnx.rules import MOVING, VIEWS, label_of, onnx_work
 from gadprof.counting.onnx.shapes import GraphWalk
 from gadprof.counting.onnx.tensors import OnnxTensor, Step
-from gadprof.counting.onnx.weights import Weights, sort_weights
-from gadprof.counting.records import ModuleRecord, Operation, TensorRecord, Trace
-from gadprof.counting.rules.work import Work
+from gadprof.counting.onnx.weights import sort_weights
+from gadprof.counting.records import Trace
 from gadprof.errors import GadprofError, ModelFailedError, SourceError
 
 _QUOTED = re.compile(r"'([^']*)'")  # the exporter writes lists of words as Python does
@@ -85,32 +83,29 @@ def _count(path: str, inputs: tuple[Input, ...], batch: int, name: str, run: boo
         steps = [(step, module_of(step)) for step in walk.steps()]
         walk.notes["shapes that depend on data were found by running it on random inputs"] = None
     stored, constants = _stored(walk, steps)
-    weights = sort_weights(stored, constants, steps)
-    memory = _Memory(walk, steps, stored)
-    uncovered: dict[str, int] = {}
-    operations = []
-    for index, (step, (module, module_type)) in enumerate(steps):
-        work = _work(step, uncovered)
-        operations.append(_operation(step, work, module, module_type, index, memory, weights))
-        memory.after(index)
-    return _trace(name or path, file, bound, walk, operations, weights, uncovered, memory, steps)
+    graph = file.model.graph
+    return trace_of_graph(
+        ReadGraph(
+            name=name or path,
+            device="onnx graph",
+            note=_note(file, walk, steps),
+            steps=steps,
+            stored=stored,
+            weights=sort_weights(stored, constants, steps),
+            inputs=[(info.name, walk.tensor(info.name)) for info in graph_inputs(graph)],
+            outputs=[(info.name, walk.tensor(info.name)) for info in graph.output],
+            work=onnx_work,
+            label=_label,
+            is_view=lambda step: step.op in VIEWS and not step.domain,
+            moves=lambda step: step.op in MOVING and not step.domain,
+        )
+    )
 
 
-def _work(step: Step, uncovered: dict[str, int]) -> Work:
-    """A node's cost; one that nobody can tell is listed."""
-    label = operation_name(step)
-    if step.unknown:
-        if step.domain or step.op not in MOVING:
-            uncovered[label] = uncovered.get(label, 0) + 1
-        return Work("unknown", bytes_read=0, bytes_written=0)
-    work = onnx_work(step)
-    if work is None:
-        uncovered[label] = uncovered.get(label, 0) + 1
-        return Work("unknown")
+def _label(step: Step) -> str:
+    """torch's word for what a node does elementwise, "" for an operator of nobody's."""
     plain = plain_name(step.op) if step.domain in DOMAINS else "" if step.domain else step.op
-    if work.kind in MATMUL_KINDS + MOVEMENT_KINDS or not plain:
-        return work
-    return replace(work, attributes={**work.attributes, "label": label_of(plain)})
+    return label_of(plain) if plain else ""
 
 
 def module_of(step: Step) -> tuple[str, str]:
@@ -152,182 +147,6 @@ def _stored(
             stored[step.names_out[0]] = step.outputs[0]
             constants.append(step.names_out[0])
     return stored, constants
-
-
-class _Memory:
-    """Numbers storages and follows which of them are alive; weights are not activations."""
-
-    def __init__(
-        self,
-        walk: GraphWalk,
-        steps: Sequence[tuple[Step, Any]],
-        stored: Mapping[str, OnnxTensor],
-    ) -> None:
-        self.serials = {name: -number for number, name in enumerate(stored, start=1)}
-        self.live = self.peak = 0
-        self.live_after: list[int] = []
-        self._next = 1
-        self._sizes: dict[int, int] = {}
-        self._dying: dict[int, list[int]] = {}
-        last: dict[int, int] = {}
-        for info in graph_inputs(walk.file.model.graph):
-            known = walk.tensor(info.name)
-            self._begin(info.name, known.size_bytes() if known else 0)
-        kept = set(self._sizes)  # the caller holds the inputs
-        births: dict[int, list[int]] = {}
-        self._births = births
-        for index, (step, _) in enumerate(steps):
-            for name in filter(None, step.names_in):
-                if name in self.serials:
-                    last[self.serials[name]] = index
-            for name, tensor in zip(step.names_out, step.outputs, strict=True):
-                if not name or name in stored:
-                    continue
-                if step.op in VIEWS and not step.domain and step.names_in[0] in self.serials:
-                    self.serials[name] = self.serials[step.names_in[0]]
-                else:
-                    self._begin(name, tensor.size_bytes() if tensor else 0)
-                    births.setdefault(index, []).append(self.serials[name])
-                last[self.serials[name]] = index
-        kept |= {
-            self.serials[info.name]
-            for info in walk.file.model.graph.output
-            if info.name in self.serials
-        }
-        for serial, index in last.items():
-            if serial > 0 and serial not in kept:
-                self._dying.setdefault(index, []).append(serial)
-        self.live = sum(
-            self._sizes[self.serials[info.name]] for info in graph_inputs(walk.file.model.graph)
-        )
-        self.peak = self.live
-
-    def _begin(self, name: str, size: int) -> None:
-        self.serials[name] = self._next
-        self._sizes[self._next] = size
-        self._next += 1
-
-    def after(self, index: int) -> None:
-        """Let a step's outputs be born, and what it read last die."""
-        self.live += sum(self._sizes[serial] for serial in self._births.get(index, ()))
-        self.peak = max(self.peak, self.live)
-        self.live -= sum(self._sizes[serial] for serial in self._dying.get(index, ()))
-        self.live_after.append(self.live)
-
-
-def _records(
-    names: Sequence[str], tensors: Sequence[OnnxTensor | None], memory: _Memory
-) -> tuple[TensorRecord, ...]:
-    return tuple(
-        TensorRecord(tensor.shape, tensor.dtype, memory.serials.get(name, 0))
-        for name, tensor in zip(names, tensors, strict=True)
-        if tensor is not None
-    )
-
-
-def _operation(
-    step: Step,
-    work: Work,
-    module: str,
-    module_type: str,
-    index: int,
-    memory: _Memory,
-    weights: Weights,
-) -> Operation:
-    read, written = work.bytes_read, work.bytes_written
-    if read is None:
-        read = sum(tensor.size_bytes() for tensor in step.inputs if tensor is not None)
-    if written is None:
-        written = sum(tensor.size_bytes() for tensor in step.outputs if tensor is not None)
-    known = [tensor for tensor in (*step.outputs, *step.inputs) if tensor is not None]
-    return Operation(
-        operation_name(step),
-        "default",
-        work.kind,
-        module,
-        module_type,
-        0,
-        _records(step.names_in, step.inputs, memory),
-        _records(step.names_out, step.outputs, memory),
-        known[0].dtype if known else "",
-        work.attributes,
-        work.macs,
-        work.adds,
-        work.multiplies,
-        work.comparisons,
-        work.transcendentals,
-        read,
-        written,
-        tuple(name for name in step.names_in if name in weights.params),
-        "forward",
-        work.functional,
-        index,
-    )
-
-
-def _modules(
-    steps: Sequence[tuple[Step, tuple[str, str]]], weights: Weights
-) -> dict[str, ModuleRecord]:
-    """The modules that names in the file tell of, each with the parameters that it owns."""
-    types: dict[str, str] = {"": "Graph"}
-    for _, (path, kind) in steps:
-        for upper in _ancestors(path):
-            types.setdefault(upper, "")
-        types[path] = types[path] or kind
-    own = dict.fromkeys(types, 0)
-    for name, tensor in weights.params.items():
-        owner = name.rpartition(".")[0]
-        if not owner or owner not in own:
-            owner = weights.readers.get(name, "")
-        own[owner] = own.get(owner, 0) + tensor.numel()
-    parents = {path.rpartition(".")[0] for path in types if path}
-    return {
-        path: ModuleRecord(path, kind, own[path], 1, (), (), path not in parents and path != "")
-        for path, kind in types.items()
-    }
-
-
-def _ancestors(path: str) -> list[str]:
-    parts = path.split(".") if path else []
-    return [".".join(parts[: end + 1]) for end in range(len(parts))]
-
-
-def _trace(
-    name: str,
-    file: OnnxFile,
-    bound: Bound,
-    walk: GraphWalk,
-    operations: Sequence[Operation],
-    weights: Weights,
-    uncovered: Mapping[str, int],
-    memory: _Memory,
-    steps: Sequence[tuple[Step, tuple[str, str]]],
-) -> Trace:
-    inputs = [walk.tensor(info.name) for info in graph_inputs(file.model.graph)]
-    outputs = [walk.tensor(info.name) for info in file.model.graph.output]
-    shapes = tuple(bound.shapes.values())
-    params = sum(tensor.numel() for tensor in weights.params.values())
-    return Trace(
-        model=name,
-        operations=tuple(operations),
-        modules=_modules(steps, weights),
-        params=params,
-        buffers=sum(tensor.numel() for tensor in weights.buffers.values()),
-        param_bytes=sum(tensor.size_bytes() for tensor in weights.params.values()),
-        buffer_bytes=sum(tensor.size_bytes() for tensor in weights.buffers.values()),
-        trainable_params=params,
-        input_shapes=shapes,
-        input_dtypes=tuple(tensor.dtype for tensor in inputs if tensor is not None),
-        output_shapes=tuple(tensor.shape for tensor in outputs if tensor is not None),
-        batch=shapes[0][0] if shapes and shapes[0] else 1,
-        device="onnx graph",
-        note=_note(file, walk, steps),
-        uncovered=dict(sorted(uncovered.items())),
-        peak_activation_bytes=memory.peak,
-        allocator_peak_bytes=memory.peak,
-        live_bytes=tuple(memory.live_after),
-        train=False,
-    )
 
 
 def _note(file: OnnxFile, walk: GraphWalk, steps: Sequence[tuple[Step, Any]]) -> str:

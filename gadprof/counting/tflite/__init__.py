@@ -1,0 +1,1 @@
+"""TensorFlow Lite files counted from their graphs."""
