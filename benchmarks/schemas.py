@@ -38,7 +38,10 @@ RUNS: dict[str, list[str]] = {
     ],
     "models": ["models", "models --knobs gadnet32"],
     "audit": ["audit gadnet32:width=8 --input 3x64x64"],
-    "reconcile": ["reconcile hrnet32 --claimed 7.10G --params 28.5M"],
+    "reconcile": [
+        "reconcile hrnet32 --claimed 7.10G --params 28.5M",
+        "reconcile hrnet32 --claimed 99G",
+    ],
     "zoo": ["zoo"],
     "paper": ["paper"],
     "bench": [

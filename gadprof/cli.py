@@ -60,6 +60,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Report and gate": {
         "report": (f"{_HERE}.report:report", "Write a markdown and an HTML report."),
         "check": (f"{_HERE}.check:check", "Gate a pipeline on cost budgets."),
+        "comment": (f"{_HERE}.comment:comment", "Post a check as the pull request's comment."),
         "history": (f"{_HERE}.history:history", "What the results store holds of a model."),
     },
     "Train and evaluate": {

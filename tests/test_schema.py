@@ -12,7 +12,16 @@ from gadprof.commands.schema import commands_with_schema
 jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema")
 
 # what has no JSON of its own, or needs data, a picture or trained weights to make any
-WITHOUT = {"completion", "schema", "train", "evaluate", "detect", "redundancy", "calibrate"}
+WITHOUT = {
+    "completion",
+    "comment",
+    "schema",
+    "train",
+    "evaluate",
+    "detect",
+    "redundancy",
+    "calibrate",
+}
 
 RUNS = {
     "compare": ("compare", "hrnet32", "gadnet32", "nosuchmodel"),

@@ -22,7 +22,20 @@ from gadprof.output import Output, append_text, check_writable, write_atomic
 if TYPE_CHECKING:
     from gadprof.comparison.compare import ComparedRow
     from gadprof.gate.config import Config
-    from gadprof.results.verdicts import CheckResult
+    from gadprof.results.verdicts import BaseChange, CheckResult
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What is judged against what, and how long is measured."""
+
+    config: str | None
+    baseline: str | None
+    base: str | None
+    waive: str | None
+    waiver_label: str | None
+    no_latency: bool
+    time_limit: float
 
 
 @dataclass(frozen=True)
@@ -37,15 +50,34 @@ class Beside:
 
 @command(name="check")
 @click.argument("models", nargs=-1, metavar="[BUDGET]...")
-@config_option
-@baseline_option
-@click.option("--no-latency", is_flag=True, help="Measure nothing; latency rules only warn.")
-@click.option(
-    "--time-limit",
-    type=DURATION,
-    default="60s",
-    show_default=True,
-    help="Sampling time of each latency rule.",
+@packed(
+    "judging",
+    Judging,
+    config_option,
+    baseline_option,
+    click.option(
+        "--base",
+        metavar="REF",
+        help="Also say what changed in each model's file since this git ref (with --json).",
+    ),
+    click.option(
+        "--waive",
+        metavar="REASON",
+        help="Let every broken rule pass for this reason; it is shown. Or [[waivers]] in the file.",
+    ),
+    click.option(
+        "--waiver-label",
+        metavar="LABEL",
+        help="The same, where the pull request of $GITHUB_EVENT_PATH carries this label.",
+    ),
+    click.option("--no-latency", is_flag=True, help="Measure nothing; latency rules only warn."),
+    click.option(
+        "--time-limit",
+        type=DURATION,
+        default="60s",
+        show_default=True,
+        help="Sampling time of each latency rule, and of each model against --base.",
+    ),
 )
 @result_options("table", "json", "github", "junit", "md")
 @packed(
@@ -65,10 +97,7 @@ class Beside:
 @store_option
 def check(
     models: tuple[str, ...],
-    config: str | None,
-    baseline: str | None,
-    no_latency: bool,
-    time_limit: float,
+    judging: Judging,
     out: Output,
     beside: Beside,
     store: str | None,
@@ -90,34 +119,70 @@ def check(
     from gadprof.gate.config import load_config
     from gadprof.render.annotations import to_step_summary
     from gadprof.render.junit import to_junit
+    from gadprof.render.progress import Working
     from gadprof.results.plain import to_json
     from gadprof.store.recording import MeasurementRecorder, record_rows
 
     for path in (beside.junit, beside.json_file, beside.save_baseline):
         if path is not None:
             check_writable(path)
-    settings = load_config(config)
+    settings = load_config(judging.config)
     kept_in = store or settings.store
-    with MeasurementRecorder(kept_in) as recorder:
-        measure = partial(measured_ratio, time_limit_s=time_limit, recorder=recorder)
+    with MeasurementRecorder(kept_in) as recorder, Working("checking budgets"):
+        measure = partial(measured_ratio, time_limit_s=judging.time_limit, recorder=recorder)
         result, rows = run_check(
             settings,
             models,
-            baseline=baseline,
+            baseline=judging.baseline,
             store=kept_in,
-            measure=None if no_latency else measure,
+            measure=None if judging.no_latency else measure,
+            waive=judging.waive or _label(judging.waiver_label),
         )
+        changes = _changes(settings, models, judging)
     out.emit(_render(result, settings, out))
     if beside.junit:
         write_atomic(beside.junit, to_junit(result))
     if beside.json_file:
-        write_atomic(beside.json_file, to_json(_object(result)))
+        more = {} if judging.base is None else {"base": judging.base, "changes": changes}
+        write_atomic(beside.json_file, to_json({**_object(result), **more}))
     if beside.summary:
         append_text(beside.summary, to_step_summary(result))
     if beside.save_baseline:
         write_atomic(beside.save_baseline, to_json({"rows": [_kept(row) for row in rows]}))
     record_rows(rows, store=kept_in)
     return result.exit_code
+
+
+def _label(wanted: str | None) -> str | None:
+    """The reason that a label of the pull request gives, if it carries it."""
+    import json
+    import os
+
+    path = os.environ.get("GITHUB_EVENT_PATH")
+    if wanted is None or not path:
+        return None
+    try:
+        with open(path, "rb") as stream:
+            event = json.load(stream)
+        labels = [label["name"] for label in event["pull_request"]["labels"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return f"label {wanted}" if wanted in labels else None
+
+
+def _changes(settings: Config, models: tuple[str, ...], judging: Judging) -> tuple[BaseChange, ...]:
+    """What changed in the models' own files since the base."""
+    if judging.base is None:
+        return ()
+    from gadprof.gate.base import against_base
+
+    budgets = [budget for budget in settings.budgets if not models or budget.name in models]
+    return against_base(
+        budgets,
+        judging.base,
+        latency=not judging.no_latency,
+        time_limit_s=judging.time_limit,
+    )
 
 
 def _render(result: CheckResult, config: Config, out: Output) -> str:

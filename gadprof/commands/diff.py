@@ -80,8 +80,8 @@ def diff(
     import dataclasses
 
     from gadprof.gate.diff import compare_sides, judged
-    from gadprof.gate.diff_sides import sides
-    from gadprof.models.sources import parse_shapes
+    from gadprof.gate.diff_sides import is_kept, sides
+    from gadprof.models.sources import given_inputs
     from gadprof.render.progress import Working
 
     if not 2 <= len(words) <= 3:
@@ -90,10 +90,12 @@ def diff(
     cards = tuple(filter(None, (part.strip() for part in (devices or "").split(","))))
     if "latency" in limits and not cards:
         raise click.UsageError("latency is that of a device; add for example --device rtx4090")
+    both = words if len(words) == 2 and not any(map(is_kept, words)) else words[-1:]
+    named, shapes = given_inputs(both, given.input_texts)
     with Working("counting both sides"):
         before, after = sides(
-            words,
-            shapes=parse_shapes(given.input_texts),
+            (*words[: len(words) - len(both)], *named),
+            shapes=shapes,
             batch=given.batch,
             devices=cards,
             timeout_s=given.timeout,

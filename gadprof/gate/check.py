@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gadprof.errors import BaselineError, ConfigError, GadprofError, ModelFailedError, nearest
 from gadprof.gate.baseline import Baseline, BaselineRow, find_baseline
 from gadprof.gate.budgets import RatioInterval, failed_model, judge
-from gadprof.gate.config import Budget, Config
+from gadprof.gate.config import Budget, Config, Waiver
 from gadprof.results.verdicts import CheckResult, Verdict
 
 if TYPE_CHECKING:
@@ -38,11 +38,13 @@ def run_check(
     baseline: str | None = None,
     store: str | None = None,
     measure: Measure | None = None,
+    waive: str | None = None,
 ) -> tuple[CheckResult, tuple[ComparedRow, ...]]:
     """Judge the budgets (of ``models`` alone where some are named); verdicts and counted rows.
 
-    Without ``measure`` a latency rule is a warning. Raises ConfigError, BaselineError, StoreError,
-    or what a model string that names nothing raises.
+    Without ``measure`` a latency rule is a warning. A broken rule passes where the configuration
+    waives it, or all of them for the reason ``waive``; it is told all the same. Raises ConfigError,
+    BaselineError, StoreError, or what a model string that names nothing raises.
     """
     from gadprof.models.sources import given_inputs, resolve
 
@@ -73,8 +75,24 @@ def run_check(
             latency=ratio,
             latency_problem=silent,
         )
+    verdicts = [_waived(verdict, config.waivers, waive) for verdict in verdicts]
     result = CheckResult(tuple(verdicts), _shown_path(config), kept.origin if kept else None)
     return result, tuple(rows)
+
+
+def _waived(verdict: Verdict, waivers: Sequence[Waiver], every: str | None) -> Verdict:
+    """A broken rule let pass by name or by one reason for all; what can't be judged is not."""
+    if verdict.status != "fail":
+        return verdict
+    reasons = [
+        waiver.reason
+        for waiver in waivers
+        if waiver.budget == verdict.budget
+        and waiver.rule in (verdict.rule, verdict.rule.partition(".")[0])
+    ] + [every] * bool(every)
+    if not reasons:
+        return verdict
+    return replace(verdict, status="waived", message=f"{verdict.message}; waived: {reasons[0]}")
 
 
 def _shown_path(config: Config) -> str | None:

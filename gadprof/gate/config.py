@@ -49,7 +49,8 @@ _BUDGET_KEYS = (
     "reference",
 )
 _REPORT_KEYS = ("models", "title", "input", "batch", "backends", "data")
-_ROOT_KEYS = ("budgets", "report", "baseline", "baseline_file", "store")
+_ROOT_KEYS = ("budgets", "report", "baseline", "baseline_file", "store", "waivers")
+_WAIVER_KEYS = ("budget", "rule", "reason")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,15 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Waiver:
+    """A broken rule that is let pass, and why; ``rule`` may name a rule of several figures."""
+
+    budget: str
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class ReportSettings:
     """What ``gadprof report`` shows when the command line does not say."""
 
@@ -99,6 +109,7 @@ class Config:
     baseline: str | None = None
     baseline_file: str | None = None
     store: str | None = None
+    waivers: tuple[Waiver, ...] = ()
     text: str = ""
 
     def line_of(self, budget: str, key: str) -> int | None:
@@ -156,6 +167,7 @@ def read_config(section: Mapping[str, Any], path: Path | None = None, text: str 
         baseline=_text(section, "baseline", where),
         baseline_file=_text(section, "baseline_file", where),
         store=_text(section, "store", where),
+        waivers=_waivers(section, tuple(budgets), where),
         text=text,
     )
 
@@ -249,6 +261,30 @@ def _report(table: Mapping[str, Any], where: str) -> ReportSettings:
         backends=_texts(table, "backends", place),
         data=_texts(table, "data", place),
     )
+
+
+def _waivers(
+    section: Mapping[str, Any], budgets: tuple[str, ...], where: str
+) -> tuple[Waiver, ...]:
+    listed = section.get("waivers", [])
+    if not isinstance(listed, list):
+        raise ConfigError(f"{where}: waivers is not a list; write [[waivers]] above each")
+    found = []
+    for table in listed:
+        place = f"{where}: waivers"
+        table = _table(table, place)
+        _known(table, _WAIVER_KEYS, place)
+        texts = {key: _text(table, key, place) for key in _WAIVER_KEYS}
+        for key, text in texts.items():
+            if text is None:
+                raise ConfigError(f'{place} needs {key}; write {key} = "…"')
+        if texts["budget"] not in budgets:
+            raise ConfigError(
+                f"{place} name the budget {texts['budget']!r}"
+                + (nearest(str(texts["budget"]), budgets) or f"; there are {', '.join(budgets)}")
+            )
+        found.append(Waiver(*(str(texts[key]) for key in _WAIVER_KEYS)))
+    return tuple(found)
 
 
 def _known(table: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:

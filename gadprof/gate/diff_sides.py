@@ -53,14 +53,14 @@ def sides(
 
 def _model_of(words: Sequence[str]) -> str | None:
     """The model that kept figures of several models are asked for."""
-    models = [word for word in words if not _is_kept(word)]
+    models = [word for word in words if not is_kept(word)]
     return models[0] if models else None
 
 
 def _names_a_ref(word: str) -> bool:
     from gadprof.models.sources import resolve
 
-    if _is_kept(word) or word == HERE:
+    if is_kept(word) or word == HERE:
         return word == HERE
     with contextlib.suppress(GadprofError):
         resolve(word)
@@ -68,7 +68,8 @@ def _names_a_ref(word: str) -> bool:
     return is_commit(word)
 
 
-def _is_kept(word: str) -> bool:
+def is_kept(word: str) -> bool:
+    """Whether a text names kept figures."""
     return word.lower().endswith(".json") or word.partition(":")[0] in ("file", "store", "git")
 
 
@@ -80,7 +81,7 @@ def _side(
     *,
     other: str | None,
 ) -> Side:
-    if _is_kept(word):
+    if is_kept(word):
         return _kept(word, store, other)
     from gadprof.models.counting import trace_model
 

@@ -8,8 +8,8 @@ from gadprof.render.markdown import details, to_markdown
 from gadprof.results.escape import annotation_message, annotation_property
 from gadprof.results.verdicts import CheckResult, Verdict, ordered
 
-_LEVELS = {"fail": "error", "error": "error", "warn": "warning"}
-MARKS = {"pass": "✓", "fail": "✗", "warn": "?", "error": "!"}
+_LEVELS = {"fail": "error", "error": "error", "warn": "warning", "waived": "warning"}
+MARKS = {"pass": "✓", "fail": "✗", "warn": "?", "error": "!", "waived": "~"}
 
 
 def to_annotations(

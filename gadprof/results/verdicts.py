@@ -5,11 +5,11 @@ Plain records; the gate makes them, renderers show them as text, annotations and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
-Status = Literal["pass", "fail", "warn", "error"]
+Status = Literal["pass", "fail", "warn", "error", "waived"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,44 @@ class Verdict:
     message: str
     limit: float | int | None = None
     actual: float | int | None = None
+
+
+@dataclass(frozen=True)
+class ChangedModule:
+    """A module whose own figures differ from the base's, after minus before."""
+
+    kind: str
+    path: str
+    type: str
+    params: int
+    macs: int
+    activations: int
+
+
+@dataclass(frozen=True)
+class BaseChange:
+    """One model here against the base: totals, the modules that changed most, a latency ratio.
+
+    ``latency`` is (ratio to the base, low, high), measured interleaved in one run; ``problem``
+    says why there is no comparison.
+    """
+
+    model: str
+    before: Mapping[str, int] = field(default_factory=dict)
+    after: Mapping[str, int] = field(default_factory=dict)
+    modules: tuple[ChangedModule, ...] = ()
+    more: int = 0
+    latency: tuple[float, float, float] | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class CommentData:
+    """What a pull request's comment says: plain data, also where strangers made it."""
+
+    verdicts: tuple[Verdict, ...]
+    base: str | None = None
+    changes: tuple[BaseChange, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,12 +83,13 @@ class CheckResult:
     @property
     def summary(self) -> str:
         """One line: how many rules hold, are broken, are undecided, could not be judged."""
-        words = (("pass", "hold"), ("fail", "broken"), ("warn", "undecided"), ("error", "unjudged"))
+        words = (("pass", "hold"), ("fail", "broken"), ("warn", "undecided"), ("error", "unjudged"),
+                 ("waived", "waived"))  # fmt: skip
         parts = [f"{self.count(status)} {word}" for status, word in words if self.count(status)]  # type: ignore[arg-type]
         return f"{len(self.verdicts)} rules: " + ", ".join(parts or ["nothing to judge"])
 
 
 def ordered(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     """Broken rules first, then undecided ones, then those that hold."""
-    rank = {"fail": 0, "error": 1, "warn": 2, "pass": 3}
+    rank = {"fail": 0, "error": 1, "waived": 2, "warn": 3, "pass": 4}
     return tuple(sorted(verdicts, key=lambda verdict: rank[verdict.status]))
