@@ -22,7 +22,7 @@ from typing import Any
 import click
 
 from gadprof.render.markdown import page_markdown
-from gadprof.results.cells import share_text
+from gadprof.results.cells import percent_text, share_text
 from gadprof.results.page import Page, Section
 from gadprof.results.table import Column, Table
 
@@ -113,11 +113,12 @@ def page(results: list[dict[str, Any]]) -> str:
     """The page of some results, as Markdown."""
     first = results[0]
     count = len(first["rows"])
+    worst = max(first["rows"], key=lambda row: abs(row["error"]))
     words = (
         f"The peak of {first['what']} that a trace predicts lies within "
         f"{share_text(first['within'], 0)} of what torch allocated for {first['near']} of {count} "
-        f"models, and equals it to the byte for {first['equal']}. The others allocate inside a "
-        "kernel or a library what no record of operations shows."
+        f"models, and equals it to the byte for {first['equal']}. The largest error is "
+        f"{percent_text(1 + worst['error'], 2)}, of {worst['model']}."
     )
     sections = [
         Section("summary", "Summary", (words,)),

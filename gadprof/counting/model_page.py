@@ -13,6 +13,7 @@ from gadprof.counting.page import count_page
 from gadprof.counting.summary import lines, stage_name
 from gadprof.results.cells import bytes_text, scaled, share_text
 from gadprof.results.page import Page, Plot, Section
+from gadprof.results.table import Column, Table
 
 if TYPE_CHECKING:
     from gadprof.counting.records import Trace
@@ -44,7 +45,15 @@ def model_page(trace: Trace) -> Page:
             Section("summary", "Summary", tuple(_words(trace))),
             Section("modules", "Where the cost lies", tuple(notes), (tree,)),
             *(
-                [Section("memory", "When memory is full", (_memory_words(trace),), (), (timeline,))]
+                [
+                    Section(
+                        "memory",
+                        "When memory is full",
+                        (_memory_words(trace),),
+                        (alive_table(trace),),
+                        (timeline,),
+                    )
+                ]
                 if timeline
                 else []
             ),
@@ -108,6 +117,47 @@ def _memory_words(trace: Trace) -> str:
 
 def _peak(trace: Trace) -> int:
     return max(range(len(trace.live_bytes)), key=lambda index: trace.live_bytes[index])
+
+
+def alive_table(trace: Trace) -> Table:
+    """The maps that are alive at the peak, each by the module that made it, the largest first.
+
+    A map counts from the operation that makes it to the last that reads it; what a name holds
+    longer, without reading it again, is one row of its own, so that the rows add up to the peak.
+    """
+    peak = _peak(trace)
+    made: dict[int, tuple[int, str, str, tuple[int, ...]]] = {}
+    size: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for index, operation in enumerate(trace.operations):
+        for tensor in operation.inputs:
+            made.setdefault(tensor.storage, (-1, "", "input", tensor.shape))
+        for tensor in operation.outputs:
+            found = (index, operation.module, operation.name, tensor.shape)
+            made.setdefault(tensor.storage, found)
+        for tensor in (*operation.inputs, *operation.outputs):
+            size[tensor.storage] = max(size.get(tensor.storage, 0), tensor.nbytes)
+            last[tensor.storage] = index
+    alive = [
+        (size[storage], module or "(model)", name, "×".join(map(str, shape)))
+        for storage, (index, module, name, shape) in made.items()
+        if storage >= 0 and index <= peak <= last[storage]
+    ]
+    whole = trace.live_bytes[peak]
+    rest = whole - sum(row[0] for row in alive)
+    rows = [(module, name, shape, number) for number, module, name, shape in alive]
+    rows.sort(key=lambda row: -row[3])
+    if rest:
+        rows.append(("held by a name, read no more" if rest > 0 else "shared", "", "", rest))
+    columns = (
+        Column("module", "made by", rank=0),
+        Column("operation", "operation", rank=2),
+        Column("shape", "shape", rank=1),
+        Column("bytes", "bytes", "bytes", rank=0),
+        Column("share", "of the peak", "share", rank=0),
+    )
+    cells = tuple((*row, row[3] / whole if whole else None) for row in rows)
+    return Table("alive", "Alive at the peak", columns, cells)
 
 
 def memory_plot(trace: Trace) -> Plot | None:

@@ -42,7 +42,7 @@ def page_html(page: Page, drawn: Mapping[str, bytes] | None = None) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["plain"] = lambda text: plain(str(text), 600)
+    environment.filters["plain"] = lambda text: plain(str(text), 2_000)
     template = environment.from_string(folder.joinpath("report.html").read_text(encoding="utf-8"))
     text: str = template.render(
         title=plain(page.title, 200),

@@ -100,7 +100,7 @@ def details(summary: str, body: str) -> str:
 
 def image(alternative: str, target: str) -> str:
     """A picture beside the page; ``target`` is a relative path of plain characters."""
-    return f"![{escape.markdown(alternative)}]({target})\n"
+    return f"![{escape.markdown(alternative, WORDS_LIMIT)}]({target})\n"
 
 
 def link(text: str, target: str) -> str:

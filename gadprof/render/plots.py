@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PLOT_FORMATS = ("svg", "pdf", "png")
 LABEL_LIMIT = 32
 MOST_LABELS = 16  # with more points only those of the front are named
+FRONT_NAMES = 12  # of a long front
 MOST_PARTS = len(PALETTE) - 1  # of a stacked bar; the rest are one
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # groups differ in form, too
 QUIET = "#888888"
@@ -112,7 +113,8 @@ def _point_tip(
     lines = [str(point["label"] or point.get("group") or ""), f"{plot.x_label}: {x(point['x'])}"]
     lines.append(f"{plot.y_label}: {y(point['y'])}")
     if point.get("size"):
-        lines.append(f"{plot.data.get('size_label', 'size')}: {point['size']:,}")
+        size = _exact(plot.data.get("size_kind", "scaled"))(point["size"])
+        lines.append(f"{plot.data.get('size_label', 'size')}: {size}")
     return "\n".join(line for line in lines if line)
 
 
@@ -142,7 +144,7 @@ def _size(plot: Plot) -> tuple[float, float]:
 
 
 def _metadata(plot_format: str, plot: Plot) -> dict[str, Any]:
-    title = plain(plot.alternative, 400)
+    title = plain(plot.alternative, 2_000)
     match plot_format:
         case "svg":
             return {"Date": None, "Title": title}
@@ -243,7 +245,9 @@ def _scatter(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
     if not many:
         _name_points(axes, points, areas, range(len(points)))
     elif front:
-        _name_points(axes, points, areas, data["front"])
+        along = data["front"]
+        every = -(-len(along) // FRONT_NAMES)  # of a long front every so-manieth
+        _name_points(axes, points, areas, [*along[:-1:every], along[-1]])
 
 
 def _area(
@@ -290,14 +294,19 @@ def _scatter_legend(
             area = _area({"size": value}, data, points)
             handles.append(
                 Line2D([], [], linestyle="", marker="o", markersize=math.sqrt(area), color=QUIET,
-                       alpha=0.6, label=f"{scaled(value, 3)} {data['size_label']}")
+                       alpha=0.6, label=f"{_size_text(value, data)} {data['size_label']}")
             )  # fmt: skip
     if handles:
-        legend = axes.legend(
-            handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3,
-            labelspacing=0.7, handletextpad=0.9,
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=3, labelspacing=0.7,
+            handletextpad=0.9,
         )  # fmt: skip
-        legend.set_in_layout(True)
+
+
+def _size_text(value: float, data: Mapping[str, Any]) -> str:
+    return bytes_text(value) if data.get("size_kind") == "bytes" else scaled(value, 3)
 
 
 def _nice_sizes(sizes: Sequence[float]) -> list[float]:
@@ -350,7 +359,8 @@ def _name_points(
         width, height = 0.58 * size * len(text), 1.15 * size
         dx, dy = _quiet_place((x, y), (width, height), radius + 2, frame, taken)
         taken.append((x + dx, y + dy, x + dx + width, y + dy + height))
-        far = dy > radius + height or dy < -radius - 2.5 * height
+        aside = math.hypot(max(dx, 0, -dx - width), max(dy, 0, -dy - height))
+        far = aside > radius + 6
         axes.annotate(
             text,
             (point["x"], point["y"]),

@@ -95,6 +95,7 @@ def gather(
             measurements.latency(subject, found),
             measurements.theory(subject, found),
             measurements.roofline(subject, found),
+            parts.modules(subject),
             parts.maps(subject),
             parts.environment(subject, found, command),
         )

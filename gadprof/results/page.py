@@ -24,11 +24,11 @@ class Plot:
     ``data`` by kind: scatter ``points`` (label, x, y, and optionally size, y_low, y_high, and
     group, which then has a colour and a place in the legend), ``front`` (indices of the Pareto
     front), ``lines`` (label, points), ``diagonal``, ``y_near`` (the axis keeps near the points),
-    ``x_log``, ``y_log``, ``size_label``, ``largest_area`` (square points); stacked ``bars`` (label,
-    parts of name and value); waterfall ``start``, ``steps`` and ``end`` (label, value); intervals
-    ``rows`` (label, value, low, high); timeline ``steps`` (x, y), ``spans`` (name, start, end) and
-    ``peak`` (label, x, y). ``x_kind`` and ``y_kind`` are the
-    units of the axes, whose labels carry none.
+    ``x_log``, ``y_log``, ``size_label``, ``size_kind``, ``largest_area`` (square points); stacked
+    ``bars`` (label, parts of name and value); waterfall ``start``, ``steps`` and ``end`` (label,
+    value); intervals ``rows`` (label, value, low, high); timeline ``steps`` (x, y), ``spans``
+    (name, start, end) and ``peak`` (label, x, y). ``x_kind`` and ``y_kind`` are the units of the
+    axes, whose labels carry none.
     """
 
     key: str

@@ -8,7 +8,7 @@ more or fewer cells than there are columns. Knows no output language.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from gadprof.results.cells import (
@@ -140,10 +140,6 @@ class Table:
 
     def _filled(self, index: int) -> bool:
         return any(not is_missing(row[index]) and row[index] != "" for row in self.rows)
-
-    def only(self, rows: int) -> Table:
-        """The same table of its first rows alone."""
-        return replace(self, rows=self.rows[:rows])
 
 
 def shown_cell(column: Column, value: Any) -> str:

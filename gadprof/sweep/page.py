@@ -69,7 +69,7 @@ def front_plot(rows: Sequence[Mapping[str, Any]], objectives: Sequence[Objective
         ordered = sorted(range(len(points)), key=lambda index: points[index]["x"])
         data["front"] = ordered
     else:
-        data |= {"size_label": _title(more), "largest_area": 160}
+        data |= {"size_label": _title(more), "size_kind": _axis(more), "largest_area": 160}
     return Plot(
         "front",
         "scatter",

@@ -7,6 +7,7 @@ was not counted or measured is shown. Exact values stay exact: only renderers sc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gadprof.comparison.compare import ComparedRow
@@ -207,6 +208,32 @@ def _part_row(label: str, part: Any, row: ComparedRow) -> tuple[Any, ...]:
     )
 
 
+TREE_DEPTH = 3  # levels of modules that a report shows; 'gadprof count' shows them all
+
+
+def modules(subject: Subject) -> Section | None:
+    """The module tree of each model that is built in, folded, one table a model."""
+    from gadprof.counting.page import count_page
+    from gadprof.models.counting import trace_model
+
+    tables = []
+    for index, label in enumerate(subject.labels):
+        source, shape = subject.sources[index], subject.shape(index)
+        if shape is None:
+            continue
+        trace = trace_model(source, shapes=(shape,), batch=subject.batch)
+        (table,) = count_page(trace, "module", TREE_DEPTH).tables
+        key, title = f"modules-{index + 1}", f"Modules of {label}"
+        tables.append(replace(table, key=key, title=title, notes=(), folded=True))
+    if not tables:
+        return None
+    words = (
+        f"Each module with all that it holds, down to level {TREE_DEPTH}; 'gadprof count MODEL -o "
+        "page.html' shows every level of one model, and when its memory is full.",
+    )
+    return Section("modules", "Modules", words, tuple(tables))
+
+
 def maps(subject: Subject) -> Section | None:
     """Every feature map at the ends of stages and branches, folded, one table a model."""
     from gadprof.networks.shapes import feature_maps, maps_table
@@ -288,8 +315,6 @@ def _flat(machine: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]
 
 def comparison_json(subject: Subject) -> dict[str, Any]:
     """The comparison as a baseline reads it: exact rows, without a machine."""
-    from dataclasses import replace
-
     from gadprof.comparison.compare import Comparison, percents
     from gadprof.comparison.page import comparison_object
     from gadprof.results.plain import Machine
