@@ -179,8 +179,8 @@ def test_letting_a_row_go_breaks_that_row_alone(found):
     )
 
 
-def test_the_readme_tells_the_search_as_it_is(found):
-    words = " ".join((REPORTS.parent / "README.md").read_text().split())
+def test_the_tour_tells_the_search_as_it_is(found):
+    words = " ".join((REPORTS.parent / "docs" / "gadnet.md").read_text().split())
     scope, kernels = found.hrnet, {item.d: item for item in found.kernels}
     assert (
         f"a fit, not independent confirmation: {scope.within} of {scope.designs} designs" in words
