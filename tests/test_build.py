@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+import pickle
 import warnings
 
 import pytest
@@ -227,3 +229,13 @@ def test_a_state_written_in_memory_is_read_into_another_network_value_by_value()
     assert list(other.state_dict()) == list(module.state_dict())
     for key, value in module.state_dict().items():
         assert torch.equal(other.state_dict()[key], value), key
+
+
+def test_a_network_survives_a_copy_and_a_pickle():
+    torch.manual_seed(0)
+    module = gadprof.build("gadnet32:width=4").eval()
+    sample = torch.randn(1, 3, 64, 64)
+    for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        assert type(twin) is type(module)
+        assert twin is not module
+        assert torch.equal(twin(sample), module(sample))

@@ -150,3 +150,19 @@ def test_a_node_without_a_rule_is_refused_by_name():
 
     with pytest.raises(TypeError, match="no cost rule for Mystery"):
         cost_of(Mystery(), (3, 32, 32))
+
+
+def test_a_node_takes_its_fields_as_a_dataclass_does_and_keeps_them():
+    from gadprof.networks.families.hourglass import Hourglass
+    from gadprof.networks.plan import Conv, Identity, Residual
+
+    conv = Conv(3, 8, stride=2)
+    assert (conv.c_in, conv.c_out, conv.k, conv.stride, conv.padding) == (3, 8, 3, 2, None)
+    assert (Residual(conv).kind, Hourglass(conv).kind) == ("Residual", "Hourglass")
+    assert Identity() != Identity()
+    with pytest.raises(AttributeError, match="Conv is frozen"):
+        conv.c_in = 4  # type: ignore[misc]
+    with pytest.raises(TypeError, match="c_out"):
+        Conv(3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="width"):
+        Conv(3, 8, width=1)  # type: ignore[call-arg]

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple
 
 from gadprof.errors import SpecError
 from gadprof.formulas.terms import Closed, ClosedForm, Numbers, Term, ceil_div
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a convolution runs: how often each of its weights is used, in symbols and numbers."""
 
     symbols: str

@@ -189,9 +189,8 @@ def larger(a: Any, b: Any) -> Any:
 
 def add_counts(into: Counts, other: Counts) -> None:
     """Add one node's counts to a running total, in place."""
-    known = into.get
     for key, value in other.items():
-        into[key] = known(key, 0) + value
+        into[key] = into[key] + value if key in into else value
 
 
 def without_params(counts: Counts) -> Counts:

@@ -10,7 +10,6 @@ alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gadprof.networks.maps import Map, Shape, size_of
@@ -44,8 +43,6 @@ BILINEAR_FLOPS = 7  # four multiplications and three additions an output element
 
 class Layer(Node):
     """Base of layers: a map to a map."""
-
-    __slots__ = ()
 
     def torch_name(self) -> str:
         """The class of torch.nn."""
@@ -111,7 +108,6 @@ def product_counts(kind: str, weights: Any, uses: Any, out: Shape, bias: Any) ->
     return counts
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Conv(Layer):
     """A 2-D convolution; ``padding`` None means "same" for odd kernels at stride 1: k // 2."""
 
@@ -186,7 +182,6 @@ class Conv(Layer):
         return "aten.convolution", "default", args
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class ConvTranspose(Layer):
     """A 2-D transposed convolution."""
 
@@ -249,7 +244,6 @@ class ConvTranspose(Layer):
         return "aten.convolution", "default", args
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class BatchNorm(Layer):
     """Batch normalisation over ``c`` channels, with scale and shift."""
 
@@ -290,7 +284,6 @@ class BatchNorm(Layer):
         return "aten.batch_norm", "default", (x, *owned[:4], False)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Linear(Layer):
     """A fully connected layer on the last dimension."""
 
@@ -339,7 +332,6 @@ ACTIVATIONS: Mapping[str, tuple[str, str, bool]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Activation(Layer):
     """An elementwise activation: relu, relu6, hardswish, hardsigmoid, sigmoid or silu."""
 
@@ -376,7 +368,6 @@ def pool_counts(read: Any, work: Any) -> Counts:
     return {"elementwise.pool": read, FLOPS_BEYOND: work - read}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class MaxPool(Layer):
     """Max pooling."""
 
@@ -414,7 +405,6 @@ class MaxPool(Layer):
         return "aten.max_pool2d", "default", args
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class AvgPool(Layer):
     """Average pooling; ``ceil`` keeps a last window that is not full, the mean of what it holds."""
 
@@ -456,7 +446,6 @@ class AvgPool(Layer):
         return "aten.avg_pool2d", "default", (x, *places, self.ceil, not self.ceil)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class AdaptivePool(Layer):
     """Average pooling to a given height and width, whatever the input's."""
 
@@ -493,7 +482,6 @@ def adaptive_counts(shape: Shape, out: Shape) -> Counts:
     return pool_counts(size_of(shape), size_of((*shape[:2], *covered)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class GlobalPool(Layer):
     """The mean over height and width, kept as 1×1."""
 
@@ -518,7 +506,6 @@ class GlobalPool(Layer):
         return "aten.adaptive_avg_pool2d", "default", (x, (1, 1))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Flatten(Layer):
     """(C, H, W) to (C·H·W,)."""
 
@@ -543,7 +530,6 @@ class Flatten(Layer):
         return "aten.view", "default", (x, self.output(x.shape))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Upsample(Layer):
     """Enlarge height and width by an integer factor; ``mode`` is nearest or bilinear."""
 
@@ -588,7 +574,6 @@ def upsample_counts(out: Shape, mode: str) -> Counts:
     }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Identity(Layer):
     """Its input."""
 
@@ -604,7 +589,6 @@ class Identity(Layer):
         return True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class LayerNorm(Layer):
     """Normalisation of the last dimension, of size ``c``, with scale and shift."""
 

@@ -21,7 +21,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import FunctionType
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:
+
+    def dataclass_transform(**_: Any) -> Callable[[type], type]:
+        """What tells a type checker that a class reads like a dataclass."""
+        return lambda kind: kind
+
 
 # an int, or an int64 array in a sweep
 Number = Any
@@ -32,18 +41,50 @@ def ceil_div(numerator: Number, denominator: Number) -> Number:
     return -(-numerator // denominator)
 
 
-class Node:
-    """Base of all nodes. They compare by identity, which makes reading a repeated block cheap.
+class Fields(type):
+    """Makes a class's annotations its slots, and remembers their order and defaults."""
 
-    The same node object may stand at many places: each place becomes a module of its own.
+    def __new__(cls, name: str, bases: tuple[type, ...], space: dict[str, Any], **_: Any) -> Fields:
+        told = space.get("__annotations__", {})
+        own = [field for field, kind in told.items() if not str(kind).startswith("ClassVar")]
+        defaults = {field: space.pop(field) for field in own if field in space}
+        names = tuple(field for base in bases for field in getattr(base, "_names", ()))
+        added = tuple(field for field in own if field not in names)
+        for base in reversed(bases):
+            defaults = {**getattr(base, "_defaults", {}), **defaults}
+        space |= {"__slots__": added, "_names": (*names, *added), "_defaults": defaults}
+        # each class has its own, or a subclass would take its parent's defaults
+        return super().__new__(cls, name, bases, {"__init__": _first, **space})
+
+
+def _first(self: Any, *given: Any, **named: Any) -> None:
+    """The __init__ of a class that has no instance yet: compiles the one that it keeps."""
+    kind: Any = type(self)
+    kind.__init__ = _initialiser(kind)
+    kind.__init__(self, *given, **named)
+
+
+@dataclass_transform(eq_default=False, frozen_default=True)
+class Node(metaclass=Fields):
+    """Base of all nodes: frozen data, whose annotations are its fields as in a dataclass.
+
+    (``dataclass`` itself compiles four methods for each class when it is imported, which the short
+    commands would feel; here one is compiled when a class is first used.) Nodes compare by
+    identity, which makes reading a repeated block cheap. The same node object may stand at many
+    places: each becomes a module of its own.
     ``base`` is the container of torch.nn that the module is; a node that is ``several`` takes a
     list of maps; one that is ``inner`` is a module of its own, but no row of a breakdown.
     """
 
-    __slots__ = ()
     base: ClassVar[Literal["Module", "Sequential", "ModuleList"]] = "Module"
     several: ClassVar[bool] = False
     inner: ClassVar[bool] = False
+
+    _names: ClassVar[tuple[str, ...]]
+    _defaults: ClassVar[Mapping[str, Any]]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen, {name} stays as it is")
 
     def children(self) -> Mapping[str, Any]:
         """Name -> node, None (registered and absent) or a tuple of these (a ModuleList)."""
@@ -77,8 +118,22 @@ def kind_of(node: Node) -> str:
     return str(getattr(node, "kind", "") or type(node).__name__)
 
 
+def _initialiser(kind: type[Node]) -> Callable[..., None]:
+    """An __init__ that takes the fields in order, as a dataclass has."""
+    taken = [
+        f"{name}=defaults[{name!r}]" if name in kind._defaults else name for name in kind._names
+    ]
+    lines = [f"  set_{name}(self, {name})" for name in kind._names] or ["  pass"]
+    source = f"def __init__(self, {', '.join(taken)}):\n" + "\n".join(lines)
+    known = {f"set_{name}": getattr(kind, name).__set__ for name in kind._names}
+    made: dict[str, Any] = {}
+    exec(source, {"defaults": kind._defaults, **known}, made)  # names of fields alone
+    function: Callable[..., None] = made["__init__"]
+    return function
+
+
 def _fields(node: Any) -> list[tuple[str, Any]]:
-    return [(name, getattr(node, name)) for name in node.__dataclass_fields__ if name != "kind"]
+    return [(name, getattr(node, name)) for name in node._names if name != "kind"]
 
 
 def _is_child(value: Any) -> bool:

@@ -7,7 +7,6 @@ Here are the nodes that join others: sequences, sums, concatenations. ``layers``
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from gadprof.networks.layers import (
@@ -63,7 +62,6 @@ RELU6 = Activation("relu6")
 SIGMOID = Activation("sigmoid", inplace=False)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Sequence(Node):
     """Children one after another; ``kind`` names the class, ``names`` the children (else 0, 1, …).
 
@@ -88,7 +86,6 @@ class Sequence(Node):
         return x
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Residual(Node):
     """activation(body(x) + shortcut(x)); without a shortcut node, x itself is added.
 
@@ -107,7 +104,6 @@ class Residual(Node):
         return z if self.activation is None else self.activation(z)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Concat(Node):
     """The channel concatenation of several paths over one input."""
 
@@ -117,7 +113,6 @@ class Concat(Node):
         return cat([path(x) for path in self.paths])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class PathSum(Node):
     """The sum of several paths over one input."""
 
@@ -130,7 +125,6 @@ class PathSum(Node):
         return y
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Gate(Node):
     """x · body(x), where the body gives a weight a channel, a position or an element."""
 
@@ -140,7 +134,6 @@ class Gate(Node):
         return x * self.body(x)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Transition(Node):
     """A list of n maps to a list of len(items): item i maps input i, new ones the last input."""
 

@@ -180,11 +180,8 @@ def _part_class(kind: Any) -> type[Part]:
 class Listed(p.Node):
     """A ModuleList, which holds its items and is never called."""
 
-    __slots__ = ("items", "kind")
-
-    def __init__(self, items: tuple[Any, ...]) -> None:
-        self.items = items
-        self.kind = "ModuleList"
+    items: tuple[Any, ...]
+    kind: str = "ModuleList"
 
     def children(self) -> Mapping[str, Any]:
         return {str(index): item for index, item in enumerate(self.items)}

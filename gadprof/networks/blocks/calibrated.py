@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gadprof.networks import plan as p
@@ -11,7 +10,6 @@ from gadprof.networks.maps import interpolate
 from gadprof.networks.plan import SIGMOID
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class SelfCalibration(p.Node):
     """body(x) · sigmoid(x + look(x)), ``look``'s smaller map enlarged to x's size."""
 

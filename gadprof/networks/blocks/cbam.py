@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gadprof.networks import plan as p
@@ -14,7 +13,6 @@ from gadprof.networks.plan import RELU, SIGMOID
 SPATIAL_KERNEL = 7
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class ChannelStatistics(p.Node):
     """Two maps: the maximum and the mean over the channels."""
 
@@ -22,7 +20,6 @@ class ChannelStatistics(p.Node):
         return cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class ChannelAttention(p.Node):
     """x · sigmoid(mlp(mean) + mlp(maximum)), one two-layer ``mlp`` for both (equation 2)."""
 

@@ -10,7 +10,6 @@ embedding. The supervision itself belongs to training and is not here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gadprof.networks import plan as p
@@ -21,7 +20,6 @@ from gadprof.networks.plan import RELU
 WIDENING = 4  # units of the feed-forward part to channels
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class InstanceAwareAttention(p.Node):
     """A map whose every position looks at every other: norm(t + ffn(t)), t = norm(x + attended)."""
 

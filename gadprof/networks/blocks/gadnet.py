@@ -5,7 +5,6 @@ Channels follow the paper: m = ceil(c_out / s) intrinsic maps and g = c_out - m 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from gadprof.networks import plan as p
@@ -15,7 +14,6 @@ from gadprof.networks.blocks.squeeze import SEBlock, se_block
 from gadprof.networks.maps import cat
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class GaBlock(p.Node):
     """concat(y, cheap(attention(y))) with y = primary(x); ``shortcut`` adds x."""
 
@@ -34,7 +32,6 @@ class GaBlock(p.Node):
         return y + x if self.shortcut else y
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class GdBlock(p.Node):
     """concat(primary(x), attention(cheap(x))), both at half the size."""
 

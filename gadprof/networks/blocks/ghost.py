@@ -6,7 +6,6 @@ m = ceil(c_out / s) intrinsic maps and g = c_out - m ghost maps.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gadprof.networks import plan as p
@@ -16,7 +15,6 @@ from gadprof.networks.maps import cat
 from gadprof.networks.plan import RELU
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class CheapOperation(p.Node):
     """``g`` ghost maps from ``c`` maps, one d×d depthwise filter a ghost map, then BN (and ReLU).
 
@@ -60,7 +58,6 @@ class CheapOperation(p.Node):
         return y if self.relu is None else self.relu(y)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class GhostModule(p.Node):
     """concat(y, cheap(y)) with y = primary(x); ``cheap`` None when g = 0."""
 
@@ -72,7 +69,6 @@ class GhostModule(p.Node):
         return y if self.cheap is None else cat([y, self.cheap(y)])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class GhostBlock(p.Node):
     """relu(ghost2(ghost1(x)) + x): a BasicBlock whose convolutions are Ghost modules."""
 

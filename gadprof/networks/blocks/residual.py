@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gadprof.networks import plan as p
@@ -11,7 +10,6 @@ from gadprof.networks.blocks.knobs import BlockKnobs
 from gadprof.networks.plan import RELU
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class BasicBlock(p.Node):
     """relu(bn2(conv2(relu(bn1(conv1(x))))) + downsample(x))."""
 
@@ -41,7 +39,6 @@ class BasicBlock(p.Node):
         return self.relu(y + shortcut)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Bottleneck(p.Node):
     """The 1×1, 3×3, 1×1 residual block."""
 

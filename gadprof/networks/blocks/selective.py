@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gadprof.networks import plan as p
@@ -15,7 +14,6 @@ PATHS = 2
 LEAST_HIDDEN = 32  # the least units of the squeezed description
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class SelectiveKernel(p.Node):
     """The sum of several paths' maps, each channel weighed by a softmax over the paths.
 

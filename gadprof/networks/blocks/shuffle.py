@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from gadprof.networks import plan as p
@@ -10,7 +9,6 @@ from gadprof.networks.blocks.knobs import BlockKnobs, depthwise, pointwise
 from gadprof.networks.plan import RELU
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class ChannelSlice(p.Node):
     """Channels ``start`` to ``stop`` (not included) of a map, as a view of its memory."""
 
@@ -21,7 +19,6 @@ class ChannelSlice(p.Node):
         return x[:, self.start : self.stop]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class ChannelShuffle(p.Node):
     """Channels read across ``groups`` groups (Zhang et al., ShuffleNet, 2018); groups divides c."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from gadprof.networks import plan as p
@@ -13,7 +12,6 @@ from gadprof.networks.maps import warp
 CELLS = 4  # the localisation network ends in 4×4 cells
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class SpatialTransformer(p.Node):
     """x sampled bilinearly on an affine grid, whose six numbers ``locate`` finds in x.
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gadprof.networks import plan as p
 from gadprof.networks.maps import softmax
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class SplitAttention(p.Node):
     """The sum of ``radix`` parts of a map's channels, each channel weighed over the parts.
 

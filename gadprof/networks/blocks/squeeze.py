@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gadprof.networks import plan as p
@@ -11,7 +10,6 @@ from gadprof.networks.blocks.knobs import BlockKnobs, attended, conv_bn
 from gadprof.networks.plan import RELU, SIGMOID
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class SEBlock(p.Node):
     """x · sigmoid(fc2(relu(fc1(mean(x))))): channel weights from the mean of each map.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from gadprof.networks import plan as p
@@ -13,7 +12,6 @@ from gadprof.networks.maps import adaptive_avg_pool2d, cat, interpolate
 from gadprof.networks.plan import RELU, SIGMOID
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class CrossResolutionWeighting(p.Node):
     """Each of several maps times weights found in all of them.
 
@@ -43,7 +41,6 @@ class CrossResolutionWeighting(p.Node):
         return cat([*pooled, maps[-1]])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class ConditionalChannelWeighting(p.Node):
     """Lite-HRNet's unit over all maps of a module: half of each map's channels is kept, the other
     half goes through ``cross`` and the map's own ``branch``; concatenation, shuffle.

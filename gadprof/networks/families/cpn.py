@@ -11,7 +11,6 @@ count is the same, the position of a heatmap's maximum is not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from gadprof.networks import plan as p
@@ -26,7 +25,6 @@ REFINED = 2  # a Bottleneck of RefineNet gives twice its inner channels
 LEVELS = 4
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class CascadedPyramid(p.Node):
     """A list of heatmaps: GlobalNet's, from the smallest map up, and RefineNet's.
 

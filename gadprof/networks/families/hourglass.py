@@ -9,7 +9,6 @@ times 2^depth: the two sides of an hourglass would not meet.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from gadprof.networks import plan as p
@@ -19,14 +18,12 @@ from gadprof.networks.spec import Family, Knob, ModelSpec, Preset
 STEM_WIDTHS = (64, 128, 128)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Hourglass(p.Residual):
     """Features at this size, plus those made at half of it and enlarged again by ``body``."""
 
     kind: str = "Hourglass"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class StackedHourglass(p.Node):
     """A list of heatmaps, one a stack; what follows stack i reads
     x + from_features[i](features) + from_heatmaps[i](heatmaps)."""

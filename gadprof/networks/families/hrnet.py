@@ -8,7 +8,6 @@ knobs the names and shapes of the built module's state are those of the official
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from gadprof.networks import plan as p
@@ -24,7 +23,6 @@ STEM_WIDTH = 64
 BOTTLENECK_EXPANSION = 4
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Fusion(p.Node):
     """The sum over j of item_j(map_j), the maps brought to one size by the items."""
 
@@ -46,7 +44,6 @@ class Fusion(p.Node):
         return y
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class HighResolutionModule(p.Node):
     """Parallel branches, then an exchange: output i = relu(sum over j of rows[i][j](branch j)).
 
@@ -81,7 +78,6 @@ class HighResolutionModule(p.Node):
         return made
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class HighResolutionNet(p.Node):
     """HRNet's skeleton for heatmaps: stem, layer1, three transitions and stages, a 1×1 head."""
 

@@ -10,7 +10,6 @@ divide by 32: the four resolutions would not meet.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from gadprof.networks import plan as p
@@ -28,7 +27,6 @@ STAGES = 3  # of two, three and four resolutions
 SPATIAL_RATIO = 4
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class LiteExchange(p.Node):
     """Layers over a list of maps, then Lite-HRNet's exchange as its official code runs it.
 
@@ -63,7 +61,6 @@ class LiteExchange(p.Node):
         return made
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class IterativeHead(p.Node):
     """From the last and smallest map to the first: project_i(map + enlarged result before)."""
 
@@ -81,7 +78,6 @@ class IterativeHead(p.Node):
         return y
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class LiteHighResolutionNet(p.Node):
     """A stem, pairs of transition and stage over a growing list of maps, and a heatmap head."""
 
