@@ -138,6 +138,7 @@ def test_a_network_is_counted_in_floats_and_in_bytes(kind, bias, weight_bytes, t
     trace = count_tflite(network(tmp_path / "m.tflite", kind, bias))
     assert (trace.macs, trace.params, trace.uncovered) == (MACS, PARAMS, {})
     assert trace.param_bytes == weight_bytes
+    assert sum(trace.weight_bytes_by_dtype.values()) == weight_bytes
     assert trace.input_shapes == ((1, 8, 8, 3),)
     assert trace.output_shapes == ((1, 10),)
     assert trace.elementwise()["add"] == 256

@@ -76,7 +76,16 @@ def trace_of_graph(graph: ReadGraph) -> Trace:
         allocator_peak_bytes=memory.peak,
         live_bytes=tuple(memory.live_after),
         train=False,
+        weight_bytes_by_dtype=_bytes_by_dtype(weights),
     )
+
+
+def _bytes_by_dtype(weights: Weights) -> dict[str, int]:
+    """The memory of parameters and buffers by type."""
+    found: dict[str, int] = {}
+    for tensor in (*weights.params.values(), *weights.buffers.values()):
+        found[tensor.dtype] = found.get(tensor.dtype, 0) + tensor.size_bytes()
+    return dict(sorted(found.items()))
 
 
 def _work(graph: ReadGraph, step: Step, uncovered: dict[str, int]) -> Work:
