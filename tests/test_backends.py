@@ -136,10 +136,11 @@ def test_keyword_inputs_reach_the_model(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_without_parameters_counts_no_products(name: str) -> None:
     answer = run_backend(name, Empty().eval(), (X,))
-    if answer.error is None:
-        assert answer.reported in (0, 768, 1536)  # some count the activation
+    if name == "calflops":  # it asks the first parameter where the model lies
+        assert answer.error is not None
+        assert answer.error.startswith("StopIteration in calculate_flops")
     else:
-        assert "\n" not in answer.error
+        assert (answer.reported, answer.error) == (0, None)
 
 
 def test_a_tool_says_which_operations_it_could_not_count() -> None:

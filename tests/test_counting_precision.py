@@ -123,3 +123,17 @@ def test_the_command_lists_rules_by_words(tmp_path):
 def test_an_operation_without_a_rule_is_named_with_a_way_out(capsys):
     assert run(["rules", "frobnicate"]) == 2
     assert "gadprof.rule adds" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_weights_of_torchao_are_told_apart_from_what_they_multiply(dynamic):
+    quantization = pytest.importorskip("torchao.quantization")
+    model = nn.Sequential(nn.Linear(64, 32)).to(torch.bfloat16).eval()
+    config = "Int8DynamicActivationInt8WeightConfig" if dynamic else "Int8WeightOnlyConfig"
+    quantization.quantize_(model, getattr(quantization, config)())
+    trace = gadprof.count(model, (torch.zeros(4, 64, dtype=torch.bfloat16),))
+    assert trace.macs == 4 * 64 * 32
+    assert macs_by_dtype(trace) == {"int8" if dynamic else "bfloat16": 4 * 64 * 32}
+    assert bops(trace) == trace.macs * 8 * (8 if dynamic else 16)
+    assert trace.weight_bytes_by_dtype["int8"] >= 64 * 32

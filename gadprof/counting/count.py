@@ -37,6 +37,7 @@ from gadprof.counting.trace.modules import (
     followed,
     materialised,
     meta_twin,
+    quantised_weights,
     take_inventory,
     weight_bytes,
 )
@@ -423,6 +424,7 @@ def _trace(
         "data_dependent_macs": recorder.data_macs,
         "chosen_by_data": dict(sorted(recorder.chosen.items())),
         "weight_bytes_by_dtype": weight_bytes(inventory),
+        "quantised_weights": quantised_weights(inventory),
     }
     later = {
         "operations": recorder.operations,

@@ -29,7 +29,7 @@ def bits_of(dtype: str) -> int:
     return _BITS.get(dtype, 8 * DTYPE_BYTES.get(dtype, 4))
 
 
-def mac_types(operation: Operation) -> tuple[str, str]:
+def mac_types(operation: Operation, trace: Trace) -> tuple[str, str]:
     """The types of the two numbers that a product multiplies: activation and weight."""
     told = operation.attributes.get("mac_dtype")
     if told is not None:
@@ -38,6 +38,10 @@ def mac_types(operation: Operation) -> tuple[str, str]:
     if operation.name in ("aten.addmm", "aten.baddbmm", "aten.addmv", "aten.addbmm"):
         types = types[1:]  # the first is what is added
     first = types[0] if types else operation.dtype
+    for name in operation.params:
+        if name in trace.quantised_weights:
+            inputs, own = trace.quantised_weights[name]
+            return inputs or first, own
     return first, types[1] if len(types) > 1 else first
 
 
@@ -46,7 +50,7 @@ def macs_by_dtype(trace: Trace) -> dict[str, int]:
     found: dict[str, int] = {}
     for operation in trace.operations:
         if operation.macs and operation.kind in MATMUL_KINDS:
-            dtype = mac_types(operation)[0]
+            dtype = mac_types(operation, trace)[0]
             found[dtype] = found.get(dtype, 0) + operation.macs
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
@@ -56,7 +60,7 @@ def bops(trace: Trace) -> int:
     total = 0
     for operation in trace.operations:
         if operation.macs and operation.kind in MATMUL_KINDS:
-            left, right = mac_types(operation)
+            left, right = mac_types(operation, trace)
             total += operation.macs * bits_of(left) * bits_of(right)
     return total
 

@@ -154,7 +154,8 @@ class Trace(Tabular):
     ``data_dependent_macs`` are those of operations whose sizes came from values, in a run on the
     CPU, and ``chosen_by_data`` the most that each choosing operation kept (proposals of a
     detector). ``weight_bytes_by_dtype`` is the memory of parameters and buffers by type, where it
-    is known.
+    is known, and ``quantised_weights`` the types of those that are stored in fewer bits: what their
+    inputs are quantised to ("" for weights only), and what they are stored as.
     """
 
     model: str
@@ -179,6 +180,7 @@ class Trace(Tabular):
     data_dependent_macs: int = 0
     chosen_by_data: Mapping[str, int] = field(default_factory=dict)
     weight_bytes_by_dtype: Mapping[str, int] = field(default_factory=dict, compare=False)
+    quantised_weights: Mapping[str, tuple[str, str]] = field(default_factory=dict, compare=False)
 
     def page(self) -> Page:
         """Its modules as a table; a DataFrame has every level."""
@@ -199,7 +201,8 @@ class Trace(Tabular):
     ) -> Trace:
         """A trace whose fields in ``later`` are made when first read, and totals known already."""
         trace = cls.__new__(cls)
-        unknown = {"data_dependent_macs": 0, "chosen_by_data": {}, "weight_bytes_by_dtype": {}}
+        unknown = {"data_dependent_macs": 0, "chosen_by_data": {}, "weight_bytes_by_dtype": {},
+                   "quantised_weights": {}}  # fmt: skip
         trace.__dict__.update({**unknown, **fields}, **totals, _later=later)
         return trace
 

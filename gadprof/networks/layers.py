@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gadprof.counting.rules.work import window
 from gadprof.networks.maps import Map, Shape, size_of
 from gadprof.networks.node import Node, Number
 
@@ -91,11 +92,6 @@ class Layer(Node):
 def pair(value: Any) -> tuple[Any, Any]:
     """A size for height and for width."""
     return value if isinstance(value, tuple) else (value, value)
-
-
-def window(size: Any, k: int, stride: int, padding: int, dilation: int = 1) -> Any:
-    """How many places a sliding window has."""
-    return (size + 2 * padding - dilation * (k - 1) - 1) // stride + 1
 
 
 def product_counts(kind: str, weights: Any, uses: Any, out: Shape, bias: Any) -> Counts:

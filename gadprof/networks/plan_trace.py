@@ -226,14 +226,15 @@ def count_plan(
     recorder, level = run.recorder, run.level
     recorder.peak = level.peak
     elements = sum(map(prod, params))
+    tracked = sum(_TRACKED_BYTES for shape in buffers if not shape)
+    floats = FLOAT_BYTES * (elements + sum(prod(shape) for shape in buffers if shape))
     fields = {
         "model": name,
         "params": elements,
         "buffers": sum(map(prod, buffers)),
         "param_bytes": FLOAT_BYTES * elements,
-        "buffer_bytes": sum(
-            FLOAT_BYTES * prod(shape) if shape else _TRACKED_BYTES for shape in buffers
-        ),
+        "buffer_bytes": floats - FLOAT_BYTES * elements + tracked,
+        "weight_bytes_by_dtype": {"float32": floats, **({"int64": tracked} if tracked else {})},
         "trainable_params": elements,
         "input_shapes": _shapes(x),
         "input_dtypes": ("float32",),

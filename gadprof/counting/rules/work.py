@@ -61,6 +61,11 @@ def listed(value: Any, count: int) -> tuple[int, ...]:
     return values * count if len(values) == 1 else values
 
 
+def window(size: Any, k: int, stride: int, padding: int, dilation: int = 1) -> Any:
+    """How many places a sliding window of ``k`` has; a size may be an array of sizes."""
+    return (size + 2 * padding - dilation * (k - 1) - 1) // stride + 1
+
+
 def leading(shape: Sequence[int], trailing: int) -> int:
     """The product of all sizes but the last ``trailing``."""
     return prod(shape[: len(shape) - trailing])

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from gadprof.counting.rules.registry import rule_for
+from gadprof.counting.rules.work import window
 from gadprof.counting.trace.lifetimes import Storage, contiguous_strides
 from gadprof.counting.trace.recorder import CANONICAL, Frame, Recorder, Template, make_template
 from gadprof.counting.trace.replay import Replayer, Tape, _filled
@@ -154,9 +155,7 @@ def _convolved(engine: Layers, state: dict[str, Any], spec: Spec, weight: Any) -
     ):
         return None
     sizes = [
-        (spec.shape[i + 2] + 2 * padding[i] - dilation[i] * (weight.shape[i + 2] - 1) - 1)
-        // stride[i]
-        + 1
+        window(spec.shape[i + 2], weight.shape[i + 2], stride[i], padding[i], dilation[i])
         for i in (0, 1)
     ]
     if min(sizes) < 1:

@@ -187,6 +187,22 @@ def weight_bytes(inventory: Inventory) -> dict[str, int]:
     return named
 
 
+def quantised_weights(inventory: Inventory) -> dict[str, tuple[str, str]]:
+    """For parameters made of integers: the type that inputs are quantised to, and their own."""
+    found: dict[str, tuple[str, str]] = {}
+    for name, tensor in inventory.parameters:
+        if not hasattr(tensor, "__tensor_flatten__"):
+            continue
+        parts = [getattr(tensor, part) for part in tensor.__tensor_flatten__()[0]]
+        numbers = next((item for item in parts if not item.is_floating_point()), None)
+        if numbers is not None:
+            packed = 2 * numbers.numel() == tensor.numel()
+            own = "int4" if packed else dtype_name(numbers.dtype)
+            inputs = own if getattr(tensor, "act_quant_kwargs", None) is not None else ""
+            found[name] = (inputs, own)
+    return found
+
+
 def meta_twin(tensor: torch.Tensor) -> torch.Tensor:
     """A meta tensor like another one: shape, strides, type and gradient flag."""
     if tensor.layout is not torch.strided:

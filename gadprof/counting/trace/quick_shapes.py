@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from gadprof.counting.rules.work import window
+
 META = torch.device("meta")
 
 Quick = Callable[[Sequence[Any]], Any]
@@ -68,15 +70,11 @@ def _convolution(args: Sequence[Any]) -> Any:
         or weight.shape[1] == 1 == weight.shape[2] * weight.shape[3]
     ):
         return None
-    height = _window(x.shape[2], weight.shape[2], stride[0], padding[0], dilation[0])
-    width = _window(x.shape[3], weight.shape[3], stride[-1], padding[-1], dilation[-1])
+    height = window(x.shape[2], weight.shape[2], stride[0], padding[0], dilation[0])
+    width = window(x.shape[3], weight.shape[3], stride[-1], padding[-1], dilation[-1])
     if height < 1 or width < 1:
         return None
     return torch.empty((x.shape[0], weight.shape[0], height, width), dtype=x.dtype, device=META)
-
-
-def _window(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
 def _linear(args: Sequence[Any]) -> Any:
