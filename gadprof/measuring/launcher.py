@@ -56,7 +56,9 @@ class Launcher:
     ) -> None:
         self.forks = available() and all(setting.device == "cpu" for setting in settings)
         self._limit_bytes = memory_limit_bytes
-        self._modules = ["torch", "gadprof.models.sources", "gadprof.networks.build"]
+        self._modules = ["torch", SERVICE.partition(":")[0]]
+        self._modules += ["gadprof.networks.build", "gadprof.networks.spec:presets"]
+        self._modules += ["gadprof.models.sources", "gadprof.measuring.runtimes.eager"]
         self._modules += [
             name
             for name in ("torchvision", "timm")

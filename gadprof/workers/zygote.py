@@ -62,7 +62,10 @@ class ForkedProcess:
 
 
 class Zygote:
-    """Starts a process that imports ``modules`` once, and forks workers from it."""
+    """Starts a process that imports ``modules`` once, and forks workers from it.
+
+    ``module:function`` is called, too, for what it keeps.
+    """
 
     def __init__(
         self,
@@ -145,7 +148,10 @@ def fork_on_request(descriptor: int, modules: Sequence[str]) -> None:
     for name in modules:
         # a package that cannot be imported is the model's own failure, told by its worker
         with contextlib.suppress(Exception):
-            importlib.import_module(name)
+            module, _, function = name.partition(":")
+            imported = importlib.import_module(module)
+            if function:
+                getattr(imported, function)()
     codes: dict[int, int] = {}
     zygote = os.getpid()
     while True:

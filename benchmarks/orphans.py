@@ -1,0 +1,118 @@
+"""Whether anything outlives a command that is ended at a random moment.
+
+    python benchmarks/orphans.py [--rounds N] [--seed N]
+
+Each round starts a command on a model that leaves processes behind (in its own group, in sessions
+of their own, without a parent) and never ends, waits a random time, and ends the command with a
+random signal, SIGKILL among them. A second later every process that carries the round's mark is an
+orphan, and every temporary folder that the round made is left over. Exit code 1 where there is one.
+Linux only.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import click
+import psutil
+
+MARK = "GADPROF_ORPHANS_ROUND"
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+COMMANDS = ("count", "compare", "audit", "bench")
+WITHIN_S = 1.0
+MODEL = """
+import os, subprocess, sys, threading, time
+SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
+
+def build():
+    subprocess.Popen(SLEEP)
+    subprocess.Popen(SLEEP, start_new_session=True)
+    if os.fork() == 0:
+        os.setsid()
+        subprocess.Popen(SLEEP, start_new_session=True)
+        os._exit(0)
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    while True:
+        pass
+"""
+
+
+def marked(value: str) -> list[int]:
+    """The processes that carry a round's mark."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == value and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+def one_round(number: int, folder: Path, draw: random.Random, longest_s: float) -> tuple[str, str]:
+    """What was done, and what was left ("" for nothing)."""
+    word, signal_number = draw.choice(COMMANDS), draw.choice(SIGNALS)
+    private = folder / f"tmp-{number}"
+    private.mkdir()
+    mark = f"{os.getpid()}-{number}"
+    command = subprocess.Popen(
+        [sys.executable, "-m", "gadprof", word, "net.py:build", "--input", "3x8x8"],
+        cwd=folder,
+        env={**os.environ, MARK: mark, "TMPDIR": str(private), "GADPROF_STORE": "off"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(draw.uniform(0, longest_s))
+    command.send_signal(signal_number)
+    try:
+        command.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        command.kill()
+        return f"{word} {signal_number.name}", "the command went on"
+    ended = time.monotonic()
+    while (left := marked(mark)) and time.monotonic() < ended + WITHIN_S:
+        time.sleep(0.05)
+    names = []
+    for pid in left:
+        try:
+            names.append(" ".join(psutil.Process(pid).cmdline())[-60:])
+            psutil.Process(pid).kill()
+        except psutil.Error:
+            continue
+    kept = [path.name for path in private.iterdir()]
+    return f"{word} {signal_number.name}", "; ".join(names + kept)
+
+
+@click.command()
+@click.option("--rounds", default=500, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--longest", "longest_s", default=8.0, show_default=True, help="Seconds to wait.")
+def main(rounds: int, seed: int, longest_s: float) -> None:
+    """Run the rounds and print what was left."""
+    draw = random.Random(seed)
+    done: Counter[str] = Counter()
+    left: list[str] = []
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "net.py").write_text(MODEL)
+        for number in range(rounds):
+            what, found = one_round(number, Path(name), draw, longest_s)
+            done[what] += 1
+            if found:
+                left.append(f"round {number}, {what}: {found}")
+                click.echo(left[-1])
+    for what, count in sorted(done.items()):
+        click.echo(f"{count:5d}  {what}")
+    click.echo(f"{rounds} commands ended at random moments, {len(left)} left something behind")
+    raise SystemExit(bool(left))
+
+
+if __name__ == "__main__":
+    main()
