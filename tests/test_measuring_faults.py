@@ -20,7 +20,7 @@ from gadprof.measuring.settings import Setting
 from gadprof.workers.process import WorkerFailedError
 from gadprof.workers.zygote import Zygote, available
 
-RUN = "measuring faults"
+RUN = f"measuring faults {os.getpid()}"
 MODELS = str(Path(__file__).with_name("fault_models.py"))
 FAULTS = (
     "Crash",

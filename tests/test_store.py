@@ -251,3 +251,43 @@ def test_recording_imports_nothing_heavy(path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+def test_what_a_killed_creation_left_is_swept_and_what_is_being_made_is_not(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    path = tmp_path / "s.sqlite"
+    left = [tmp_path / f".s.sqlite.abcdefg1{side}" for side in ("", "-journal", "-wal", "-shm")]
+    alone = tmp_path / ".s.sqlite.abcdefg2-journal"
+    others = [tmp_path / ".other.sqlite.abcdefgh", tmp_path / ".s.sqlite.kept-by-hand"]
+    for file in (*left, alone, *others):
+        file.write_bytes(b"half")
+    made = tmp_path / ".s.sqlite.abcdefg3"
+    with made.open("wb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        Store(path).close()
+        assert made.exists()
+    assert not [file for file in (*left, alone) if file.exists()]
+    assert all(file.exists() for file in others)
+    Store(path).close()
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork") or os.getuid() != 0, reason="only root can mount")
+def test_a_store_on_media_that_nobody_can_write_is_read(tmp_path, run_cli):
+    folder = tmp_path / "media"
+    folder.mkdir()
+    assert run_cli("compare", "gadnet32", "--store", str(folder / "s.sqlite"))[0] == 0
+    mounted = subprocess.run(
+        ["mount", "--bind", "-o", "ro", str(folder), str(folder)], capture_output=True, check=False
+    )
+    remounted = subprocess.run(
+        ["mount", "-o", "remount,ro,bind", str(folder)], capture_output=True, check=False
+    )
+    try:
+        if mounted.returncode or remounted.returncode:
+            pytest.skip("nothing can be mounted here")
+        code, out, err = run_cli("history", "gadnet32", "--store", str(folder / "s.sqlite"))
+        assert (code, err) == (0, "")
+        assert "gadnet32" in out
+    finally:
+        subprocess.run(["umount", str(folder)], capture_output=True, check=False)

@@ -135,7 +135,7 @@ class Worker:
                 nonlocal unsent, check_at
                 while True:
                     now = time.monotonic()
-                    if now >= deadline:
+                    if not now < deadline:  # nor where that is no number
                         raise self._ended("timeout", words)
                     if now >= check_at:
                         self._check_limits()

@@ -1,9 +1,10 @@
 """Runs one scenario again and again while its n-th write fails; one JSON line an attempt.
 
-    LD_PRELOAD=failing_writes.so FAULT_FOLDER=… python scenarios.py SCENARIO ERRNO [FOLDER]
+    LD_PRELOAD=failing_writes.so FAULT_FOLDER=… python scenarios.py SCENARIO ERRNO FIRST STEP
 
-Each line holds the exit code, what was said, what is in the folder, and whether a write failed;
-the first is that of an attempt in which none does, and the last is the first that was not reached.
+The writes numbered FIRST, FIRST + STEP, … fail, one in each attempt. Each line holds the exit code,
+what was said, what is in the folder, and whether a write failed; the first is that of an attempt in
+which none does, and the last is the first that was not reached.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ def attempt(name: str, folder: Path, number: int, code: int) -> dict[str, object
 def main() -> None:
     name, code, folder = sys.argv[1], int(sys.argv[2]), Path(os.environ["FAULT_FOLDER"])
     print(json.dumps(attempt(name, folder, 10**9, code)), flush=True)
-    for number in range(400):
+    for number in range(int(sys.argv[3]), 400, int(sys.argv[4])):
         found = attempt(name, folder, number, code)
         print(json.dumps(found), flush=True)
         if not found["fired"]:
