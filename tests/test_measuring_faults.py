@@ -189,8 +189,8 @@ def test_cuda_without_cuda_is_one_clear_line_and_exit_2(
     ("arguments", "word"),
     [
         (["--precision", "0"], "share"),
-        (["--time-limit", "soon"], "duration"),
-        (["--memory-limit", "much"], "size"),
+        (["--time-limit", "soon"], 'write for example "60s"'),
+        (["--memory-limit", "much"], 'write for example "64MiB"'),
         (["--runtime", "onxruntime"], "onnxruntime"),
         (["--device", "tpu"], "unknown device"),
         (["--dtype", "fp8"], "fp"),
