@@ -1,22 +1,25 @@
 """Fits the latency coefficients to public throughput tables, and says the error on unseen families.
 
-    python benchmarks/fit_prediction.py --tables DIR --cache DIR [-o FILE] [--data FILE]
+    python benchmarks/fit_prediction.py --tables DIR --cache DIR [--devices DIR] [-o FILE]
+        [--data FILE]
 
-``--tables`` is a folder of the result files of pytorch-image-models (``benchmark-infer-*.csv``).
-Every model is traced once on the meta device (about twelve minutes for all; kept in ``--cache``).
-A table whose parameter count is that of the re-parameterised model was measured so, and is traced
-so. Cross-validation leaves whole families out. Then each card is predicted from the others by the
-data sheets' peaks, families left out as before. ``-o`` is the file of coefficients, ``--data``
-holds every row's measured and left-out predicted time, which the page of predictions shows. Prints
-one line a device and a pair.
+``--tables`` is a folder of the result files of pytorch-image-models (``benchmark-*.csv``). Every
+model is traced once, at a prime batch, on the meta device; traces, features and each table's result
+are kept in ``--cache``, so that a run that was stopped goes on. A table's models have their
+branches joined where its parameter counts say so, remembered for the device. Cross-validation
+leaves families out three times over: by the name's prefix, by timm's module, and by merged kinds
+(``prediction_kinds``); the interval is that of the hardest. ``-o`` is the file of coefficients,
+``--data`` holds every row's measured and left-out predicted time, which the page of predictions
+shows. Prints one line a device.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import pickle
-import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,149 +27,331 @@ from typing import Any
 
 import click
 import numpy as np
-import torch
+from fit_phones import PRECISIONS, fit_phones
+from launch_costs import launch_errors
+from prediction_kinds import kind_of
 
-from gadprof.counting.count import count
+import gadprof.prediction
 from gadprof.measuring.explain.roofline import sheets
 from gadprof.output import write_atomic
-from gadprof.prediction.errors import error_summary
+from gadprof.prediction.errors import adaptive_summary, error_summary, sizes
 from gadprof.prediction.features import CLASSES, features_of
-from gadprof.prediction.fits import Fit, fits_text, moved
-from gadprof.prediction.fitting import Measured, fit_coefficients, folds_of, predict_rows
+from gadprof.prediction.fits import Fit, fits_text, key_of, moved
+from gadprof.prediction.fitting import (
+    Measured,
+    fit_coefficients,
+    fit_prepared,
+    folds_of,
+    predict_rows,
+    prepare,
+    subset,
+)
+from gadprof.prediction.informative import informative
 from gadprof.prediction.measurements import family_of
 from gadprof.prediction.model import Coefficients, operation_seconds
+from gadprof.prediction.novelty import KNOWN_FROM, cells_of, families_by_cell, known_cells
+from gadprof.prediction.per_sample import PRIME_BATCH
+from gadprof.prediction.tracing import can_fuse, fuse
+from gadprof.prediction.way import Way
 
-# file name part -> device, layout, format, kind, compiled, torch 2.5 or newer
-TABLES = {
-    "amp-nchw-pt240-cu124-rtx3090": ("rtx3090", "nchw", "amp", "gpu", False, False),
-    "amp-nhwc-pt240-cu124-rtx3090": ("rtx3090", "nhwc", "amp", "gpu", False, False),
-    "amp-nchw-pt291-cu128-4090": ("rtx4090", "nchw", "amp", "gpu", False, True),
-    "amp-nchw-pt291-cu130-5090": ("rtx5090", "nchw", "amp", "gpu", False, True),
-    "fp32-nchw-pt240-cpu-i9_10940x-dynamo": ("i9-10940x", "nchw", "fp32", "cpu", True, False),
-}
-# under autocast, compiled, channels last, torch 2.5 or newer
-MODES = (
-    (True, False, False, False),
-    (True, False, True, False),
-    (True, False, False, True),
-    (False, True, False, False),
+_OLD = Way(amp=True, gpu=True)
+_NEW = Way(amp=True, gpu=True, wide_attention=True)
+_TRAIN = Way(amp=True, gpu=True, fused_attention=False, train=True)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file (its name's middle) and how its device ran; ``kind`` is gpu or cpu."""
+
+    part: str
+    device: str
+    kind: str
+    way: Way
+    reparam: bool = False
+
+    @property
+    def layout(self) -> str:
+        return "nhwc" if self.way.channels_last else "nchw"
+
+    @property
+    def key(self) -> str:
+        return key_of(self.device, self.layout, self.way, self.kind)
+
+
+TABLES = (
+    Table("infer-amp-nchw-pt240-cu124-rtx3090", "rtx3090", "gpu", _OLD),
+    Table(
+        "infer-amp-nhwc-pt240-cu124-rtx3090",
+        "rtx3090",
+        "gpu",
+        Way(amp=True, gpu=True, channels_last=True),
+    ),
+    Table("infer-amp-nchw-pt291-cu128-4090", "rtx4090", "gpu", _NEW, True),
+    Table("infer-amp-nchw-pt291-cu130-5090", "rtx5090", "gpu", _NEW, True),
+    Table(
+        "infer-amp-nchw-pt291-cu128-4090-dynamo",
+        "rtx4090",
+        "gpu",
+        Way(amp=True, gpu=True, wide_attention=True, compiled=True),
+        True,
+    ),
+    Table(
+        "infer-amp-nchw-pt291-cu130-5090-dynamo",
+        "rtx5090",
+        "gpu",
+        Way(amp=True, gpu=True, wide_attention=True, compiled=True),
+        True,
+    ),
+    Table("infer-fp32-nchw-pt240-cpu-i9_10940x-dynamo", "i9-10940x", "cpu", Way(compiled=True)),
+    Table("infer-fp32-nchw-pt240-cpu-i7_12700h-dynamo", "i7-12700h", "cpu", Way(compiled=True)),
+    Table("train-amp-nchw-pt112-cu113-rtx3090", "rtx3090", "gpu", _TRAIN),
+    Table(
+        "train-amp-nhwc-pt112-cu113-rtx3090",
+        "rtx3090",
+        "gpu",
+        Way(amp=True, gpu=True, fused_attention=False, train=True, channels_last=True),
+    ),
 )
-FOLDS = 10
-SAME_PARAMS = 0.011e6  # the tables round to 0.01 million
+FOLDS = {"prefix": 6, "module": 4, "kind": 3}
+WAYS_OUT = tuple(FOLDS)
+WORST = 20
+TEN_AMONG = 4
+# twice and more what enqueueing a kernel takes: eagerly, and from compiled code
+HOST_S = {"eager": 20e-6, "compiled": 10e-6}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table: what was measured, on which model at which side, and its timm module."""
+
+    measured: Measured
+    size: int
+    module: str
+    fused: bool
+
+    def group(self, way_out: str) -> str:
+        """The family that it is left out with."""
+        if way_out == "prefix":
+            return self.measured.family
+        return self.module if way_out == "module" else kind_of(self.module)
+
+
+# --- traces and features --------------------------------------------------------------------------
+
+
+def trace_name(model: str, size: int, fused: bool) -> str:
+    """The name of a trace in the cache."""
+    return f"{model}@{size}{'+fused' if fused else ''}"
+
+
+def traced(model: str, size: int, fused: bool, cache: Path) -> Any:
+    """A model's operations and what it is, as plain values; None where it fails or cannot fuse."""
+    if fused:
+        plain = traced(model, size, False, cache)
+        if plain is None or not plain["can_fuse"]:
+            return None
+    path = cache / "traces" / f"{trace_name(model, size, fused)}.z"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(zlib.compress(pickle.dumps(_trace(model, size, fused)), 3))
+    return pickle.loads(zlib.decompress(path.read_bytes()))
+
+
+def _trace(model: str, size: int, fused: bool) -> Any:
+    import torch
+
+    from gadprof.counting.count import count
+
+    try:
+        module = _built(model, size, "meta")
+        able = can_fuse(module)
+        if fused:
+            try:
+                module = fuse(module)
+            except Exception:
+                module = fuse(_built(model, size, "cpu"))  # fusing may look at values
+        name = type(module).__module__
+        batch, shape = PRIME_BATCH, (3, size, size)
+        try:
+            trace = count(module, (torch.empty(batch, *shape, device="meta"),), name=model)
+        except Exception:
+            batch = 1
+            trace = count(module, (torch.empty(batch, *shape, device="meta"),), name=model)
+    except Exception as error:
+        click.echo(f"{model} at {size}: {type(error).__name__}: {str(error)[:80]}", err=True)
+        return None
+    return {
+        "params": trace.params,
+        "macs": trace.macs,
+        "module": name,
+        "batch": batch,
+        "can_fuse": able,
+        "forward": list(trace.forward),
+    }
+
+
+def _built(model: str, size: int, device: str) -> Any:
+    import timm
+    import torch
+
+    with torch.device(device):
+        try:
+            module = timm.create_model(model, pretrained=False, img_size=size)
+        except TypeError:
+            module = timm.create_model(model, pretrained=False)
+    return module.eval()
+
+
+def read_rows(path: Path, table: Table, cache: Path) -> list[Row]:
+    """Every row of a table that could be traced."""
+    kept = (
+        cache / f"features-{code_stamp()}-{hashlib.sha1(repr(table.way).encode()).hexdigest()[:8]}"
+    )
+    known: dict[str, Any] = pickle.loads(kept.read_bytes()) if kept.exists() else {}
+    before = len(known)
+    rows = []
+    with path.open() as stream:
+        lines = list(csv.DictReader(stream))
+    what = "train" if table.way.train else "infer"
+    for line in lines:
+        model, size = line["model"], int(line[f"{what}_img_size"])
+        for fused in ([True] if table.reparam else []) + [False]:
+            name = trace_name(model, size, fused)
+            if name not in known:
+                found = traced(model, size, fused, cache)
+                if found is not None:
+                    features = features_of(found["forward"], table.way, found["batch"])
+                    found = (features, found["module"].rpartition(".")[2])
+                known[name] = found
+            if known[name] is not None:
+                break
+        if known[name] is None:
+            continue
+        features, module = known[name]
+        batch = int(line[f"{what}_batch_size"])
+        seconds = batch / float(line[f"{what}_samples_per_sec"])
+        measured = Measured(model, family_of(f"timm:{model}"), batch, seconds, features)
+        rows.append(Row(measured, size, module, name.endswith("+fused")))
+    if len(known) > before:
+        kept.write_bytes(pickle.dumps(known))
+    return rows
+
+
+def code_stamp() -> str:
+    """What the code is that turns traces into features, in eight digits."""
+    folder = Path(gadprof.prediction.__file__).parent
+    names = ("classes", "features", "flow", "fusion", "hidden", "per_sample", "rows", "way")
+    text = b"".join((folder / f"{name}.py").read_bytes() for name in names)
+    return hashlib.sha1(text).hexdigest()[:8]
+
+
+# --- fits -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Left-out log-errors of one way of leaving out, (n,), the rows' groups and their novelty."""
+
+    gaps: Any
+    groups: Sequence[str]
+    novelties: Any
+    without: Mapping[str, Coefficients]
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A table's fit, its rows, their left-out log-errors, and the fits that left families out."""
+    """A table's fit, its rows, and what leaving families out gave."""
 
     fit: Fit
-    rows: Sequence[Measured]
-    sizes: Sequence[int]
-    gaps: Any
-    without: Mapping[str, Coefficients]
+    rows: Sequence[Row]
+    left_out: Mapping[str, LeftOut]
 
 
-def traced(model: str, size: int, fused: bool, cache: Path) -> Any:
-    """Parameters and the features by mode, or None where the model fails."""
-    import timm
-
-    path = cache / f"{model}@{size}{'+fused' if fused else ''}.pickle"
-    if path.exists():
-        return pickle.loads(path.read_bytes())
-    try:
-        with torch.device("cpu" if fused else "meta"):
-            try:
-                module = timm.create_model(model, pretrained=False, img_size=size)
-            except TypeError:
-                module = timm.create_model(model, pretrained=False)
-        module = module.eval()
-        if fused:
-            from timm.utils.model import reparameterize_model
-
-            module = reparameterize_model(module)
-        trace = count(module, (torch.empty(1, 3, size, size, device="meta"),), name=model)
-        found = (
-            trace.params,
-            {
-                (amp, compiled, last, wide): features_of(
-                    trace.forward,
-                    amp=amp,
-                    compiled=compiled,
-                    channels_last=last,
-                    wide_attention=wide,
-                )
-                for amp, compiled, last, wide in MODES
-            },
-        )
-    except Exception as error:
-        click.echo(f"{model} at {size}: {type(error).__name__}: {str(error)[:80]}", err=True)
-        found = None
-    path.write_bytes(pickle.dumps(found))
-    return found
-
-
-def read_rows(
-    path: Path, mode: tuple[bool, bool, bool, bool], cache: Path
-) -> tuple[list[Measured], list[int]]:
-    """Every row of a table that could be traced, and its pictures' side."""
-    rows, sizes = [], []
-    with path.open() as stream:
-        lines = list(csv.DictReader(stream))
-    for line in lines:
-        model, size = line["model"], int(line["infer_img_size"])
-        params = float(line["param_count"]) * 1e6
-        found = traced(model, size, False, cache)
-        if found is not None and abs(found[0] - params) > SAME_PARAMS:
-            fused = traced(model, size, True, cache)
-            if fused is not None and abs(fused[0] - params) < abs(found[0] - params):
-                found = fused
-        if found is not None:
-            batch = int(line["infer_batch_size"])
-            seconds = batch / float(line["infer_samples_per_sec"])
-            features = found[1][mode]
-            rows.append(Measured(model, family_of(f"timm:{model}"), batch, seconds, features))
-            sizes.append(size)
-    return rows, sizes
-
-
-def fit_table(path: Path, part: str, cache: Path) -> Fitted:
-    """The fit of one table, with its errors on families that were left out."""
-    device, layout, dtype, kind, compiled, wide = TABLES[part]
-    rows, sizes = read_rows(path, (dtype == "amp", compiled, layout == "nhwc", wide), cache)
-    families = [row.family for row in rows]
-    folds = folds_of(families, FOLDS)
-    gaps = np.zeros(len(rows))
-    measured = np.log([row.seconds for row in rows])
+def leave_out(rows: Sequence[Row], way_out: str, kind: str) -> LeftOut:
+    """Each row predicted by a fit that saw none of its group."""
+    groups = [row.group(way_out) for row in rows]
+    measured = [row.measured for row in rows]
+    cells = families_by_cell([m.features for m in measured], groups)
+    data, wanted = prepare(measured), np.log([m.seconds for m in measured])
+    families = np.array([m.family for m in measured])
+    folds = folds_of(groups, FOLDS[way_out])
+    gaps, novelties = np.zeros(len(rows)), np.zeros(len(rows))
     without: dict[str, Coefficients] = {}
-    for fold in range(FOLDS):
-        inside = [row for row, place in zip(rows, folds, strict=True) if place != fold]
-        outside = [row for row, place in zip(rows, folds, strict=True) if place == fold]
-        found = fit_coefficients(inside, kind)
-        gaps[folds == fold] = predict_rows(found, outside) - measured[folds == fold]
-        without.update({row.family: found for row in outside})
-    batches = np.array([row.batch for row in rows])
+    for fold in range(int(folds.max()) + 1):
+        keep = folds != fold
+        found = fit_prepared(subset(data, keep), wanted[keep], families[keep].tolist(), kind)
+        for index in np.flatnonzero(folds == fold).tolist():
+            row, group = measured[index], groups[index]
+            seconds = operation_seconds(found, row.features, row.batch)
+            gaps[index] = np.log(seconds.sum() / row.seconds)
+            known = [
+                len(cells[cell] - {group}) >= KNOWN_FROM for cell in cells_of(row.features).tolist()
+            ]
+            novelties[index] = 1 - seconds[np.array(known)].sum() / seconds.sum()
+            without[group] = found
+    return LeftOut(gaps, groups, novelties, without)
+
+
+def fit_table(path: Path, table: Table, cache: Path) -> Fitted:
+    """The fit of one table, with its errors on families that were left out."""
+    rows = read_rows(path, table, cache)
+    names = sorted((Path(gadprof.prediction.__file__).parent).glob("*.py"))
+    names = [name for name in names if name.stem in ("fitting", "model", "novelty")]
+    stamp = b"".join(name.read_bytes() for name in [*names, path])
+    stamp += repr([(r.measured.model, r.size, r.fused) for r in rows]).encode()
+    kept = cache / f"left-out-{table.key}-{code_stamp()}-{hashlib.sha1(stamp).hexdigest()[:8]}"
+    if kept.exists():
+        left_out, whole = pickle.loads(kept.read_bytes())
+    else:
+        left_out = {way_out: leave_out(rows, way_out, table.kind) for way_out in WAYS_OUT}
+        whole = fit_coefficients([row.measured for row in rows], table.kind)
+        kept.write_bytes(pickle.dumps((left_out, whole)))
+    measured = [row.measured for row in rows]
+    families = [row.family for row in measured]
+    batches = np.array([row.batch for row in measured])
+    kernels = np.array([row.seconds / row.features.counts.sum() for row in measured])
+    cv = adaptive_summary(
+        {name: (out.gaps, out.groups, out.novelties) for name, out in left_out.items()},
+        "prefix",
+        f"leave-family-out, {FOLDS['prefix']} folds",
+    )
     fit = Fit(
-        key=f"{device}-{layout}",
-        device=device,
-        layout=layout,
-        dtype=dtype,
-        kind=kind,
-        compiled=compiled,
-        wide_attention=wide,
-        members=(fit_coefficients(rows, kind),),
+        key=table.key,
+        device=table.device,
+        layout=table.layout,
+        dtype="amp" if table.way.amp else "fp32",
+        kind=table.kind,
+        way=table.way,
+        reparam=table.reparam,
+        members=(whole,),
         seen=tuple(
-            len({row.family for row in rows if (row.features.classes == index).any()})
+            len({row.family for row in measured if (row.features.classes == index).any()})
             for index in range(len(CLASSES))
         ),
+        cells=known_cells(families_by_cell([row.features for row in measured], families)),
         least_batch=int(np.quantile(batches, 0.02)),
         most_batch=int(batches.max()),
+        least_kernel_s=least_kernel(table, kernels),
         models=len(rows),
         families=len(set(families)),
         source=path.name,
         method="fitted",
-        cv=error_summary(gaps, families, f"leave-family-out, {FOLDS} folds"),
+        cv=cv,
     )
-    return Fitted(fit, rows, sizes, gaps, without)
+    return Fitted(fit, rows, left_out)
+
+
+def least_kernel(table: Table, kernels: Any) -> float:
+    """The mean time of a kernel (s) under which the host, not the card, sets the pace.
+
+    On a processor nothing is enqueued, and batch 1 was measured.
+    """
+    if table.kind != "gpu":
+        return 0.0
+    return min(HOST_S["compiled" if table.way.compiled else "eager"], float(kernels.min()))
+
+
+# --- one card from others' ------------------------------------------------------------------------
 
 
 def transfer_seconds(source: Fitted, target: Fitted) -> Any:
@@ -175,25 +360,30 @@ def transfer_seconds(source: Fitted, target: Fitted) -> Any:
         (sheet["flops_per_s"]["fp16"], sheet["bytes_per_s"])
         for sheet in (sheets()[source.fit.device], sheets()[target.fit.device])
     ]
-    whole = source.fit.members[0]
+    without = source.left_out["prefix"].without
     seconds = []
     for row in target.rows:
-        found = moved(source.without.get(row.family, whole), *peaks)
-        seconds.append(float(operation_seconds(found, row.features, row.batch).sum()))
+        one = row.measured
+        found = moved(without.get(one.family, source.fit.members[0]), *peaks)
+        seconds.append(float(operation_seconds(found, one.features, one.batch).sum()))
     return np.array(seconds)
 
 
 def transfers(found: Mapping[str, Fitted]) -> dict[str, Any]:
     """How well each card is predicted from another's fit, and from all others', by data sheets."""
-    cards = {key: one for key, one in found.items() if key.endswith("-nchw") and "rtx" in key}
+    cards = {
+        key: one
+        for key, one in found.items()
+        if one.fit.kind == "gpu" and one.fit.layout == "nchw" and one.fit.mode == "eager"
+    }
     pairs: dict[str, Any] = {}
     gaps: list[Any] = []
     names: list[str] = []
     for key, target in cards.items():
-        measured = np.array([row.seconds for row in target.rows])
+        measured = np.array([row.measured.seconds for row in target.rows])
         others = [one for other, one in cards.items() if other != key]
         each = [transfer_seconds(one, target) for one in others]
-        families = [row.family for row in target.rows]
+        families = [row.measured.family for row in target.rows]
         for one, seconds in zip(others, each, strict=True):
             summary = error_summary(np.log(seconds / measured), families, "families left out")
             pairs[f"{one.fit.device} to {target.fit.device}"] = summary
@@ -207,80 +397,150 @@ def transfers(found: Mapping[str, Fitted]) -> dict[str, Any]:
         + " predicted from the others by data sheets, families left out"
     )
     return {
+        "ten_timed": ten_timed(cards),
         "from": list(cards),
         "cv": error_summary(np.concatenate(gaps), names, method),
         "pairs": pairs,
     }
 
 
-def plain_rows(one: Fitted) -> list[dict[str, Any]]:
-    """What the page shows of each row: times in seconds, and the classes that take most of it.
+def ten_timed(cards: Mapping[str, Fitted]) -> dict[str, Any]:
+    """Each card from another's fit and ten of its own rows, the most informative of every fourth.
 
-    ``corrected`` is the class whose time changes most once the row's own family is fitted too.
+    The card is new to the fit, the models are not.
     """
-    rows = []
-    for row, size, gap in zip(one.rows, one.sizes, one.gaps, strict=True):
-        before = _by_class(one.without[row.family], row)
+    found = {}
+    for target in cards.values():
+        rows = [row.measured for row in target.rows]
+        measured = np.log([row.seconds for row in rows])
+        families = [row.family for row in rows]
+        for source in cards.values():
+            if source is target:
+                continue
+            prior = source.fit.members[0]
+            few = rows[::TEN_AMONG]
+            timed = [few[index] for index in informative(few, prior, 10)]
+            gaps = predict_rows(fit_coefficients(timed, "gpu", prior), rows) - measured
+            pair = f"{source.fit.device} to {target.fit.device}"
+            found[pair] = sizes(gaps, families) | {"timed": [row.model for row in timed]}
+    return found
+
+
+# --- what the page shows --------------------------------------------------------------------------
+
+
+def plain_rows(one: Fitted) -> dict[str, Any]:
+    """What the page shows of a table: its rows as columns, times in seconds, and the worst rows.
+
+    Of the worst, ``by_class`` are the classes that take most of the time, and ``corrected`` is the
+    class whose time changes most once the row's own family is fitted too.
+    """
+    out = one.left_out["prefix"]
+    measured = [row.measured for row in one.rows]
+    worst = []
+    for index in np.argsort(-np.abs(out.gaps))[:WORST].tolist():
+        row = measured[index]
+        before = _by_class(out.without[row.family], row)
         after = _by_class(one.fit.members[0], row)
         total = sum(before.values())
         most = sorted(before.items(), key=lambda item: -item[1])[:3]
         name = max(before, key=lambda key: abs(after[key] - before[key]))
-        rows.append(
+        worst.append(
             {
-                "model": row.model,
-                "family": row.family,
-                "size": size,
-                "batch": row.batch,
-                "measured_s": short(row.seconds, 5),
-                "predicted_s": short(row.seconds * float(np.exp(gap)), 5),
-                "by_class": {key: round(value / total, 2) for key, value in most},
-                "corrected": [name, short(before[name], 4), short(after[name], 4)],
+                "row": index,
+                "by_class": {key: round(value / total, 3) for key, value in most},
+                "corrected": [name, float(f"{before[name]:.4g}"), float(f"{after[name]:.4g}")],
             }
         )
-    return rows
-
-
-def short(value: float, digits: int) -> float:
-    """A value with so many significant digits."""
-    return float(f"{value:.{digits}g}")
+    return {
+        "model": [row.model for row in measured],
+        "family": [row.family for row in measured],
+        "batch": [row.batch for row in measured],
+        "size": [row.size for row in one.rows],
+        "measured_s": [float(f"{row.seconds:.4g}") for row in measured],
+        "predicted_s": [
+            float(f"{row.seconds * np.exp(gap):.4g}")
+            for row, gap in zip(measured, out.gaps, strict=True)
+        ],
+        "novelty": [round(float(value), 2) for value in out.novelties],
+        "worst": worst,
+    }
 
 
 def _by_class(found: Coefficients, row: Measured) -> dict[str, float]:
+    sums: dict[str, float] = {}
     seconds = operation_seconds(found, row.features, row.batch)
-    totals: dict[str, float] = {}
     for index, value in zip(row.features.classes.tolist(), seconds.tolist(), strict=True):
-        totals[CLASSES[index]] = totals.get(CLASSES[index], 0.0) + value
-    return totals
+        sums[CLASSES[index]] = sums.get(CLASSES[index], 0.0) + value
+    return sums
 
 
 @click.command()
 @click.option("--tables", required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--cache", required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", help="Write the coefficients as JSON.")
-@click.option("--data", help="Write every row's measured and predicted time as JSON.")
-def main(tables: Path, cache: Path, output: str | None, data: str | None) -> None:
-    """Fit every device whose table is in the folder."""
+@click.option("--only", multiple=True, metavar="KEY", help="Fit these tables alone.")
+@click.option(
+    "--devices",
+    type=click.Path(path_type=Path, exists=True),
+    help="A folder with the tables of phones and of the two spaces of networks.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The coefficients.")
+@click.option("--data", type=click.Path(path_type=Path), help="Every row, for the page.")
+def main(
+    tables: Path,
+    cache: Path,
+    only: tuple[str, ...],
+    devices: Path | None,
+    output: Path | None,
+    data: Path | None,
+) -> None:
+    """Fit every table in the folder, and predict each card from the others."""
     cache.mkdir(parents=True, exist_ok=True)
     found: dict[str, Fitted] = {}
-    for part in TABLES:
-        for path in sorted(tables.glob(f"*{part}*.csv")):
-            started = time.monotonic()
-            one = fit_table(path, part, cache)
-            found[one.fit.key] = one
-            seconds = time.monotonic() - started
-            click.echo(f"{one.fit.key}: {one.fit.models} models, {one.fit.cv}, {seconds:.0f} s")
-    transfer = transfers(found)
-    for pair, summary in transfer["pairs"].items():
-        click.echo(f"{pair}: {summary}")
-    click.echo(f"from data sheets: {transfer['cv']}")
-    if output:
-        command = "python benchmarks/fit_prediction.py --tables DIR --cache DIR -o FILE"
-        fits = {key: one.fit for key, one in found.items()}
-        write_atomic(output, fits_text(fits, command, transfer))
-    if data:
-        plain = {key: plain_rows(one) for key, one in found.items()}
-        text = json.dumps({"schema_version": 1, "rows": plain}, separators=(",", ":"))
-        write_atomic(data, text + "\n")
+    for table in TABLES:
+        if only and table.key not in only:
+            continue
+        one = fit_table(tables / f"benchmark-{table.part}.csv", table, cache)
+        found[table.key] = one
+        cv = one.fit.cv
+        parts = [
+            f"{name} {100 * cv[f'by_{name}']['mean_absolute_error']:.1f}/"
+            f"{100 * cv[f'by_{name}']['mean_over_families']:.1f} %"
+            for name in WAYS_OUT
+        ]
+        click.echo(
+            f"{table.key}: {one.fit.models} models; rows/families: {', '.join(parts)}; interval "
+            f"× {np.exp(cv['log_error_95']):.2f} (novelty {cv['novelty_slope']}) covers "
+            f"{100 * cv['interval_coverage']:.1f} %"
+        )
+    of_phones = []
+    if devices is not None:
+        of_phones = [fit_phones(devices / "phones_aihub.csv", cache, name) for name in PRECISIONS]
+    for each in of_phones:
+        click.echo(
+            f"phones, {each.dtype}: {each.cv['by_network']['groups']} networks; median "
+            f"{100 * each.cv['median_absolute_error']:.1f} %, mean "
+            f"{100 * each.cv['mean_absolute_error']:.1f} %; rank {each.cv['rank_correlation']}; "
+            f"interval × {np.exp(each.cv['log_error_95']):.2f}"
+        )
+    if output is not None:
+        text = fits_text(
+            {key: one.fit for key, one in found.items()},
+            "python benchmarks/fit_prediction.py",
+            transfers(found),
+            of_phones,
+        )
+        write_atomic(str(output), text)
+    if data is not None:
+        tables_of = {key: plain_rows(one) for key, one in found.items()}
+        write_atomic(
+            str(data),
+            json.dumps(
+                {"tables": tables_of, "launch": launch_errors(devices) if devices else []},
+                separators=(",", ":"),
+            )
+            + "\n",
+        )
 
 
 if __name__ == "__main__":

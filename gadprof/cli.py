@@ -48,6 +48,10 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "explain": (f"{_HERE}.explain:explain", "Where the time of two models goes, and why."),
         "predict": (f"{_HERE}.predict:predict", "Predict latency on a named device."),
         "fit": (f"{_HERE}.fit:fit", "The largest batch that fits a card's memory."),
+        "devices": (
+            f"{_HERE}.devices:devices",
+            "List the devices that latency is predicted for, and how well.",
+        ),
         "calibrate": (
             f"{_HERE}.calibrate:calibrate",
             "Fit the latency model to your own measurements.",

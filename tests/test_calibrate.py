@@ -5,15 +5,28 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from gadprof.errors import DataError, StoreError
 from gadprof.prediction.calibrate import Device, calibrate, measured_rows
-from gadprof.prediction.errors import conformal_width, coverage, error_summary
+from gadprof.prediction.errors import (
+    adaptive_summary,
+    conformal_width,
+    coverage,
+    error_summary,
+)
 from gadprof.prediction.fits import find_fit, fits, fits_text, plain_fit, read_fits
-from gadprof.prediction.fitting import Measured, fit_coefficients, folds_of, predict_rows
+from gadprof.prediction.fitting import (
+    Measured,
+    fit_coefficients,
+    folds_of,
+    predict_rows,
+    variances,
+)
+from gadprof.prediction.informative import NOISE, informative
 from gadprof.prediction.measurements import Line, family_of, read_csv, read_store
 from gadprof.store.store import NewEntry, Store
 
@@ -61,8 +74,8 @@ def test_a_file_of_coefficients_is_read_as_it_was_written(rows):
 def test_few_rows_move_a_prior_less_than_many(rows):
     prior = fits()["i9-10940x-nchw"].members[0]
     odd = [replace(rows[0], seconds=rows[0].seconds * 2), *rows[1:]]
-    few = fit_coefficients(odd, "cpu", prior, steps=60)
-    many = fit_coefficients(odd * 50, "cpu", prior, steps=60)
+    few = fit_coefficients(odd, "cpu", prior)
+    many = fit_coefficients(odd * 50, "cpu", prior)
     moved = [np.abs(found.shape - prior.shape).sum() for found in (few, many)]
     assert moved[0] < moved[1]
 
@@ -184,9 +197,9 @@ def test_a_calibrated_device_predicts_from_the_shell(tmp_path, rows, run_cli):
     [
         ("x", "no coefficients file"),
         ("{}", "no coefficients file"),
-        ('{"schema_version": 1, "fits": {}}', "schema version 1, not 3"),
-        ('{"schema_version": 3, "fits": {}}', "holds no fit"),
-        ('{"schema_version": 3, "fits": {"a": {"classes": []}}}', "is damaged at 'a'"),
+        ('{"schema_version": 1, "fits": {}}', "schema version 1, not 4"),
+        ('{"schema_version": 4, "fits": {}}', "holds no fit"),
+        ('{"schema_version": 4, "fits": {"a": {"classes": []}}}', "is damaged at 'a'"),
     ],
 )
 def test_a_file_that_holds_no_coefficients_is_refused_in_one_line(tmp_path, text, message, run_cli):
@@ -211,3 +224,64 @@ def test_a_layout_that_a_device_lacks_is_refused():
 
 def test_rows_are_plain_measurements(rows):
     assert all(isinstance(row, Measured) for row in rows)
+
+
+def test_the_interval_of_several_ways_of_leaving_out_is_the_hardest_ones():
+    families = [str(i) for i in range(40)]
+    easy, hard = np.full(40, 0.1), np.full(40, 0.3)
+    none = np.zeros(40)
+    found = adaptive_summary(
+        {"prefix": (easy, families, none), "kind": (hard, families, none)}, "prefix", "x"
+    )
+    assert found["log_error_95"] == 0.3
+    assert found["interval_method"] == "conformal, by kind"
+    assert found["mean_absolute_error"] == round(math.expm1(0.1), 4)
+    assert found["novelty_slope"] == 0
+
+
+def test_errors_that_double_with_full_novelty_give_a_slope_of_one():
+    novelties = np.linspace(0, 1, 50)
+    gaps = 0.1 * (1 + novelties)
+    families = [str(i) for i in range(50)]
+    found = adaptive_summary({"prefix": (gaps, families, novelties)}, "prefix", "x")
+    assert found["novelty_slope"] == 1.0
+    assert found["log_error_95"] == pytest.approx(0.1)
+    assert found["interval_coverage"] == 1.0
+
+
+def test_the_models_that_tell_most_are_not_one_model_twice(rows):
+    prior = fits()["i9-10940x-nchw"].members[0]
+    doubled = [rows[0], *rows]  # the first one twice
+    chosen = informative(doubled, prior, 4)
+    assert len(set(chosen)) == 4
+    assert not {0, 1} <= set(chosen)
+
+
+def test_what_the_first_models_tell_is_not_told_again_by_a_later_one(rows):
+    prior = fits()["i9-10940x-nchw"].members[0]
+    order = informative(rows, prior, len(rows))
+    shared = variances(prior, rows)
+    assert order[0] == int(np.argmax((shared**2).sum(0) / (np.diag(shared) + NOISE)))
+    assert sorted(order) == list(range(len(rows)))
+
+
+def test_calibrating_here_times_the_chosen_models(run_cli, tmp_path, monkeypatch):
+    timed = {}
+
+    def measure(models, setting, **_):
+        timed["models"] = models
+        row = lambda name, at: SimpleNamespace(  # noqa: E731
+            model=name, error=None, latency_s=SimpleNamespace(median=0.01 * (at + 1))
+        )
+        return SimpleNamespace(rows=[row(name, at) for at, name in enumerate(models)])
+
+    monkeypatch.setattr("gadprof.measuring.bench.measure", measure)
+    monkeypatch.setattr("gadprof.prediction.informative.CANDIDATES", MODELS)
+    output = tmp_path / "box.json"
+    code, out, _ = run_cli(
+        "calibrate", "--from", "here", "--models", "5", "-o", str(output), "--format", "json"
+    )
+    assert code == 0
+    assert len(timed["models"]) == 5
+    assert json.loads(out)["models"] == 5
+    assert read_fits(output.read_text(), "x")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -10,11 +13,16 @@ import torch
 
 import gadprof
 from gadprof.errors import SpecError, UnknownNameError
-from gadprof.prediction.api import predict, predict_trace
+from gadprof.prediction.api import joins, kernel_seconds, predict, predict_features, predict_trace
 from gadprof.prediction.features import CLASSES, features_of
-from gadprof.prediction.fits import find_fit, fits, moved, transfer_errors
+from gadprof.prediction.fits import COEFFICIENTS, find_fit, fits, moved, transfer_errors
+from gadprof.prediction.flow import PLANE_WORK
 from gadprof.prediction.fusion import fused_traffic
 from gadprof.prediction.model import operation_seconds
+from gadprof.prediction.novelty import cells_of, families_by_cell, known_cells
+from gadprof.prediction.per_sample import per_sample
+from gadprof.prediction.tracing import BatchTrace, can_fuse, fuse, trace_of
+from gadprof.prediction.way import Way
 
 
 def traced(name: str, side: int = 64):
@@ -25,7 +33,7 @@ def traced(name: str, side: int = 64):
 
 def test_work_and_bytes_of_the_features_are_the_traces():
     trace = traced("gadnet32:width=8")
-    features = features_of(trace.forward, amp=False)
+    features = features_of(trace.forward, Way(amp=False))
     work = (features.columns[:, 0] * features.counts).sum()
     assert work == trace.macs
     assert features.unknown == ()
@@ -33,7 +41,10 @@ def test_work_and_bytes_of_the_features_are_the_traces():
 
 def test_autocast_halves_what_a_convolution_moves():
     trace = traced("hrnet32:width=8")
-    full, half = features_of(trace.forward, amp=False), features_of(trace.forward, amp=True)
+    full, half = (
+        features_of(trace.forward, Way(amp=False)),
+        features_of(trace.forward, Way(amp=True)),
+    )
     moved = [(f.columns[:, 1] * f.counts).sum() for f in (full, half)]
     assert 0.4 < moved[1] / moved[0] < 0.7
 
@@ -48,7 +59,7 @@ def test_weights_alone_do_not_grow_with_the_batch():
             return torch.nn.functional.conv2d(x, self.weight - self.weight.mean())
 
     trace = gadprof.count(Standardised(), (1, 3, 16, 16))
-    features = features_of(trace.forward, amp=False)
+    features = features_of(trace.forward, Way(amp=False))
     batched = features.columns[:, 1] > 0
     assert batched.sum() == 1  # the convolution alone
     assert (features.columns[~batched, 3] > 0).all()
@@ -57,9 +68,7 @@ def test_weights_alone_do_not_grow_with_the_batch():
 @pytest.mark.parametrize("key", list(fits()))
 def test_more_samples_take_longer_and_every_time_is_positive(key):
     fit = fits()[key]
-    features = features_of(
-        traced("gadnet32:width=8").forward, amp=fit.dtype == "amp", compiled=fit.compiled
-    )
+    features = features_of(traced("gadnet32:width=8").forward, fit.way)
     small = operation_seconds(fit.members[0], features, 64)
     large = operation_seconds(fit.members[0], features, 256)
     assert (small > 0).all()
@@ -75,10 +84,14 @@ def test_a_prediction_has_an_interval_and_shares_that_add_up():
     assert fit.families > 50
 
 
-def test_a_tiny_batch_on_a_gpu_is_refused_in_its_own_row():
-    rows, _ = predict(["hrnet32"], "rtx3090", batch=1)
+def test_a_batch_of_kernels_too_short_is_refused_and_the_batch_that_does_is_named():
+    rows, fit = predict(["hrnet32"], "rtx3090", batch=1)
     assert rows[0].predicted_latency_s is None
-    assert "below the smallest" in rows[0].refused
+    enough = int(re.search(r"try --batch (\d+)", rows[0].refused).group(1))
+    again, _ = predict(["hrnet32"], "rtx3090", batch=enough)
+    assert again[0].predicted_latency_s is not None
+    features = features_of(trace_of("hrnet32").trace.forward, fit.way)
+    assert kernel_seconds(features, fit, enough * 4 // 5) < fit.least_kernel_s
 
 
 def test_a_batch_on_the_cpu_is_refused_because_only_single_samples_were_measured():
@@ -92,7 +105,7 @@ def test_what_a_compiler_joins_is_moved_once():
             return torch.relu(x + 1) * 2
 
     trace = gadprof.count(Chain(), (1, 3, 16, 16))
-    apart, joined = (features_of(trace.forward, amp=False, compiled=c) for c in (False, True))
+    apart, joined = (features_of(trace.forward, Way(amp=False, compiled=c)) for c in (False, True))
     moved = [(f.columns[:, 1] * f.counts).sum() for f in (apart, joined)]
     assert moved == [6 * 3 * 16 * 16 * 4, 2 * 3 * 16 * 16 * 4]
 
@@ -110,7 +123,9 @@ def test_a_value_that_is_needed_later_is_written_though_it_is_joined():
 
 
 def test_a_device_with_a_data_sheet_alone_states_the_error_of_such_moves(run_cli):
-    code, out, _ = run_cli("predict", "hrnet32:width=8", "--device", "h100", "--format", "json")
+    code, out, _ = run_cli(
+        "predict", "hrnet48", "--device", "h100", "--batch", "512", "--format", "json"
+    )
     assert code == 0
     payload = json.loads(out)
     assert payload["rows"][0]["predicted_latency_s"]["value"] > 0
@@ -122,7 +137,7 @@ def test_a_device_with_a_data_sheet_alone_states_the_error_of_such_moves(run_cli
 
 def test_a_sheet_with_twice_the_peaks_halves_the_time_but_for_the_launches():
     fit = find_fit("rtx4090", None)
-    features = features_of(traced("gadnet32:width=8").forward, amp=True)
+    features = features_of(traced("gadnet32:width=8").forward, Way(amp=True))
     before = operation_seconds(fit.members[0], features, 256).sum()
     faster = moved(fit.members[0], (1.0, 1.0), (2.0, 2.0))
     launches = np.exp(fit.members[0].base[2]) * features.counts.sum()
@@ -140,14 +155,14 @@ def test_an_expanded_tensor_is_read_as_what_lies_behind_it():
         def forward(self, x):
             return x.mean((2, 3), keepdim=True).expand(-1, -1, 16, 16).clone()
 
-    features = features_of(gadprof.count(Spread(), (1, 8, 16, 16)).forward, amp=False)
+    features = features_of(gadprof.count(Spread(), (1, 8, 16, 16)).forward, Way())
     copy = CLASSES.index("copy")
     assert features.columns[features.classes == copy, 1] == 4 * (8 + 8 * 16 * 16)
 
 
 def names_of(module, shape, **options):
     options = {"amp": True} | options
-    features = features_of(gadprof.count(module.eval(), shape).forward, **options)
+    features = features_of(gadprof.count(module.eval(), shape).forward, Way(**options))
     return [CLASSES[index] for index in features.classes]
 
 
@@ -183,7 +198,7 @@ def test_unfused_attention_computes_in_single_precision_where_torch_is_newer():
     assert "matmul_single" not in names_of(module, shape)
     assert "matmul_single" in names_of(module, shape, wide_attention=True)
     trace = gadprof.count(module, shape)
-    features = features_of(trace.forward, amp=True, wide_attention=True)
+    features = features_of(trace.forward, Way(amp=True, wide_attention=True))
     assert (features.columns[:, 0] * features.counts).sum() == trace.macs
 
 
@@ -232,7 +247,7 @@ def test_a_group_norm_of_channels_last_pixels_sets_them_apart_and_a_convolution_
     )
     shape = (1, 8, 16, 16)
     assert "copy_strided" not in names_of(module, shape)
-    features = features_of(gadprof.count(module, shape).forward, amp=True, channels_last=True)
+    features = features_of(gadprof.count(module, shape).forward, Way(amp=True, channels_last=True))
     copies = features.counts[features.classes == CLASSES.index("copy_strided")].sum()
     assert copies == 2
 
@@ -243,7 +258,7 @@ def test_a_kind_of_operation_that_was_never_measured_is_refused():
             return torch.fft.fft(x).abs()
 
     trace = gadprof.count(Odd(), (1, 3, 16, 16))
-    row = predict_trace("odd", trace, find_fit("rtx3090", None), 256)
+    row = predict_trace("odd", BatchTrace(trace, 1), find_fit("rtx3090", None), 256)
     assert row.predicted_latency_s is None
     assert "never measured" in row.refused
 
@@ -271,3 +286,186 @@ def test_the_json_has_its_keys(run_cli):
     assert good["refused"] is None
     assert "unknown model" in bad["error"]
     assert payload["error_on_unseen_families"]["method"].startswith("leave-family-out")
+
+
+class Expanded(torch.nn.Module):
+    """Copies a table of the weights for every picture."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Parameter(torch.zeros(1, 8, 16, 16))
+
+    def forward(self, x):
+        return self.table.expand(x.shape[0], -1, -1, -1).contiguous()
+
+
+def test_a_copy_over_the_batch_shows_at_a_prime_batch_alone():
+    one, prime = (gadprof.count(Expanded(), (batch, 8, 16, 16)).forward for batch in (1, 251))
+    assert CLASSES.index("copy") not in features_of(one, Way()).classes
+    features = features_of(prime, Way(), 251)
+    copied = features.columns[features.classes == CLASSES.index("copy")]
+    assert features.column("bytes").sum() == 4 * 8 * 16 * 16  # written for each, read once
+    assert features.column("fixed_bytes").sum() == 4 * 8 * 16 * 16
+    assert len(copied) == 1
+
+
+@pytest.mark.parametrize("batch", [7, 251])
+def test_a_prime_batch_gives_the_work_and_bytes_of_one_sample(batch):
+    with torch.device("meta"):
+        module = gadprof.build("ghost-se-hrnet32:width=8").eval()
+    one, many = (
+        features_of(gadprof.count(module, (size, 3, 64, 64)).forward, Way(amp=True), size)
+        for size in (1, batch)
+    )
+    for name in ("work", "bytes", "fixed_bytes"):
+        assert (one.column(name) * one.counts).sum() == (many.column(name) * many.counts).sum()
+
+
+def test_a_sample_of_a_matrix_product_is_a_share_of_its_stack():
+    class Attend(torch.nn.Module):
+        def forward(self, x):
+            return x @ x.transpose(-1, -2)
+
+    trace = gadprof.count(Attend(), (251, 4, 16, 8))
+    product = next(op for op in per_sample(trace.forward, 251) if op.kind == "matmul")
+    assert product.macs == 4 * 16 * 16 * 8
+    assert product.attributes["batch"] == 4
+
+
+def test_a_smooth_resize_of_plane_after_plane_counts_its_planes():
+    class Resize(torch.nn.Module):
+        def forward(self, x):
+            return torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+
+    operations = gadprof.count(Resize(), (1, 8, 16, 16)).forward
+    planes, last, cpu = (
+        features_of(operations, way).column("work").tolist()
+        for way in (Way(gpu=True), Way(gpu=True, channels_last=True), Way())
+    )
+    assert planes == [8 * PLANE_WORK]
+    assert last == cpu == [0]
+
+
+def test_the_optimiser_of_a_training_step_goes_once_through_weights_and_statistics():
+    norm = torch.nn.BatchNorm2d(8)  # two parameters and two statistics a channel
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), norm, torch.nn.Conv2d(8, 8, 1))
+    trace = gadprof.count(module.eval(), (1, 3, 16, 16))
+    features = features_of(trace.forward, Way(amp=True, gpu=True, train=True))
+    optimiser = features.classes == CLASSES.index("optimiser")
+    assert features.column("fixed_bytes")[optimiser].tolist() == [4 * (trace.params + 2 * 8)]
+
+
+def test_branches_are_joined_by_the_method_that_a_block_has():
+    class Branches(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = torch.nn.ModuleList([torch.nn.Conv2d(3, 3, 1), torch.nn.Conv2d(3, 3, 3)])
+
+        def reparameterize(self):
+            self.parts = torch.nn.ModuleList([torch.nn.Conv2d(3, 3, 3)])
+
+        def forward(self, x):
+            return sum(part(x) for part in self.parts)
+
+    module = torch.nn.Sequential(Branches())
+    assert can_fuse(module)
+    assert not can_fuse(torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1)))
+    assert sum(isinstance(part, torch.nn.Conv2d) for part in fuse(module).modules()) == 1
+
+
+@pytest.mark.parametrize(("device", "joined"), [("rtx3090", False), ("rtx4090", True)])
+def test_each_device_joins_branches_as_its_table_did(device, joined, tmp_path):
+    path = tmp_path / "net.py"
+    path.write_text(
+        "import torch\n"
+        "class Two(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.a = torch.nn.ModuleList(torch.nn.Conv2d(64, 64, 3) for _ in range(2))\n"
+        "    def reparameterize(self):\n"
+        "        self.a = torch.nn.ModuleList([torch.nn.Conv2d(64, 64, 3)])\n"
+        "    def forward(self, x):\n"
+        "        return sum(part(x) for part in self.a)\n"
+        "def build():\n"
+        "    return torch.nn.Sequential(torch.nn.Conv2d(3, 64, 3), Two())\n"
+    )
+    rows, fit = predict([f"{path}:build"], device, batch=64, shapes=((3, 64, 64),))
+    assert rows[0].error is None
+    first, second = 62 * 62 * 64 * 27, 60 * 60 * 64 * 64 * 9
+    assert rows[0].macs == 64 * (first + second * (1 if joined else 2))
+    assert rows[0].fused == joined
+    assert [joins(fit, word) for word in ("auto", "yes", "no")] == [joined, True, False]
+
+
+def test_the_interval_widens_with_novelty():
+    fit = find_fit("rtx3090", None)
+    features = features_of(traced("hrnet32", 256).forward, fit.way)
+    nothing_known = replace(fit, cells=frozenset())
+    all_known = replace(fit, cells=frozenset(cells_of(features).tolist()))
+    widths = {}
+    for name, one in (("new", nothing_known), ("old", all_known)):
+        row = predict_features("hrnet32", features, one, 256)
+        low, high = row.predicted_latency_s["interval95"]
+        widths[name] = (row.novelty, high / low)
+    assert widths["new"][0] == 1
+    assert widths["old"][0] == 0
+    assert (widths["new"][1] > widths["old"][1]) == (fit.cv["novelty_slope"] > 0)
+
+
+def test_a_cell_is_known_from_three_families_on():
+    features = features_of(traced("hrnet32:width=8").forward, Way())
+    known = [
+        known_cells(families_by_cell([features] * count, [str(i) for i in range(count)]))
+        for count in (2, 3)
+    ]
+    assert known == [frozenset(), frozenset(cells_of(features).tolist())]
+
+
+def test_the_coefficients_take_less_than_300_kilobytes():
+    assert len(resources.files("gadprof.data").joinpath(COEFFICIENTS).read_bytes()) < 300_000
+
+
+def test_every_table_states_three_ways_of_leaving_out_and_covers_the_hardest():
+    for fit in fits().values():
+        if fit.kind == "npu":
+            continue
+        for way in ("prefix", "module", "kind"):
+            stated = fit.cv[f"by_{way}"]
+            assert stated["mean_absolute_error"] > 0
+            assert stated["mean_over_families"] > 0
+        assert fit.cv["interval_coverage"] >= 0.9
+
+
+def test_all_devices_are_ranked_in_one_table_and_a_plot(run_cli, tmp_path):
+    plot = tmp_path / "all.png"
+    code, out, _ = run_cli(
+        "predict", "hrnet32", "gadnet32", "--device", "all", "--format", "json",
+        "--plot", str(plot),
+    )  # fmt: skip
+    assert code == 0
+    found = json.loads(out)["devices"]
+    assert {item["key"] for item in found} == set(fits())
+    ratios = [
+        item["rows"][1]["predicted_latency_s"]["value"]
+        / item["rows"][0]["predicted_latency_s"]["value"]
+        for item in found
+        if all(row["predicted_latency_s"] for row in item["rows"])
+    ]
+    assert ratios == sorted(ratios)
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_devices_are_listed_with_how_well_they_are_known(run_cli):
+    code, out, _ = run_cli("devices", "--format", "json")
+    listed = json.loads(out)["devices"]
+    assert code == 0
+    by = {item["key"]: item["known_by"] for item in listed}
+    assert by["rtx3090-nchw"] == "measured"
+    assert by["h100-nchw"] == "data sheet"
+    assert all(item["error_on_unseen_families"]["mean_absolute_error"] > 0 for item in listed)
+
+
+def test_a_plot_of_a_single_device_is_refused(run_cli):
+    code, _, err = run_cli("predict", "hrnet32", "--device", "rtx3090", "--plot", "x.png")
+    assert code == 2
+    assert "--device all" in err

@@ -32,6 +32,7 @@ RUNS = {
     "models": ("models",),
     "reconcile": ("reconcile", "hrnet32", "--claimed", "7.10G"),
     "zoo": ("zoo", "--only", "HRNet-W32"),
+    "devices": ("devices",),
     "predict": ("predict", "gadnet32", "--device", "rtx4090"),
     "sweep": ("sweep", "gadnet", "--width", "16,32", "--s", "2,3"),
     "ablate": ("ablate",),

@@ -27,9 +27,9 @@ class Table:
 @click.option(
     "--from",
     "source",
-    type=click.Choice(["store", "csv"]),
+    type=click.Choice(["store", "csv", "here"]),
     required=True,
-    help="Where the measurements are: the results store, or the CSV FILE.",
+    help="Where the measurements are: the results store, the CSV FILE, or made here.",
 )
 @click.option("--device", metavar="NAME", default="mine", show_default=True, help="Its name.")
 @packed(
@@ -53,6 +53,14 @@ class Table:
 @click.option(
     "--only", multiple=True, metavar="SETTING=VALUE", help="Store: take these, like threads=1."
 )
+@click.option(
+    "--models",
+    "count",
+    type=click.IntRange(min=5),
+    default=10,
+    show_default=True,
+    help="Here: so many models are timed, the most informative ones.",
+)
 @click.option("-o", "--output", required=True, metavar="FILE", help="Write the coefficients here.")
 @click.option(
     "--format",
@@ -69,6 +77,7 @@ def calibrate(
     device: str,
     about: Table,
     only: tuple[str, ...],
+    count: int,
     output: str,
     output_format: str,
     store: str | None,
@@ -76,6 +85,7 @@ def calibrate(
     """Fit the latency model to your own measurements; 'predict --coefficients FILE' uses it.
 
     \b
+    gadprof calibrate --from here --device mybox -o mybox.json
     gadprof calibrate --from csv measured.csv --device mybox -o mybox.json
     gadprof bench hrnet32 gadnet32 timm:resnet18 timm:vgg11 timm:mobilenetv3_small_100
     gadprof calibrate --from store --only threads=1 -o mybox.json
@@ -90,7 +100,11 @@ def calibrate(
     from gadprof.results.plain import describe_machine, to_json
 
     check_writable(output)
-    if source == "csv":
+    if source == "here":
+        if table is not None or only:
+            raise click.UsageError("--from here measures itself; leave FILE and --only out")
+        target, lines, place = _measured_here(device, about, count)
+    elif source == "csv":
         if table is None:
             raise click.UsageError(
                 "--from csv needs a FILE; type: gadprof calibrate --from csv FILE"
@@ -146,6 +160,41 @@ def calibrate(
     else:
         emit(_text(fit, output), None)
     return 0
+
+
+def _measured_here(device: str, about: Table, count: int) -> tuple[Any, Any, str]:
+    """The most informative models, timed on this machine: the device, the lines, and in words."""
+    from gadprof.measuring.bench import measure
+    from gadprof.measuring.settings import Setting
+    from gadprof.prediction.calibrate import Device, chosen_models
+    from gadprof.prediction.measurements import Line
+    from gadprof.render.live import live_view
+
+    kind, dtype = about.kind or "cpu", about.dtype or "fp32"
+    target = Device(device, about.layout or "nchw", dtype, kind, about.compiled)
+    batch = 64 if kind == "gpu" else 1
+    with Working("choosing models"):
+        models = chosen_models(target, batch, count)
+    tell(f"gadprof: timing {', '.join(models)}")
+    setting = Setting(
+        device="cuda" if kind == "gpu" else "cpu",
+        batch=batch,
+        dtype="fp32" if dtype == "amp" else dtype,  # type: ignore[arg-type]
+        amp=dtype == "amp",
+        channels_last=about.layout == "nhwc",
+        runtime="compile" if about.compiled else "eager",
+    )
+    with live_view() as view:
+        result = measure(models, setting, progress=view, null=False, memory=False, energy=False)
+    for row in result.rows:
+        if row.error:
+            tell(f"gadprof: {row.model}: {row.error}")
+    lines = tuple(
+        Line(row.model, batch, (), float(row.latency_s.median))
+        for row in result.rows
+        if row.latency_s is not None
+    )
+    return target, lines, f"measured here: {setting.label}"
 
 
 def _only(texts: tuple[str, ...]) -> dict[str, str]:

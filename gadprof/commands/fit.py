@@ -28,7 +28,6 @@ class Step:
     optimizer: str | None
     dtype: str | None
     timeout: float
-    batch: int | None
 
 
 @command(name="fit")
@@ -47,7 +46,6 @@ class Step:
     optimizer_option,
     dtype_option,
     timeout_option("How long to wait for a model."),
-    click.option("--batch", type=click.IntRange(min=1), help="Also say whether this batch fits."),
 )
 @input_option
 @result_options("table", "json", "csv", "md")
@@ -56,13 +54,13 @@ def fit(
 ) -> int:
     """The largest batch of MODEL that fits a card's memory, told from its trace without a card.
 
-    Exits 1 where a model does not fit with one sample, or with --batch samples.
+    Exits 1 where a model does not fit with one sample.
     """
     from gadprof.errors import GadprofError
     from gadprof.memory.cards import memory_of
     from gadprof.memory.largest import largest_batch
     from gadprof.memory.page import largest_page
-    from gadprof.memory.peaks import coefficients, predict_peaks
+    from gadprof.memory.peaks import coefficients
     from gadprof.memory.step import step_of
     from gadprof.models.inputs import parse_inputs
     from gadprof.render.progress import Working
@@ -71,7 +69,7 @@ def fit(
     kept = optimizer_of(step.optimizer, train=step.train)
     capacity = memory_of(device)
     inputs = parse_inputs(input_texts)
-    found, steps, failed = [], [], []
+    found, failed = [], []
     with Working("tracing", len(models)) as work:
         for number, model in enumerate(models):
             work.at(model, number)
@@ -88,7 +86,6 @@ def fit(
                     raise
                 failed.append({"model": model, "error": str(error)})
                 continue
-            steps.append(traced)
             found.append(largest_batch(traced, capacity, kept, device=device))  # type: ignore[arg-type]
     document = {
         "device": device,
@@ -98,18 +95,13 @@ def fit(
         "failed": failed,
     }
     show(out, largest_page(found, coefficients().cv, document))
-    crowded = False
-    for one, traced in zip(found, steps, strict=True):
-        batch = step.batch or 1
-        if one.batch >= batch:
-            continue
-        crowded = True
-        needs = predict_peaks(traced, batch, kept).process_peak_bytes  # type: ignore[arg-type]
-        sure = "cannot fit" if batch >= one.impossible_batch else "is predicted not to fit"
-        tell(
-            f"gadprof: {one.model}: batch {batch} {sure}: it needs about {bytes_text(needs)}, "
-            f"{device} has {bytes_text(capacity)}; the largest that fits is {one.batch}"
-        )
+    for one in found:
+        if not one.batch:
+            needs = bytes_text(one.peaks.process_peak_bytes)
+            tell(
+                f"gadprof: {one.model}: needs {needs} with one sample, more than {device} has "
+                f"({bytes_text(capacity)})"
+            )
     for failure in failed:
         tell(f"gadprof: {failure['model']}: {failure['error']}")
-    return 1 if failed or crowded else 0
+    return 1 if failed or any(not one.batch for one in found) else 0

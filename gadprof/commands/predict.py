@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import click
 
 from gadprof.commands.option_types import BATCH, CARD
-from gadprof.commands.options import command, input_option, models_argument, packed, result_options
+from gadprof.commands.options import (
+    command,
+    input_option,
+    models_argument,
+    packed,
+    plot_option,
+    result_options,
+)
 from gadprof.commands.show import show
 from gadprof.output import Output, tell
 
@@ -21,6 +28,8 @@ class Target:
     batch: int | None
     dtype: str | None
     layout: str | None
+    mode: str | None
+    reparam: str
 
 
 @command(name="predict")
@@ -28,21 +37,41 @@ class Target:
 @packed(
     "target",
     Target,
-    click.option("--device", type=CARD, metavar="NAME", help="The device to predict for."),
+    click.option(
+        "--device", type=CARD, metavar="NAME", help="The device to predict for, or 'all' of them."
+    ),
     click.option("--coefficients", metavar="FILE", help="A file that 'gadprof calibrate' wrote."),
     click.option("--batch", type=BATCH, help="Batch size.  [default: the fit's]"),
     click.option("--dtype", help="Number format, for example amp or float32."),
     click.option("--layout", help="Memory layout, nchw or nhwc."),
+    click.option(
+        "--mode",
+        type=click.Choice(["eager", "compiled", "train"]),
+        help="How it runs, or a training step.  [default: what the device was measured in]",
+    ),
+    click.option(
+        "--reparam",
+        type=click.Choice(["auto", "yes", "no"]),
+        default="auto",
+        show_default=True,
+        help="Join a model's branches first; auto as the device was measured.",
+    ),
 )
 @input_option
+@plot_option("Plot the ratios of --device all (svg, pdf or png).")
 @result_options("table", "json", "csv", "md")
 def predict(
-    models: tuple[str, ...], target: Target, input_texts: tuple[str, ...], out: Output
+    models: tuple[str, ...],
+    target: Target,
+    input_texts: tuple[str, ...],
+    plot: str | None,
+    out: Output,
 ) -> int:
     """Predict MODEL's latency on a device.
 
     \b
     gadprof predict hrnet32 gadnet32 --device rtx3090 --batch 256
+    gadprof predict hrnet32 gadnet32 --device all --plot where.png
 
     Exits 1 where a prediction is refused. 'gadprof detect' finds keypoints in a picture.
     """
@@ -56,6 +85,10 @@ def predict(
             "give --device NAME for latency ('gadprof detect' finds keypoints in a picture)"
         )
     models, shapes = given_inputs(models, input_texts)
+    if target.device == "all":
+        return _everywhere(models, target, shapes, plot, out)
+    if plot is not None:
+        raise click.UsageError("--plot draws --device all; name no single device with it")
     with Working("predicting"):
         rows, fit = predict_rows(
             models,
@@ -65,6 +98,8 @@ def predict(
             dtype=target.dtype,
             shapes=shapes,
             coefficients=target.coefficients,
+            reparam=target.reparam,
+            mode=target.mode,
         )
     show(out, Predictions(tuple(rows), fit).page())
     for row in rows:
@@ -72,3 +107,38 @@ def predict(
             word = row.error or f"refused: {row.refused}"
             tell(f"gadprof: {row.model}: {word}")
     return 1 if any(row.error or row.refused for row in rows) else 0
+
+
+def _everywhere(
+    models: tuple[str, ...],
+    target: Target,
+    shapes: tuple[tuple[int, ...], ...],
+    plot: str | None,
+    out: Output,
+) -> int:
+    """Every device that has a fit, the one on which the last model gains most first."""
+    from gadprof.output import check_writable, plot_suffix, write_atomic
+    from gadprof.prediction.api import predict_everywhere
+    from gadprof.prediction.page import everywhere_page
+    from gadprof.render.plots import render_plot
+    from gadprof.render.progress import Working
+
+    for name in ("coefficients", "dtype", "layout", "mode"):
+        if getattr(target, name) is not None:
+            raise click.UsageError(f"--device all goes through every fit; leave out --{name}")
+    if plot is not None:
+        plot_suffix(plot)
+        check_writable(plot)
+    with Working("predicting"):
+        found = predict_everywhere(
+            models, batch=target.batch, shapes=shapes, reparam=target.reparam
+        )
+    page = everywhere_page(models, found)
+    show(out, page)
+    if plot is not None and page.plots:
+        write_atomic(plot, render_plot(page.plots[0], plot_suffix(plot)))
+    for fit, rows in found:
+        for row in rows:
+            if row.error or row.refused:
+                tell(f"gadprof: {row.model} on {fit.key}: {row.error or row.refused}")
+    return 0 if page.plots else 1

@@ -1,22 +1,29 @@
 """Predicted latency of models on a fitted device, with an interval, shares, or a refusal.
 
-Promises a refusal, never a guess, where the measurements do not carry: a batch smaller than any
-that was measured, an operation of a kind that too few measured families had. The interval is that
-of unseen model families in cross-validation.
+Promises a refusal, never a guess, where the measurements do not carry: kernels shorter than any
+that were measured (with the batch that would do), and operations of a kind that too few measured
+families had, where they would take more than ``LITTLE`` of the time. The interval is that of
+unseen model families in cross-validation, and wider the more novel the model is.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import GadprofError, SpecError
-from gadprof.prediction.fits import Fit, find_fit
-from gadprof.prediction.tracing import trace_of
+from gadprof.prediction.fits import Fit, find_fit, fits
+from gadprof.prediction.tracing import BatchTrace, trace_of
+
+if TYPE_CHECKING:
+    from gadprof.prediction.features import ModelFeatures
 
 LEAST_SEEN = 3  # families
+LITTLE = 0.05  # the share of time that operations of a rare kind may take
+MOST_BATCH = 2**16
+REPARAM = ("auto", "yes", "no")
 
 
 @dataclass(frozen=True)
@@ -24,8 +31,9 @@ class Prediction:
     """One model on one device, for a whole batch.
 
     ``predicted_latency_s`` has ``value`` and ``interval95`` (s); ``throughput`` is samples a
-    second; ``by_class`` the share of each operation class; ``refused`` says why there is no
-    figure; ``error`` why the model could not be traced.
+    second; ``by_class`` the share of each operation class; ``novelty`` the share of the time in
+    shapes that few measured families had; ``fused`` whether branches were joined first;
+    ``refused`` says why there is no figure; ``error`` why the model could not be traced.
     """
 
     model: str
@@ -35,31 +43,38 @@ class Prediction:
     throughput: float | None = None
     by_class: dict[str, float] = field(default_factory=dict)
     macs: int | None = None
+    novelty: float | None = None
+    fused: bool = False
     refused: str | None = None
     error: str | None = None
 
 
-def predict_trace(model: str, trace: Any, fit: Fit, batch: int) -> Prediction:
-    """Predict from a batch-1 forward trace."""
-    from gadprof.prediction.features import CLASSES, features_of
-    from gadprof.prediction.model import mean_seconds
+def predict_trace(model: str, traced: BatchTrace, fit: Fit, batch: int) -> Prediction:
+    """Predict from a forward trace."""
+    from gadprof.prediction.features import features_of
 
-    features = features_of(
-        trace.forward,
-        amp=fit.dtype == "amp",
-        compiled=fit.compiled,
-        channels_last=fit.layout == "nhwc",
-        wide_attention=fit.wide_attention,
-    )
-    refused = _refusal(features, fit, batch)
-    if refused is not None:
-        return Prediction(model, fit.key, batch, macs=trace.macs * batch, refused=refused)
+    features = features_of(traced.trace.forward, fit.way, traced.batch)
+    row = predict_features(model, features, fit, batch)
+    return replace(row, macs=traced.macs * batch, fused=traced.fused)
+
+
+def predict_features(model: str, features: ModelFeatures, fit: Fit, batch: int) -> Prediction:
+    """Predict from a model's features, taken as the fit's device runs it."""
+    from gadprof.prediction.features import CLASSES
+    from gadprof.prediction.model import mean_seconds
+    from gadprof.prediction.novelty import novelty
+
     seconds = mean_seconds(fit.members, features, batch)
+    refused = _refusal(features, seconds, fit, batch)
+    if refused is not None:
+        return Prediction(model, fit.key, batch, refused=refused)
     total = float(seconds.sum())
     shares: dict[str, float] = {}
     for index, value in zip(features.classes.tolist(), seconds.tolist(), strict=True):
         shares[CLASSES[index]] = shares.get(CLASSES[index], 0.0) + value / total
-    spread = math.exp(float(fit.cv["log_error_95"]))
+    novel = novelty(features, seconds, fit.cells)
+    width = float(fit.cv["log_error_95"]) * (1 + float(fit.cv.get("novelty_slope", 0)) * novel)
+    spread = math.exp(width)
     return Prediction(
         model,
         fit.key,
@@ -67,28 +82,57 @@ def predict_trace(model: str, trace: Any, fit: Fit, batch: int) -> Prediction:
         {"value": total, "interval95": [total / spread, total * spread]},
         batch / total,
         dict(sorted(shares.items(), key=lambda item: -item[1])),
-        trace.macs * batch,
+        novelty=novel,
     )
 
 
-def _refusal(features: Any, fit: Fit, batch: int) -> str | None:
+def _refusal(features: ModelFeatures, seconds: Any, fit: Fit, batch: int) -> str | None:
+    import numpy as np
+
     from gadprof.prediction.features import CLASSES
 
     if features.unknown:
         return f"operations of a kind never measured: {', '.join(features.unknown)}"
-    rare = sorted({CLASSES[i] for i in features.classes.tolist() if fit.seen[i] < LEAST_SEEN})
-    if rare:
-        return f"operations that fewer than {LEAST_SEEN} measured families had: {', '.join(rare)}"
-    if fit.kind == "cpu" and batch > fit.most_batch:
+    rare = np.isin(features.classes, [i for i, n in enumerate(fit.seen) if n < LEAST_SEEN])
+    share = float(seconds[rare].sum() / seconds.sum())
+    if share > LITTLE:
+        names = sorted({CLASSES[i] for i in features.classes[rare].tolist()})
+        return (
+            f"operations that fewer than {LEAST_SEEN} measured families had would take about "
+            f"{100 * share:.0f} % of the time: {', '.join(names)}"
+        )
+    if fit.kind != "gpu" and batch > fit.most_batch:
         return (
             f"every measurement of {fit.device} is of batch {fit.most_batch} or less; give "
             f"--batch {fit.most_batch}"
         )
-    if batch < fit.least_batch:
+    mean = float(seconds.sum() / features.counts.sum())
+    if mean < fit.least_kernel_s:
+        enough = enough_batch(features, fit, batch)
+        way_out = f"try --batch {enough}" if enough else "no batch would do"
         return (
-            f"batch {batch} is below the smallest that the measurements carry, {fit.least_batch}; "
-            "launch costs cannot be told from them"
+            f"batch {batch} gives {1e6 * mean:.0f} µs a kernel; under "
+            f"{1e6 * fit.least_kernel_s:.0f} µs the host that launches them sets the pace, and the "
+            f"measurements are of larger batches; {way_out}"
         )
+    return None
+
+
+def kernel_seconds(features: ModelFeatures, fit: Fit, batch: int) -> float:
+    """The mean predicted time of a kernel (s)."""
+    from gadprof.prediction.model import mean_seconds
+
+    total = float(mean_seconds(fit.members, features, batch).sum())
+    return total / float(features.counts.sum())
+
+
+def enough_batch(features: ModelFeatures, fit: Fit, batch: int) -> int | None:
+    """The smallest batch, a power of two times 1, 1.25, 1.5 or 1.75, whose kernels last enough."""
+    for exponent in range(batch.bit_length() - 1, MOST_BATCH.bit_length()):
+        for quarter in (4, 5, 6, 7):
+            tried = (1 << exponent) * quarter // 4
+            if tried > batch and kernel_seconds(features, fit, tried) >= fit.least_kernel_s:
+                return tried
     return None
 
 
@@ -101,29 +145,84 @@ def predict(
     dtype: str | None = None,
     shapes: tuple[tuple[int, ...], ...] = (),
     coefficients: str | None = None,
+    reparam: str = "auto",
+    mode: str | None = None,
 ) -> tuple[list[Prediction], Fit]:
     """Predict several models; one that cannot be traced fills its own row's ``error``.
 
-    ``coefficients`` is a file that ``gadprof calibrate`` wrote, instead of gadprof's own. Raises
-    DataError for such a file that cannot be read, UnknownNameError for a device without a fit,
-    SpecError for a format that it was not measured in.
+    ``coefficients`` is a file that ``gadprof calibrate`` wrote, instead of gadprof's own.
+    ``reparam`` joins a model's branches: as the device's table was measured (auto), yes or no.
+    ``mode`` is eager, compiled or train. Raises DataError for such a file that cannot be read,
+    UnknownNameError for a device without a fit, SpecError for a format that it was not measured in.
     """
-    fit = find_fit(device, layout, coefficients)
+    fit = find_fit(device, layout, coefficients, mode)
     if dtype is not None and dtype != fit.dtype:
         raise SpecError(f"{fit.key} was measured in {fit.dtype}, not {dtype}; leave --dtype out")
     chosen = batch if batch is not None else default_batch(fit)
     rows = []
     for model in models:
         try:
-            rows.append(predict_trace(model, trace_of(model, shapes), fit, chosen))
+            traced = trace_of(model, shapes, reparam=joins(fit, reparam))
+            rows.append(predict_trace(model, traced, fit, chosen))
         except GadprofError as error:
             rows.append(Prediction(model, fit.key, chosen, error=str(error)))
     return rows, fit
 
 
+def joins(fit: Fit, reparam: str) -> bool:
+    """Whether branches are joined before a model is predicted. Raises SpecError."""
+    if reparam not in REPARAM:
+        raise SpecError(f"reparam {reparam!r} is none of {', '.join(REPARAM)}")
+    return fit.reparam if reparam == "auto" else reparam == "yes"
+
+
 def default_batch(fit: Fit) -> int:
     """256, or the nearest batch that was measured."""
     return min(max(256, fit.least_batch), fit.most_batch)
+
+
+def predict_everywhere(
+    models: Sequence[str],
+    *,
+    batch: int | None = None,
+    shapes: tuple[tuple[int, ...], ...] = (),
+    reparam: str = "auto",
+) -> list[tuple[Fit, list[Prediction]]]:
+    """Every model on every fitted device, each traced once (twice where a device joins branches).
+
+    Each device at its own batch where ``batch`` is None.
+    """
+    traces: dict[tuple[str, bool], BatchTrace | GadprofError] = {}
+    features: dict[Any, Any] = {}
+    found = []
+    for fit in fits().values():
+        chosen = batch if batch is not None else default_batch(fit)
+        rows = []
+        for model in models:
+            key = (model, joins(fit, reparam))
+            if key not in traces:
+                traces[key] = _traced(model, shapes, reparam=key[1])
+            traced = traces[key]
+            if isinstance(traced, GadprofError):
+                rows.append(Prediction(model, fit.key, chosen, error=str(traced)))
+                continue
+            if (key, fit.way) not in features:
+                from gadprof.prediction.features import features_of
+
+                features[key, fit.way] = features_of(traced.trace.forward, fit.way, traced.batch)
+            row = predict_features(model, features[key, fit.way], fit, chosen)
+            rows.append(replace(row, macs=traced.macs * chosen, fused=traced.fused))
+        found.append((fit, rows))
+    return found
+
+
+def _traced(
+    model: str, shapes: tuple[tuple[int, ...], ...], *, reparam: bool
+) -> BatchTrace | GadprofError:
+    try:
+        return trace_of(model, shapes, reparam=reparam)
+    except GadprofError as error:
+        return error
 
 
 def predict_models(

@@ -17,7 +17,7 @@ import numpy as np
 from gadprof.errors import DataError, GadprofError
 from gadprof.prediction.errors import error_summary
 from gadprof.prediction.features import CLASSES, features_of
-from gadprof.prediction.fits import Fit, fits
+from gadprof.prediction.fits import Fit, fits, key_of
 from gadprof.prediction.fitting import (
     Measured,
     fit_coefficients,
@@ -26,6 +26,8 @@ from gadprof.prediction.fitting import (
 )
 from gadprof.prediction.measurements import Line, family_of
 from gadprof.prediction.model import Coefficients
+from gadprof.prediction.novelty import families_by_cell, known_cells
+from gadprof.prediction.way import Way
 
 LEAST_MODELS = 5
 ENOUGH_MODELS, ENOUGH_FAMILIES = 300, 30
@@ -34,17 +36,25 @@ MOST_FOLDS = 10
 
 @dataclass(frozen=True)
 class Device:
-    """What is calibrated: its name, layout, number format, gpu or cpu, compiled or not.
-
-    ``wide_attention`` is false where it was measured with a torch before 2.5.
-    """
+    """What is calibrated: its name, layout, number format, gpu or cpu, compiled or not."""
 
     name: str
     layout: str = "nchw"
     dtype: str = "fp32"
     kind: str = "cpu"
     compiled: bool = False
-    wide_attention: bool = True
+
+    @property
+    def way(self) -> Way:
+        """How it runs a model, with a torch of today."""
+        return Way(
+            amp=self.dtype == "amp",
+            compiled=self.compiled,
+            channels_last=self.layout == "nhwc",
+            wide_attention=True,
+            gpu=self.kind == "gpu",
+            width=2 if self.dtype in ("fp16", "bf16") else 4,
+        )
 
 
 def measured_rows(
@@ -60,14 +70,8 @@ def measured_rows(
         key = (line.model, line.shape)
         if key not in known:
             try:
-                trace = trace_of(line.model, (line.shape,) if line.shape else ())
-                known[key] = features_of(
-                    trace.forward,
-                    amp=device.dtype == "amp",
-                    compiled=device.compiled,
-                    channels_last=device.layout == "nhwc",
-                    wide_attention=device.wide_attention,
-                )
+                traced = trace_of(line.model, (line.shape,) if line.shape else ())
+                known[key] = features_of(traced.trace.forward, device.way, traced.batch)
             except GadprofError as error:
                 known[key] = None
                 failed.append((line.model, str(error)))
@@ -116,19 +120,27 @@ def calibrate(
     if not many:
         before = nearest_fit(rows, device).seen
         seen = tuple(max(mine, theirs) for mine, theirs in zip(seen, before, strict=True))
+    cells = known_cells(
+        families_by_cell([row.features for row in rows], [row.family for row in rows])
+    )
+    if not many:
+        cells |= nearest_fit(rows, device).cells
     batches = [row.batch for row in rows]
+    kernels = [row.seconds / float(row.features.counts.sum()) for row in rows]
     return Fit(
-        key=f"{device.name}-{device.layout}",
+        key=key_of(device.name, device.layout, device.way, device.kind),
         device=device.name,
         layout=device.layout,
         dtype=device.dtype,
         kind=device.kind,
-        compiled=device.compiled,
-        wide_attention=device.wide_attention,
+        way=device.way,
+        reparam=False,
         members=(fit(rows),),
         seen=seen,
+        cells=cells,
         least_batch=min(batches),
         most_batch=max(batches),
+        least_kernel_s=0.8 * min(kernels),
         models=len(models),
         families=len(families),
         source=source,
@@ -140,10 +152,22 @@ def calibrate(
 def nearest_fit(rows: Sequence[Measured], device: Device) -> Fit:
     """The carried fit whose predictions scatter least around the rows, up to one factor."""
     measured = np.log([row.seconds for row in rows])
-    same = [fit for fit in fits().values() if fit.kind == device.kind] or list(fits().values())
+    inference = [fit for fit in fits().values() if not fit.way.train]
+    same = [fit for fit in inference if fit.kind == device.kind] or inference
 
     def scatter(fit: Fit) -> float:
         gap = predict_rows(fit.members[0], rows) - measured
         return float(np.abs(gap - np.median(gap)).mean())
 
     return min(same, key=scatter)
+
+
+def chosen_models(device: Device, batch: int, count: int) -> list[str]:
+    """The candidates whose times tell most about a device, the most telling first."""
+    from gadprof.prediction import informative
+
+    lines = [Line(model, batch, (), 1.0) for model in informative.CANDIDATES]
+    rows, _ = measured_rows(lines, device)
+    usual = [fit for fit in fits().values() if fit.kind == device.kind and not fit.way.train]
+    same = [fit for fit in usual if fit.way.compiled == device.compiled] or usual
+    return [rows[index].model for index in informative.informative(rows, same[0].members[0], count)]

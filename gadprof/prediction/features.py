@@ -1,18 +1,19 @@
 """What the latency model sees of an operation: its class, its work, its bytes and its shape.
 
-Promises plain numbers from a batch-1 trace. ``work`` and ``bytes`` scale with the batch; what
-depends on weights alone (a standardised weight, a table of relative positions) does not, and is
-kept apart. Under mixed precision the flow of number formats is followed from operation to
-operation as torch's autocast does it, casts included; under a compiler, what it keeps in
+Promises plain numbers from a trace at batch 1 or at a prime one. ``work`` and ``bytes`` scale with
+the batch; what depends on weights alone (a standardised weight, a table of relative positions) does
+not, and is kept apart. Under mixed precision the flow of number formats is followed from operation
+to operation as torch's autocast does it, casts included; under a compiler, what it keeps in
 registers between joined operations is not moved (``fusion``). Views and queries cost nothing and
-are left out. Equal operations of one model are joined with how often they occur. An operation of
-a class that no fit has seen is listed as unknown.
+are left out. Equal operations of one model are joined with how often they occur. An operation of a
+class that no fit has seen is listed as unknown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ from numpy.typing import NDArray
 from gadprof.prediction.classes import Traced
 from gadprof.prediction.flow import Flow
 from gadprof.prediction.fusion import fused_traffic
+from gadprof.prediction.per_sample import per_sample
+from gadprof.prediction.rows import COLUMNS, Row
+from gadprof.prediction.way import Way
 
 Floats = NDArray[np.float64]
 
@@ -33,13 +37,15 @@ CLASSES: tuple[str, ...] = (
     "elementwise", "softmax", "reduction", "global_pool", "pool", "resize", "copy", "cat", "pad",
     "cast", "stem", "attention_masked", "copy_strided", "layer_norm_strided", "gather", "max_pool",
     "activation_hard", "attention_math", "matmul_single", "bias", "conv_depthwise_native",
-    "conv_grouped_uneven",
+    "conv_grouped_uneven", "optimiser",
 )  # fmt: skip
-
-COLUMNS = (
-    "work", "bytes", "fixed_work", "fixed_bytes", "rows", "n", "k", "kernel", "stride", "inner",
-    "aligned_n", "aligned_k", "elements", "channels", "strided", "sliced", "m",
-    "largest",
+# the classes whose work is multiply-adds
+PRODUCTS = frozenset(
+    (
+        "conv1x1", "conv", "conv_grouped", "conv_depthwise", "conv_depthwise_large",
+        "conv_transposed", "linear", "matmul", "attention", "rnn", "stem", "attention_masked",
+        "attention_math", "matmul_single", "conv_depthwise_native", "conv_grouped_uneven",
+    )
 )  # fmt: skip
 
 
@@ -52,41 +58,45 @@ class ModelFeatures:
     counts: Floats
     unknown: tuple[str, ...]
 
+    def column(self, name: str) -> Floats:
+        """One column by name, (n,)."""
+        return self.columns[:, _COLUMN[name]]
 
-def features_of(
-    operations: Iterable[Traced],
-    *,
-    amp: bool,
-    compiled: bool = False,
-    channels_last: bool = False,
-    wide_attention: bool = False,
-) -> ModelFeatures:
-    """The features of a batch-1 forward trace.
 
-    ``amp`` is under autocast, else in single precision; ``compiled`` as a compiler joins;
-    ``channels_last`` with the pixels' channels side by side in memory, from the input on;
-    ``wide_attention`` where attention without a fused kernel is computed in single precision.
-    """
-    joined: dict[tuple[Any, ...], int] = {}
+def features_of(operations: Iterable[Any], way: Way, batch: int = 1) -> ModelFeatures:
+    """The features of a forward trace at a ``batch`` of 1, or at a prime one."""
+    joined: dict[Row, int] = {}
     unknown: set[str] = set()
-    flow = Flow(
-        amp=amp, compiled=compiled, channels_last=channels_last, wide_attention=wide_attention
-    )
-    listed = list(operations)
-    traffic = fused_traffic(listed) if compiled else None
+    flow = Flow(way)
+    listed: list[Any] = list(operations) if batch == 1 else list(per_sample(operations, batch))
+    traffic = fused_traffic(listed) if way.compiled else None
+    if way.train:
+        joined[_optimiser(listed)] = 1
     for index, operation in enumerate(listed):
         for row in flow.rows(operation, None if traffic is None else traffic[index]):
-            if row[0] not in _INDEX:
-                unknown.add(str(row[0]))
+            if row.name not in _INDEX:
+                unknown.add(row.name)
             else:
                 joined[row] = joined.get(row, 0) + 1
-    keys = list(joined)
+    rows = list(joined)
     return ModelFeatures(
-        np.array([_INDEX[key[0]] for key in keys], dtype=np.int64),
-        np.array([key[1:] for key in keys], dtype=np.float64).reshape(len(keys), len(COLUMNS)),
-        np.array([joined[key] for key in keys], dtype=np.float64),
+        np.array([_INDEX[row.name] for row in rows], dtype=np.int64),
+        np.array([row[1:] for row in rows], dtype=np.float64).reshape(len(rows), len(COLUMNS)),
+        np.array([joined[row] for row in rows], dtype=np.float64),
         tuple(sorted(unknown)),
     )
 
 
+def _optimiser(operations: Sequence[Traced]) -> Row:
+    """The step that moves the parameters: it reads and writes them all, whatever the batch."""
+    parameters = {
+        t.storage: prod(t.shape)
+        for operation in operations
+        for t in operation.inputs
+        if t.shape is not None and t.storage < 0
+    }
+    return Row("optimiser", fixed_bytes=4 * sum(parameters.values()))
+
+
+_COLUMN: Mapping[str, int] = {name: index for index, name in enumerate(COLUMNS)}
 _INDEX: Mapping[str, int] = {name: index for index, name in enumerate(CLASSES)}

@@ -1,31 +1,47 @@
 """Fitting the latency model to measurements, and its error on families that were left out.
 
-Promises coefficients that depend on the rows, the prior and the seed alone. With a prior (another
-device's coefficients) every coefficient is held near it, the more so the fewer the rows are, except
-for one common factor of speed, which is free. Errors come from rows of families that the fit never
-saw. Needs torch.
+Promises coefficients that depend on the rows, their weights and the prior alone, by damped
+Gauss-Newton steps on Huber's loss with a ridge. With a prior (another device's coefficients) every
+coefficient is held near it, except for one common factor of speed, which is free. Errors come from
+rows of families that the fit never saw. Needs numpy alone.
+(Levenberg, Q. Appl. Math. 2, 1944; Huber, Ann. Math. Stat. 35, 1964.)
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gadprof.prediction.features import CLASSES, ModelFeatures
-from gadprof.prediction.model import REACH, TERMS, Coefficients, amounts
+from gadprof.prediction.model import (
+    GROUP_OF,
+    GROUPS,
+    REACH,
+    TERMS,
+    Coefficients,
+    amounts,
+)
 
 Floats = NDArray[np.float64]
-START = {"gpu": (4e13, 6e11, 5e-6), "cpu": (5e11, 3e10, 5e-6)}
-STEPS, RATE = 160, 0.04
-LOSS, BEND = 20.0, 0.05  # Huber's loss: linear beyond 5 %
-HELD = {"offset": 1e-3, "shape": 2e-3, "shared": 1e-3, "base": 1e-3}
-LOOSE = 0.4  # the share of those penalties where there is no prior; the base is free then
-REFERENCE_ROWS = 1000  # the number of rows at which the penalties above hold as they stand
+START = {"gpu": (4e13, 6e11, 5e-6), "cpu": (5e11, 3e10, 5e-6), "npu": (3e12, 3e10, 3e-6)}
+# an npu's rows are few and scattered: how much wider a gap counts as an outlier
+SCATTER = {"npu": 5.0}
+BEND = 0.04  # Huber's loss: linear beyond 4 %
+# ridge against a squared log-error: an inverse variance, in units of BEND's square
+HELD = {"base": 1e-4, "offset": 0.02, "shape": 0.04, "shared": 0.01}
+FREE = 1e4  # the variance of a factor that is free
+HELD_BASE = 0.5  # where there is a prior: the ratio of its three rates
+FAMILY_POWER = 0.3  # a row of a family of n weighs n to minus this
+STEPS, ENOUGH = 20, 4e-3  # at most so many steps; the relative gain that is too little to go on
+DAMPING, LEAST_HELD = 3.0, 0.02
+LEAST_PART = 300  # rows that are fitted first
+SIZES = (3, len(CLASSES) * 2, len(CLASSES) * TERMS * 2, GROUPS * TERMS * 2)
+PLACES = np.cumsum((0, *SIZES))
 
 
 @dataclass(frozen=True)
@@ -41,113 +57,237 @@ class Measured:
 
 @dataclass(frozen=True)
 class Prepared:
-    """All rows' operations as tensors, sorted by class; ``owner`` is the row of each."""
+    """All rows' operations, sorted by class and then by row; ``owner`` is the row of each.
 
-    sizes: tuple[int, ...]
-    terms: torch.Tensor
-    log_work: torch.Tensor
-    log_bytes: torch.Tensor
-    counts: torch.Tensor
-    owner: torch.Tensor
-    log_seconds: torch.Tensor
+    ``starts`` (classes + 1,) is where each class begins.
+    """
+
+    rows: int
+    starts: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    terms: Floats
+    log_work: Floats
+    log_bytes: Floats
+    counts: Floats
 
 
 def prepare(rows: Sequence[Measured]) -> Prepared:
-    """The tensors that a fit reads, for all rows."""
+    """What a fit reads, for all rows."""
     at = [amounts(row.features, row.batch) for row in rows]
     classes = np.concatenate([row.features.classes for row in rows])
     owner = np.repeat(np.arange(len(rows)), [len(row.features.classes) for row in rows])
-    order = np.argsort(classes, kind="stable")
-
-    def tensor(parts: list[Any]) -> torch.Tensor:
-        return torch.tensor(np.concatenate(parts)[order], dtype=torch.float32)
-
+    order = np.lexsort((owner, classes))
     return Prepared(
-        tuple(np.bincount(classes, minlength=len(CLASSES)).tolist()),
-        tensor([a.terms for a in at]),
-        tensor([a.log_work for a in at]),
-        tensor([a.log_bytes for a in at]),
-        tensor([row.features.counts for row in rows]),
-        torch.tensor(owner[order]),
-        torch.tensor([np.log(row.seconds) for row in rows], dtype=torch.float32),
+        len(rows),
+        np.searchsorted(classes[order], np.arange(len(CLASSES) + 1)),
+        owner[order],
+        np.concatenate([a.terms for a in at])[order],
+        np.concatenate([a.log_work for a in at])[order],
+        np.concatenate([a.log_bytes for a in at])[order],
+        np.concatenate([row.features.counts for row in rows])[order],
     )
 
 
-def log_seconds(values: dict[str, torch.Tensor], data: Prepared) -> torch.Tensor:
-    """The predicted log-seconds of every row; ``values`` are the fields of Coefficients."""
-    weights = values["shape"] + values["shared"]
-    forms, start = [], 0
-    for index, size in enumerate(data.sizes):
-        if size:
-            part = data.terms[start : start + size]
-            forms.append(part @ weights[index] + values["offset"][index])
-            start += size
-    form = REACH * torch.tanh(torch.cat(forms) / REACH)
-    by_work = torch.exp(data.log_work - values["base"][0] - form[:, 0])
-    by_bytes = torch.exp(data.log_bytes - values["base"][1] - form[:, 1])
-    each = torch.sqrt(by_work**2 + by_bytes**2 + 1e-30) + torch.exp(values["base"][2])
-    totals = torch.zeros(len(data.log_seconds)).index_add(0, data.owner, each * data.counts)
-    return torch.log(totals)
+def subset(data: Prepared, keep: NDArray[np.bool_]) -> Prepared:
+    """The same of the rows that are kept, (rows,)."""
+    inside = keep[data.owner]
+    counts = np.add.reduceat(np.r_[inside, False], np.minimum(data.starts[:-1], len(inside)))
+    counts = np.where(np.diff(data.starts) > 0, counts, 0)
+    return Prepared(
+        int(keep.sum()),
+        np.concatenate([[0], np.cumsum(counts)]),
+        (np.cumsum(keep) - 1)[data.owner[inside]],
+        data.terms[inside],
+        data.log_work[inside],
+        data.log_bytes[inside],
+        data.counts[inside],
+    )
+
+
+def vector(found: Coefficients) -> Floats:
+    """All coefficients as one vector."""
+    return np.concatenate(
+        [found.base, found.offset.ravel(), found.shape.ravel(), found.shared.ravel()]
+    )
+
+
+def coefficients(values: Floats) -> Coefficients:
+    """The coefficients of a vector."""
+    base, offset, shape, shared = (values[start:end] for start, end in pairwise(PLACES))
+    return Coefficients(
+        base,
+        offset.reshape(len(CLASSES), 2),
+        shape.reshape(len(CLASSES), TERMS, 2),
+        shared.reshape(GROUPS, TERMS, 2),
+    )
+
+
+@dataclass(frozen=True)
+class _Times:
+    by_work: Floats
+    by_bytes: Floats
+    roofline: Floats
+    slope: Floats  # of the bounded form, (n, 2)
+    totals: Floats
+
+
+def _times(values: Floats, data: Prepared) -> _Times:
+    found = coefficients(values)
+    form = np.empty((len(data.owner), 2))
+    for index, (start, end) in enumerate(pairwise(data.starts)):
+        if start < end:
+            weights = found.shape[index] + found.shared[GROUP_OF[index]]
+            form[start:end] = data.terms[start:end] @ weights + found.offset[index]
+    bounded = np.tanh(form / REACH)
+    by_work = np.exp(data.log_work - found.base[0] - REACH * bounded[:, 0])
+    by_bytes = np.exp(data.log_bytes - found.base[1] - REACH * bounded[:, 1])
+    roofline = np.sqrt(by_work**2 + by_bytes**2 + 1e-30)
+    each = (roofline + np.exp(found.base[2])) * data.counts
+    totals = np.bincount(data.owner, weights=each, minlength=data.rows).astype(np.float64)
+    return _Times(by_work, by_bytes, roofline, 1 - bounded**2, totals)
+
+
+def _slopes(values: Floats, data: Prepared) -> NDArray[np.float32]:
+    """How every row's log-seconds move with every coefficient, (rows, coefficients)."""
+    at = _times(values, data)
+    share = data.counts / at.totals[data.owner]
+    part = np.stack([at.by_work**2, at.by_bytes**2], axis=1)
+    part = -part / at.roofline[:, None] * share[:, None]
+    found = np.zeros((data.rows, int(PLACES[-1])), dtype=np.float32)
+    for place, weights in enumerate((part[:, 0], part[:, 1], np.exp(values[2]) * share)):
+        found[:, place] = np.bincount(data.owner, weights=weights, minlength=data.rows)
+    part *= at.slope
+    offset, shape, shared = (found[:, start:end] for start, end in pairwise(PLACES[1:]))
+    for index, (start, end) in enumerate(pairwise(data.starts)):
+        if start == end:
+            continue
+        owner = data.owner[start:end]
+        first = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
+        rows = owner[first]
+        for side in (0, 1):
+            of_class = part[start:end, side]
+            offset[rows, 2 * index + side] = np.add.reduceat(of_class, first)
+            moved = np.add.reduceat(of_class[:, None] * data.terms[start:end], first, axis=0)
+            terms = 2 * np.arange(TERMS) + side
+            shape[rows[:, None], 2 * TERMS * index + terms] = moved
+            shared[rows[:, None], 2 * TERMS * int(GROUP_OF[index]) + terms] += moved
+    return found
 
 
 def start_of(kind: str) -> Coefficients:
     """Coefficients to begin from where there is no other device's."""
-    return Coefficients(
-        np.log(np.array(START[kind])),
-        np.zeros((len(CLASSES), 2)),
-        np.zeros((len(CLASSES), TERMS, 2)),
-        np.zeros((TERMS, 2)),
-    )
+    values = np.zeros(int(PLACES[-1]))
+    values[:3] = np.log(START[kind])
+    return coefficients(values)
+
+
+def family_weights(families: Sequence[str]) -> Floats:
+    """What each row weighs: less where its family has many; 1 on average."""
+    count = Counter(families)
+    weights = np.array([count[family] ** -FAMILY_POWER for family in families])
+    return np.asarray(weights / weights.mean(), dtype=np.float64)
 
 
 def fit_coefficients(
-    rows: Sequence[Measured], kind: str, prior: Coefficients | None = None, *, steps: int = STEPS
+    rows: Sequence[Measured], kind: str, prior: Coefficients | None = None
 ) -> Coefficients:
     """Coefficients fitted to all rows, from a prior or from nothing."""
-    data = prepare(rows)
-    torch.manual_seed(0)
-    begin = {
-        name: torch.tensor(getattr(prior or start_of(kind), name), dtype=torch.float32)
-        for name in HELD
-    }
-    moves = {name: torch.zeros_like(value).requires_grad_() for name, value in begin.items()}
-    common = torch.zeros(())
+    wanted = np.log([row.seconds for row in rows])
+    return fit_prepared(prepare(rows), wanted, [row.family for row in rows], kind, prior)
+
+
+def fit_prepared(
+    data: Prepared,
+    wanted: Floats,
+    families: Sequence[str],
+    kind: str,
+    prior: Coefficients | None = None,
+) -> Coefficients:
+    """The same from prepared rows and their log-seconds, (rows,).
+
+    From nothing, a part of the rows is fitted first, which is a start for all of them.
+    """
+    weights = family_weights(families)
+    held = np.repeat([HELD[name] for name in ("base", "offset", "shape", "shared")], SIZES)
+    bend = BEND * SCATTER.get(kind, 1.0)
+    mean = vector(prior or start_of(kind))
+    start = mean
     if prior is not None:
-        with torch.no_grad():  # the free factor of speed, to begin near
-            common = (log_seconds(begin, data) - data.log_seconds).median()
-    common = common.clone().requires_grad_()
-    faster = torch.tensor([1.0, 1.0, -1.0])
-    scale = REFERENCE_ROWS / len(rows) if prior is not None else 1.0
-    held = dict(HELD)
-    if prior is None:
-        held = {name: LOOSE * value for name, value in HELD.items()} | {"base": 0.0}
+        common = float(np.median(np.log(_times(mean, data).totals) - wanted))
+        mean[:3] += np.array([1.0, 1.0, -1.0]) * common
+        held[:3] = HELD_BASE
+    elif len(wanted) > LEAST_PART:
+        part = np.arange(len(wanted)) % (len(wanted) // LEAST_PART + 1) == 0
+        start = _descend(mean, mean, subset(data, part), wanted[part], weights[part], held, bend)
+    return coefficients(_descend(start, mean, data, wanted, weights, held, bend))
 
-    def values() -> dict[str, torch.Tensor]:
-        found = {name: begin[name] + moves[name] for name in begin}
-        found["base"] = found["base"] + common * faster
-        return found
 
-    optimiser = torch.optim.Adam([*moves.values(), common], lr=RATE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
-    for _ in range(steps):
-        optimiser.zero_grad()
-        error = log_seconds(values(), data) - data.log_seconds
-        loss = LOSS * torch.nn.functional.huber_loss(error, torch.zeros_like(error), delta=BEND)
-        for name, move in moves.items():
-            loss = loss + scale * held[name] * move.pow(2).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-    with torch.no_grad():
-        found = {name: value.double().numpy() for name, value in values().items()}
-    return Coefficients(**found)
+def _descend(
+    start: Floats,
+    mean: Floats,
+    data: Prepared,
+    wanted: Floats,
+    weights: Floats,
+    held: Floats,
+    bend: float,
+) -> Floats:
+    """Damped Gauss-Newton steps to the prior's mode; each solved in the space of the rows."""
+
+    def loss(values: Floats, gap: Floats) -> float:
+        size = np.abs(gap)
+        huber = np.where(size < bend, gap**2 / 2, bend * (size - bend / 2))
+        return float((weights * huber).sum() + (held * (values - mean) ** 2).sum() / 2)
+
+    values: Floats = start.copy()
+    damping = DAMPING if start is mean else 0.0
+    gap = wanted - np.log(_times(values, data).totals)
+    before = loss(values, gap)
+    for _ in range(STEPS):
+        slopes = _slopes(values, data)
+        moving = np.abs(slopes).max(axis=0) > 0
+        slopes, here = slopes[:, moving], held[moving]
+        trust = weights * np.minimum(1, bend / np.maximum(np.abs(gap), 1e-9))
+        while damping < 1e6:
+            give = 1 / (here + damping * np.maximum(here, LEAST_HELD))
+            back = give * here * (mean - values)[moving]
+            half = slopes * np.sqrt(give).astype(np.float32)
+            inner = (half @ half.T).astype(np.float64)
+            inner[np.diag_indices(len(inner))] += 1 / trust
+            step = give * (slopes.T @ np.linalg.solve(inner, gap - slopes @ back)) + back
+            tried = values.copy()
+            tried[moving] += step
+            tried_gap = wanted - np.log(_times(tried, data).totals)
+            after = loss(tried, tried_gap)
+            if after < before:
+                break
+            damping = max(6 * damping, 0.3)
+        else:
+            break
+        gain = (before - after) / before
+        values, gap, before = tried, np.asarray(tried_gap, dtype=np.float64), after
+        damping = damping / 4 if damping > 0.02 else 0.0
+        if gain < ENOUGH:
+            break
+    return values
+
+
+def variances(prior: Coefficients, rows: Sequence[Measured]) -> Floats:
+    """How a calibration from ``prior`` leaves the rows' log-times to vary together, (n, n).
+
+    In units of ``BEND`` squared; the one common factor of speed is free.
+    """
+    slopes = _slopes(vector(prior), prepare(rows)).astype(np.float64)
+    held = np.repeat([HELD[name] for name in ("base", "offset", "shape", "shared")], SIZES)
+    held[:3] = HELD_BASE
+    common = slopes[:, :3] @ np.array([1.0, 1.0, -1.0])
+    free = FREE * np.outer(common, common)
+    return np.asarray((slopes / held) @ slopes.T + free, dtype=np.float64)
 
 
 def predict_rows(found: Coefficients, rows: Sequence[Measured]) -> Floats:
     """Predicted log-seconds of every row."""
-    with torch.no_grad():
-        values = {name: torch.tensor(getattr(found, name), dtype=torch.float32) for name in HELD}
-        return np.asarray(log_seconds(values, prepare(rows)).numpy(), dtype=np.float64)
+    totals = _times(vector(found), prepare(rows)).totals
+    return np.asarray(np.log(totals), dtype=np.float64)
 
 
 def folds_of(families: Sequence[str], folds: int) -> NDArray[np.int64]:

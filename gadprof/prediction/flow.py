@@ -19,8 +19,12 @@ from gadprof.prediction.classes import (
     products,
 )
 from gadprof.prediction.fusion import Traffic
-from gadprof.prediction.hidden import Row, moving, unfused_attention
+from gadprof.prediction.hidden import unfused_attention
+from gadprof.prediction.per_sample import SampleTensor
+from gadprof.prediction.rows import Row, moving
+from gadprof.prediction.way import Way
 
+PLANE_WORK = 10**7  # what a step through a plane counts as, so that its rate lies near others'
 FREE_KINDS = ("view", "query", "fill", "random")
 PRODUCT_KINDS = ("convolution", "linear", "matmul", "attention", "rnn")
 
@@ -53,18 +57,10 @@ def _keeps_layout(operation: Traced) -> bool:
 
 
 class Flow:
-    """Follows through a trace what depends on the batch, and how wide each tensor's numbers are.
+    """Follows through a trace what depends on the batch, and how wide each tensor's numbers are."""
 
-    The options are those of ``features_of``.
-    """
-
-    def __init__(
-        self, *, amp: bool, compiled: bool, channels_last: bool, wide_attention: bool
-    ) -> None:
-        self.amp = amp
-        self.compiled = compiled
-        self.channels_last = channels_last
-        self.wide_attention = wide_attention
+    def __init__(self, way: Way) -> None:
+        self.way = way
         self._made: set[int] = set()
         self._batched: dict[int, bool] = {}
         self._width: dict[int, int] = {}
@@ -79,6 +75,8 @@ class Flow:
         inputs = [t for t in operation.inputs if t.shape is not None]
         out = operation.outputs[0]
         batched = any(self._depends(t) for t in inputs)
+        if isinstance(out, SampleTensor):
+            batched = out.batched
         if operation.kind in FREE_KINDS:
             self._free(operation, batched)
             return []
@@ -88,12 +86,12 @@ class Flow:
             self._width[out.storage] = self._bytes(inputs[0])
             self._strided.discard((out.storage, tuple(out.shape)))
             return []
-        if operation.kind == "attention" and has_fused_kernel(operation):
+        if operation.kind == "attention" and self._fused(operation):
             self._attended[out.storage] = tuple(out.shape)
         rows: list[Row] = []
-        if not self.amp:
-            width = 4
-            widths = [4 for _ in inputs]
+        if not self.way.amp:
+            width = self.way.width
+            widths = [width for _ in inputs]
         elif operation.kind in PRODUCT_KINDS:
             rows += [
                 self._cast(t, 4, 2) for t in inputs if self._bytes(t) == 4 and prod(t.shape) > 1
@@ -119,12 +117,12 @@ class Flow:
             self._width[t.storage] = width
             self._elements.setdefault(t.storage, prod(t.shape))
         strided = self._layout(operation, inputs, out)
-        if not self.compiled:
-            if operation.kind == "attention" and not has_fused_kernel(operation):
+        if not self.way.compiled:
+            if operation.kind == "attention" and not self._fused(operation):
                 return rows + unfused_attention(
                     operation.attributes,
-                    half=self.amp,
-                    wide=self.wide_attention,
+                    half=self.way.amp,
+                    wide=self.way.wide_attention,
                     permuted=len(out.shape) > 3 and self._permuted(inputs[0]),
                     batched=batched,
                 )
@@ -134,9 +132,14 @@ class Flow:
             strided = strided and not any(row[0] == "copy_strided" for row in hidden)
             rows += hidden
         name = class_of(operation, [t.shape for t in inputs if t.storage >= 0], out.shape)
-        if self.amp and not strided and not self.channels_last and is_native_depthwise(operation):
+        if (
+            self.way.amp
+            and not strided
+            and not self.way.channels_last
+            and is_native_depthwise(operation)
+        ):
             name = "conv_depthwise_native"
-        elif name == "conv_grouped" and self.channels_last and is_uneven(operation):
+        elif name == "conv_grouped" and self.way.channels_last and is_uneven(operation):
             name = "conv_grouped_uneven"
         rows.append(
             self._row(
@@ -182,9 +185,9 @@ class Flow:
             or "reflection_pad" in operation.name
         ):
             copied = inputs[:1]
-        elif kind == "convolution" and self.amp and operation.attributes.get("bias"):
+        elif kind == "convolution" and self.way.amp and operation.attributes.get("bias"):
             # torch's own depthwise kernel adds its bias itself
-            layout = strided or self.channels_last
+            layout = strided or self.way.channels_last
             added = layout or not is_native_depthwise(operation)
         if self._converted(operation, inputs):
             copied = inputs[:1]
@@ -207,14 +210,14 @@ class Flow:
 
         A weight that is computed has its numbers in the plain order, and then the pixels stay so.
         """
-        if not self.channels_last or operation.kind != "convolution" or inputs[1].storage >= 0:
+        if not self.way.channels_last or operation.kind != "convolution" or inputs[1].storage >= 0:
             return False
         shape = inputs[0].shape
         return len(shape) == 4 and prod(shape[2:]) > 1 and not self._permuted(inputs[0])
 
     def _permuted(self, t: Any) -> bool:
         given = t.storage >= 0 and t.storage not in self._made  # the model's own input
-        if given and self.channels_last and len(t.shape) == 4:
+        if given and self.way.channels_last and len(t.shape) == 4:
             return True
         return (t.storage, tuple(t.shape)) in self._strided
 
@@ -234,7 +237,12 @@ class Flow:
         if strided:
             self._strided.update((t.storage, tuple(t.shape)) for t in operation.outputs)
 
+    def _fused(self, operation: Traced) -> bool:
+        return self.way.fused_attention and has_fused_kernel(operation)
+
     def _depends(self, t: Any) -> bool:
+        if isinstance(t, SampleTensor) and not t.batched:
+            return False
         return bool(t.storage >= 0 and self._batched.get(t.storage, True))
 
     def _bytes(self, t: Any) -> int:
@@ -287,14 +295,39 @@ class Flow:
         else:
             fixed += outputs * width + moved
             moved, fixed_work, work = 0, work, 0
+        if name == "resize" and self._by_planes(operation, strided=strided):
+            work = PLANE_WORK * shape[1]
         inner = shape[-1] if shape else 1
         every = shape[1] if len(shape) == 4 else inner
-        wide = n or every
         if strided and name in ("copy", "layer_norm"):
             name += "_strided"
-        return (
-            name, work, moved, fixed_work, fixed, rows, wide, k, kernel, stride, inner,
-            int(wide % 8 == 0), int(k % 8 == 0), outputs if batched else 0, every, int(strided),
-            int(sliced), int(operation.attributes.get("m", operation.attributes.get("queries", 0))),
-            largest if batched else 0,
-        )  # fmt: skip
+        attributes = operation.attributes
+        return Row(
+            name,
+            work=work,
+            bytes=moved,
+            fixed_work=fixed_work,
+            fixed_bytes=fixed,
+            rows=rows,
+            n=n or every,
+            k=k,
+            kernel=kernel,
+            stride=stride,
+            inner=inner,
+            elements=outputs if batched else 0,
+            channels=every,
+            strided=int(strided),
+            sliced=int(sliced),
+            m=int(attributes.get("m", attributes.get("queries", 0))),
+            largest=largest if batched else 0,
+        )
+
+    def _by_planes(self, operation: Traced, *, strided: bool) -> bool:
+        """Whether a resize has one thread a pixel of the result, which goes through all planes.
+
+        So torch's kernels on a card do, for linear and cubic interpolation of maps whose channels
+        lie apart: their time is that of batch times channels steps, not of the bytes.
+        """
+        smooth = any(word in operation.name for word in ("bilinear", "bicubic"))
+        way = self.way
+        return way.gpu and smooth and not (strided or way.channels_last or way.compiled)

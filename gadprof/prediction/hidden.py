@@ -1,42 +1,14 @@
 """Feature rows of the work that a trace does not show: casts, copies, biases, unfused attention.
 
-Promises rows of plain numbers, in the columns of ``features.COLUMNS``, from shapes alone. A row's
-bytes are counted once read and once written. Which of them an operation causes is decided in
-``flow``.
+Promises rows from shapes alone. A row's bytes are counted once read and once written. Which of
+them an operation causes is decided in ``flow``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import prod
 from typing import Any
 
-Row = tuple[Any, ...]
-
-
-def moving(
-    name: str, shape: Sequence[int], size: int, *, batched: bool, strided: bool = False
-) -> Row:
-    """A row that computes nothing and moves ``size`` bytes an element."""
-    elements = prod(shape)
-    moved = elements * size
-    inner = shape[-1] if len(shape) else 1
-    return (
-        name, 0, moved if batched else 0, 0, 0 if batched else moved,
-        0, inner, 1, 1, 1, inner, int(inner % 8 == 0), 1, elements if batched else 0, inner,
-        int(strided), 0, 0, elements if batched else 0,
-    )  # fmt: skip
-
-
-def product(name: str, batch: int, m: int, n: int, k: int, width: int, *, batched: bool) -> Row:
-    """A batched matrix product of (m, k) by (k, n), numbers of ``width`` bytes."""
-    work = batch * m * n * k
-    moved = batch * (m * k + k * n + m * n) * width
-    return (
-        name, work if batched else 0, moved if batched else 0, 0 if batched else work,
-        0 if batched else moved, batch * m, n, k, 1, 1, n, int(n % 8 == 0), int(k % 8 == 0),
-        batch * m * n if batched else 0, n, 0, 0, m, batch * m * n if batched else 0,
-    )  # fmt: skip
+from gadprof.prediction.rows import Row, moving, product
 
 
 def unfused_attention(

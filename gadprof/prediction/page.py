@@ -1,11 +1,16 @@
-"""Predicted latencies as a table, with the error that the fit has on networks that it never saw."""
+"""Predicted latencies as tables, with the error that a fit has on networks that it never saw.
+
+Promises that what was refused has no figure; a comparison over devices goes from the one on which
+the last model gains most to the one on which it loses most.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gadprof.results.page import Page, page_of
+from gadprof.results.page import Page, Plot, Section, page_of
 from gadprof.results.table import Column, Table
 
 
@@ -20,28 +25,138 @@ def prediction_page(rows: Sequence[Any], fit: Any, document: Mapping[str, Any]) 
         Column("high_s", "to", "seconds", rank=1),
         Column("throughput_per_s", "per s", "ratio", rank=2),
         Column("ratio", "to first", "ratio", digits=3, rank=0),
+        Column("novelty", "novel", "share", digits=0, rank=2),
         Column("most_time_in", "most time in", rank=3),
     )
     cells: list[tuple[Any, ...]] = []
     for row in rows:
         latency = row.predicted_latency_s
         if latency is None:
-            cells.append((row.model, row.macs, None, None, None, None, None, "refused"))
+            cells.append((row.model, row.macs, *[None] * 6, "refused"))
             continue
         shares = [f"{name} {100 * share:.0f} %" for name, share in row.by_class.items()][:3]
         ratio = latency["value"] / first.predicted_latency_s["value"] if first else None
         cells.append(
             (row.model, row.macs, latency["value"], *latency["interval95"], row.throughput, ratio,
-             ", ".join(shares))
+             row.novelty, ", ".join(shares))
         )  # fmt: skip
     cv = fit.cv
     note = (
         f"{fit.method} to {fit.models} models of {fit.families} families ({fit.source}); "
         f"{cv['method']}: mean error {100 * cv['mean_absolute_error']:.1f} %, median "
         f"{100 * cv['median_absolute_error']:.1f} %, {100 * cv['within_10_percent']:.0f} % "
-        "within 10 %"
+        "within 10 %" + _wider(cv)
     )
+    novel = "novel: the share of the predicted time in shapes that few measured families had"
     batch = rows[0].batch if rows else 0
-    title = f"{fit.device}, {fit.dtype}, {fit.layout}, batch {batch}"
-    table = Table("prediction", title, columns, tuple(cells), notes=(note,))
+    title = f"{fit.device}, {fit.dtype}, {fit.layout}, {fit.mode}, batch {batch}"
+    table = Table("prediction", title, columns, tuple(cells), notes=(note, novel))
     return page_of(table, document=document, name="prediction")
+
+
+def _wider(cv: Mapping[str, Any]) -> str:
+    """What leaving out more than a name's family gave."""
+    parts = [
+        f"{100 * cv[f'by_{name}']['mean_absolute_error']:.1f} % {text}"
+        for name, text in (("module", "by timm module"), ("kind", "by merged kinds"))
+        if f"by_{name}" in cv
+    ]
+    return "; " + ", ".join(parts) if parts else ""
+
+
+def ratio(rows: Sequence[Any]) -> float:
+    """The last model's predicted time over the first's."""
+    return float(rows[-1].predicted_latency_s["value"] / rows[0].predicted_latency_s["value"])
+
+
+def everywhere_page(models: Sequence[str], found: Sequence[tuple[Any, Sequence[Any]]]) -> Page:
+    """A row a device: each model's time, the last one's over the first's, and who wins."""
+    complete = [pair for pair in found if all(row.predicted_latency_s for row in pair[1])]
+    complete.sort(key=lambda pair: ratio(pair[1]))
+    refused = [pair for pair in found if pair not in complete]
+    columns = (
+        Column("device", "device", rank=0),
+        Column("batch", "batch", "count", rank=2),
+        *(Column(f"{model}_s", model, "seconds", rank=1) for model in models),
+        Column("ratio", "to first", "ratio", digits=3, rank=0),
+        Column("verdict", f"{models[-1]} is", rank=0),
+        Column("spread", "95 %", rank=1),
+        Column("novelty", "novel", "share", digits=0, rank=2),
+    )
+    cells: list[tuple[Any, ...]] = []
+    for fit, rows in complete:
+        change = ratio(rows) - 1
+        low, high = rows[0].predicted_latency_s["interval95"]
+        cells.append(
+            (fit.key, rows[0].batch, *(row.predicted_latency_s["value"] for row in rows),
+             1 + change, f"{100 * abs(change):.0f} % {'slower' if change > 0 else 'faster'}",
+             f"× {(high / low) ** 0.5:.2f}", max(row.novelty for row in rows))
+        )  # fmt: skip
+    cells += [
+        (fit.key, rows[0].batch, *[None] * (len(models) + 1), "refused", None, None)
+        for fit, rows in refused
+    ]
+    notes = ["95 %: the factor about one model's time on an unseen family; what two share cancels"]
+    if complete and complete[0][1][0].macs:
+        first, last = complete[0][1][0].macs, complete[0][1][-1].macs
+        notes.insert(0, f"in MACs {models[-1]} is {last / first:.3f} of {models[0]}")
+    table = Table(
+        "devices", f"{' and '.join(models)} on every device", columns, tuple(cells),
+        notes=tuple(notes),
+    )  # fmt: skip
+    document = {
+        "devices": [
+            {"key": fit.key, "device": fit.device, "mode": fit.mode, "rows": list(rows)}
+            for fit, rows in [*complete, *refused]
+        ]
+    }
+    plots = (ratio_plot(models, complete),) if complete else ()
+    section = Section("devices", "", (), (table,), plots)
+    return Page("devices", "devices", (section,), document)
+
+
+def ratio_plot(models: Sequence[str], complete: Sequence[tuple[Any, Sequence[Any]]]) -> Plot:
+    """The last model's time over the first's, on every device, with the MACs' ratio first."""
+    rows = [
+        {"label": fit.key, "value": ratio(found), "low": min(1.0, ratio(found)),
+         "high": max(1.0, ratio(found))}
+        for fit, found in complete
+    ]  # fmt: skip
+    first, last = complete[0][1][0].macs, complete[0][1][-1].macs
+    if first and last:
+        share = last / first
+        rows.insert(0, {"label": "MACs", "value": share, "low": min(1, share), "high": 1.0})
+    return Plot(
+        "devices",
+        "intervals",
+        f"{models[-1]} over {models[0]}, from 1",
+        "predicted time",
+        "device",
+        f"How {models[-1]}'s predicted time compares with {models[0]}'s on each device",
+        {"rows": rows},
+        x_kind="share",
+    )
+
+
+def devices_table(known: Sequence[tuple[str, Any]]) -> Table:
+    """A row a fit: how the device is known, how it was measured, and how well it predicts."""
+    columns = (
+        Column("key", "device", rank=0),
+        Column("known_by", "known by", rank=0),
+        Column("mode", "mode", rank=1),
+        Column("dtype", "format", rank=1),
+        Column("batches", "batches", rank=2),
+        Column("models", "models", "count", rank=2),
+        Column("mean_absolute_error", "mean error", "share", rank=0),
+        Column("spread", "95 %", rank=1),
+        Column("coverage", "covers", "share", rank=2),
+    )
+    cells = tuple(
+        (fit.key, by, fit.mode, fit.dtype,
+         " to ".join(dict.fromkeys((str(fit.least_batch), str(fit.most_batch)))), fit.models,
+         fit.cv["mean_absolute_error"], f"× {math.exp(fit.cv['log_error_95']):.2f}",
+         fit.cv.get("interval_coverage"))
+        for by, fit in known
+    )  # fmt: skip
+    note = "the error is that on families left out; a name alone takes its first line"
+    return Table("devices", "devices", columns, cells, notes=(note,))

@@ -30,6 +30,8 @@ class Predictions(Tabular):
             "device": fit.device,
             "layout": fit.layout,
             "dtype": fit.dtype,
+            "mode": fit.mode,
+            "reparam": fit.reparam,
             "method": fit.method,
             "fitted_to": {"source": fit.source, "models": fit.models, "families": fit.families},
             "error_on_unseen_families": dict(fit.cv),

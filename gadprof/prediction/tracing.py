@@ -1,16 +1,92 @@
-"""A model's batch-1 trace, for its features.
+"""A model's forward trace for its features, with its branches fused or not.
 
-Promises that code which is not gadprof's own runs in a process apart; raises what counting a model
-string raises.
+Promises a trace at a prime batch where the model runs on stand-ins, so that copies over the batch
+show (``per_sample``), and one at batch 1 where it is read from a plan or a graph, or asks for
+values. Code that is not gadprof's own runs in a process apart. Raises what counting a model string
+raises.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gadprof.counting.records import Trace
+from gadprof.prediction.per_sample import PRIME_BATCH
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Shapes = tuple[tuple[int, ...], ...]
+# what a block calls the method that joins its branches; the first gives the module to take
+FUSING = ("fuse", "reparameterize", "switch_to_deploy")
 
 
-def trace_of(model: str, shapes: tuple[tuple[int, ...], ...] = ()) -> Any:
-    """The trace of a model string's forward pass, on the meta device where it can run there."""
+@dataclass(frozen=True)
+class BatchTrace:
+    """A trace and the batch that it was taken at; ``fused`` is whether branches were joined."""
+
+    trace: Trace
+    batch: int
+    fused: bool = False
+
+    @property
+    def macs(self) -> int:
+        """The MACs of one sample, rounded up where some do not depend on the batch."""
+        return -(-self.trace.macs // self.batch)
+
+
+def trace_of(model: str, shapes: Shapes = (), *, reparam: bool = False) -> BatchTrace:
+    """The forward trace of a model string; ``reparam`` joins its branches where it knows how."""
+    from gadprof.errors import NeedsValuesError
     from gadprof.models.counting import trace_model
+    from gadprof.models.sources import resolve
 
-    return trace_model(model, shapes=shapes, in_process=True)
+    source = resolve(model)
+    if source.kind == "onnx" or source.spec is not None:
+        return BatchTrace(trace_model(source, shapes=shapes, in_process=True), 1)
+    try:
+        if source.runs_user_code:
+            from gadprof.models.guarded import call_guarded
+
+            request = {"model": model, "shapes": shapes, "reparam": reparam}
+            return call_guarded(f"{__name__}:trace_here", BatchTrace, request)
+        return trace_here({"model": model, "shapes": shapes, "reparam": reparam})
+    except NeedsValuesError:
+        return BatchTrace(trace_model(source, shapes=shapes, in_process=True), 1)
+
+
+def trace_here(request: dict[str, Any]) -> BatchTrace:
+    """The trace at a prime batch, on stand-ins, in this process."""
+    from gadprof.counting.count import count
+    from gadprof.models.counting import load_without_values
+
+    model = request["model"]
+    shapes = tuple(tuple(shape) for shape in request["shapes"])
+    loaded = load_without_values(model, shapes=shapes, batch=PRIME_BATCH)
+    module, fused = loaded.module, False
+    if request["reparam"] and can_fuse(module):
+        module, fused = fuse(module), True
+    trace = count(module, loaded.args, loaded.kwargs, name=model, fallback=False)
+    return BatchTrace(trace, PRIME_BATCH, fused)
+
+
+def can_fuse(module: nn.Module) -> bool:
+    """Whether any part below the module joins its branches by a method of its own."""
+    parts = list(module.modules())[1:]
+    return any(callable(getattr(part, name, None)) for part in parts for name in FUSING)
+
+
+def fuse(module: nn.Module) -> nn.Module:
+    """The module with the branches of every part joined that knows how; it is changed in place."""
+    for name, child in list(module.named_children()):
+        made = child
+        if callable(getattr(child, "fuse", None)):
+            made = child.fuse()  # type: ignore[operator]
+            setattr(module, name, made)
+        elif callable(getattr(child, "reparameterize", None)):
+            child.reparameterize()  # type: ignore[operator]
+        elif callable(getattr(child, "switch_to_deploy", None)):
+            child.switch_to_deploy()  # type: ignore[operator]
+        fuse(made)
+    return module

@@ -1,0 +1,195 @@
+"""Latency of networks on phones' neural processors, fitted to public measurements.
+
+Read by ``fit_prediction``. The table holds times of Snapdragon devices by precision and runtime;
+the networks of ``phone_networks`` are rebuilt, traced and kept in the cache, and those whose
+parameters are not what the table states are left out. One form is fitted to all devices together,
+to each network's mean log-time once every device's factor of speed is taken out; a device is that
+form and its factor. Errors are of networks that neither the form nor the factors have seen.
+"""
+
+from __future__ import annotations
+
+import csv
+import pickle
+import re
+import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import phone_networks
+
+from gadprof.prediction.errors import adaptive_summary
+from gadprof.prediction.features import CLASSES, ModelFeatures, features_of
+from gadprof.prediction.fits import Phones, slug
+from gadprof.prediction.fitting import Measured, fit_coefficients, folds_of
+from gadprof.prediction.model import operation_seconds
+from gadprof.prediction.novelty import families_by_cell, known_cells, novelty
+from gadprof.prediction.way import Way
+
+RUNTIME = "qnn_dlc"
+PRECISIONS = {"float": ("fp16", 2), "w8a8": ("w8a8", 1)}
+FOLDS = 10
+LEAST_NETWORKS = 10  # that a device must have been measured on
+
+
+@dataclass(frozen=True)
+class Line:
+    """One network on one device."""
+
+    network: str
+    device: str
+    seconds: float
+
+
+def read_lines(path: Path, precision: str) -> list[Line]:
+    """The table's single-part networks on the neural processor, and the parameters it states."""
+    with path.open() as stream:
+        rows = list(csv.DictReader(stream))
+    parts: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        parts[row["model"]].add(row["component"])
+    return [
+        Line(row["model"], row["device"], float(row["ms"]) / 1e3)
+        for row in rows
+        if row["precision"] == precision
+        and row["runtime"] == RUNTIME
+        and row["unit"] == "NPU"
+        and len(parts[row["model"]]) == 1
+        and float(row["ms"]) > 0
+    ]
+
+
+def stated_parameters(path: Path) -> dict[str, float]:
+    """Parameters by network, where the table states them."""
+    found = {}
+    with path.open() as stream:
+        for row in csv.DictReader(stream):
+            match = re.match(r"([\d.]+)\s*([MK])", row["params"] or "")
+            if match:
+                found[row["model"]] = float(match[1]) * {"M": 1e6, "K": 1e3}[match[2]]
+    return found
+
+
+def traces(path: Path, cache: Path) -> dict[str, Any]:
+    """The operations of every rebuilt network whose parameters are the stated ones."""
+    import torch
+
+    from gadprof.counting.count import count
+
+    stated, found = stated_parameters(path), {}
+    folder = cache / "phones"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in phone_networks.names():
+        kept = folder / f"{name}.z"
+        if not kept.exists():
+            try:
+                with torch.device("meta"):
+                    module, shape = phone_networks.build(name)
+                trace = count(module, (torch.empty(1, *shape, device="meta"),), name=name)
+            except Exception:
+                module, shape = phone_networks.build(name)
+                trace = count(module, (torch.zeros(1, *shape),), name=name)
+            plain = {"params": trace.params, "forward": list(trace.forward)}
+            kept.write_bytes(zlib.compress(pickle.dumps(plain)))
+        plain = pickle.loads(zlib.decompress(kept.read_bytes()))
+        given = stated.get(name)
+        if given and abs(plain["params"] / given - 1) > phone_networks.SLACK:
+            click.echo(
+                f"{name}: {plain['params'] / 1e6:.2f} M parameters, stated {given / 1e6:.2f}"
+            )
+            continue
+        found[name] = plain["forward"]
+    return found
+
+
+def factors(lines: Sequence[Line]) -> tuple[dict[str, float], dict[str, float]]:
+    """The log-factor of every device and the mean log-time of every network, by medians in turn."""
+    by_network: dict[str, dict[str, float]] = defaultdict(dict)
+    for line in lines:
+        by_network[line.network][line.device] = float(np.log(line.seconds))
+    device: dict[str, float] = defaultdict(float)
+    network: dict[str, float] = {}
+    for _ in range(30):
+        network = {
+            name: float(np.median([value - device[d] for d, value in times.items()]))
+            for name, times in by_network.items()
+        }
+        rest: dict[str, list[float]] = defaultdict(list)
+        for name, times in by_network.items():
+            for d, value in times.items():
+                rest[d].append(value - network[name])
+        device = defaultdict(float, {d: float(np.median(values)) for d, values in rest.items()})
+    return dict(device), network
+
+
+def _form(network: Mapping[str, float], features: Mapping[str, ModelFeatures]) -> Any:
+    rows = [
+        Measured(name, name, 1, float(np.exp(value)), features[name])
+        for name, value in sorted(network.items())
+    ]
+    return fit_coefficients(rows, "npu")
+
+
+def fit_phones(path: Path, cache: Path, precision: str) -> Phones:
+    """The form and every device's factor, with the error on networks that were left out."""
+    dtype, width = PRECISIONS[precision]
+    operations = traces(path, cache)
+    way = Way(compiled=True, width=width)
+    lines = [line for line in read_lines(path, precision) if line.network in operations]
+    names = sorted({line.network for line in lines})
+    features = {name: features_of(operations[name], way) for name in names}
+    folds = dict(zip(names, folds_of(names, FOLDS).tolist(), strict=True))
+    gaps, groups, novelties, ratios = [], [], [], []
+    for fold in range(FOLDS):
+        device, network = factors([line for line in lines if folds[line.network] != fold])
+        found = _form(network, features)
+        known = known_cells(families_by_cell([features[n] for n in network], list(network)))
+        for line in lines:
+            if folds[line.network] == fold and line.device in device:
+                seconds = operation_seconds(found, features[line.network], 1)
+                predicted = float(seconds.sum()) * float(np.exp(device[line.device]))
+                gaps.append(np.log(predicted / line.seconds))
+                groups.append(line.network)
+                novelties.append(novelty(features[line.network], seconds, known))
+                ratios.append((line.device, predicted, line.seconds))
+    summary = adaptive_summary(
+        {"network": (np.array(gaps), groups, np.array(novelties))},
+        "network",
+        f"leave-network-out, {FOLDS} folds",
+    )
+    ranks = []
+    for name in sorted({line.device for line in lines}):
+        pairs = np.array([ratio[1:] for ratio in ratios if ratio[0] == name])
+        if len(pairs) >= LEAST_NETWORKS:
+            order = np.argsort(np.argsort(pairs, axis=0), axis=0)
+            ranks.append(float(np.corrcoef(order.T)[0, 1]))
+    summary["rank_correlation"] = {
+        "median": round(float(np.median(ranks)), 3),
+        "least": round(min(ranks), 3),
+    }
+    device, network = factors(lines)
+    per_device = {name: sum(line.device == name for line in lines) for name in sorted(device)}
+    return Phones(
+        precision=precision,
+        dtype=dtype,
+        width=width,
+        member=_form(network, features),
+        devices={
+            slug(name): (name, round(device[name], 4), count)
+            for name, count in per_device.items()
+            if count >= LEAST_NETWORKS
+        },
+        seen=tuple(
+            sum(bool((one.classes == index).any()) for one in features.values())
+            for index in range(len(CLASSES))
+        ),
+        cells=known_cells(families_by_cell(list(features.values()), list(features))),
+        least_kernel_s=0.0,
+        source=f"{path.name}, runtime {RUNTIME}",
+        cv=summary,
+    )
