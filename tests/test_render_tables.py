@@ -14,16 +14,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.cells import cell_len
 
-from gadprof.render.tables import (
-    TABLE_FORMATS,
-    render_table,
-    to_console,
-    to_csv,
-    to_html,
-    to_latex,
-    to_markdown,
-)
+from gadprof.render.console import to_console
+from gadprof.render.csv import to_csv
+from gadprof.render.latex import to_latex
+from gadprof.render.markdown import to_markdown
+from gadprof.render.tables import TABLE_FORMATS, render_table
 from gadprof.results import escape
+from gadprof.results.prompt import to_html
 
 NASTY = [
     "<script>alert(1)</script>",

@@ -210,8 +210,8 @@ def _scatter(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
     front = [points[index] for index in data.get("front", ())]
     if len(front) > 1:
         axes.plot(
-            [p["x"] for p in front],
-            [p["y"] for p in front],
+            [float(p["x"]) for p in front],
+            [float(p["y"]) for p in front],
             color=QUIET,
             linestyle="--",
             linewidth=1,
@@ -228,7 +228,8 @@ def _scatter(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
         place = groups.index(point["group"]) if point.get("group") in groups else 0
         color = colors.get(name, PALETTE[0]) if groups or not many else PALETTE[0]
         axes.scatter(
-            [point["x"]], [point["y"]], s=areas[index], color=color, alpha=0.75, zorder=3,
+            [float(point["x"])], [float(point["y"])], s=areas[index], color=color, alpha=0.75,
+            zorder=3,
             marker=MARKERS[place % len(MARKERS)], linewidths=0.6, edgecolors="#ffffff",
             gid=f"tip-{plot.key}-{index}",
         )  # fmt: skip
@@ -436,7 +437,7 @@ def _stacked(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
     groups = stack_groups(bars)
     mark = itertools.count()
     for name, members in groups:
-        values = [_part(bar, members)[0] for bar in bars]
+        values = [float(_part(bar, members)[0]) for bar in bars]
         drawn = axes.barh(
             range(len(bars)),
             values,
@@ -474,20 +475,20 @@ def stack_groups(bars: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[str
 
 def _waterfall(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
     data = plot.data
-    level = data["start"]["value"]
+    level = float(data["start"]["value"])
     labels = [data["start"]["label"]]
     axes.barh([0], [level], color=START, height=0.6, gid=f"tip-{plot.key}-0")
     for index, step in enumerate(data["steps"], 1):
         grows = step["value"] >= 0
         axes.barh(
-            [index], [step["value"]], left=[level], height=0.6, color=UP if grows else DOWN,
+            [index], [float(step["value"])], left=[level], height=0.6, color=UP if grows else DOWN,
             edgecolor="#ffffff", linewidth=0.5, gid=f"tip-{plot.key}-{index}",
         )  # fmt: skip
         axes.plot([level, level], [index - 0.7, index + 0.3], color=QUIET, linewidth=0.7)
         level += step["value"]
         sign = "+" if grows else "−"
         labels.append(f"{_label(step['label'])} ({sign}{scaled(abs(step['value']), 3)})")
-    axes.barh([len(labels)], [data["end"]["value"]], color=END, height=0.6,
+    axes.barh([len(labels)], [float(data["end"]["value"])], color=END, height=0.6,
               gid=f"tip-{plot.key}-{len(labels)}")  # fmt: skip
     labels.append(data["end"]["label"])
     axes.set_yticks(range(len(labels)), [_label(text, 48) for text in labels])
@@ -506,8 +507,8 @@ def _waterfall(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
 
 def _waterfall_range(data: Mapping[str, Any]) -> tuple[float, float]:
     """From zero, unless the steps would then be too thin to be seen."""
-    levels = [data["start"]["value"], data["end"]["value"]]
-    level = data["start"]["value"]
+    levels = [float(data["start"]["value"]), float(data["end"]["value"])]
+    level = levels[0]
     for step in data["steps"]:
         level += step["value"]
         levels.append(level)

@@ -1,50 +1,51 @@
 """A page or a table in any language: ``render(page, "md")``, ``render_table("md", heads, rows)``.
 
-Cells are strings, numbers, booleans or None. Imports nothing heavy; rich loads only for
-``to_console``.
+Cells are strings, numbers, booleans or None. A language is imported when it is asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gadprof.render.console import page_console, to_console
-from gadprof.render.csv import to_csv
-from gadprof.render.latex import to_latex
-from gadprof.render.markdown import page_body, to_markdown
-from gadprof.results.page import Page
-from gadprof.results.plain import to_json
-from gadprof.results.prompt import to_html
-from gadprof.results.table import Table
+if TYPE_CHECKING:
+    from gadprof.results.page import Page
+    from gadprof.results.table import Table
 
-__all__ = [
-    "TABLE_FORMATS",
-    "render",
-    "render_table",
-    "to_console",
-    "to_csv",
-    "to_html",
-    "to_latex",
-    "to_markdown",
-]
-
-_RENDERERS: dict[str, Callable[..., str]] = {
-    "table": to_console,
-    "md": to_markdown,
-    "csv": to_csv,
-    "latex": to_latex,
-    "html": to_html,
-}
-
-TABLE_FORMATS = tuple(_RENDERERS)
+TABLE_FORMATS = ("table", "md", "csv", "latex", "html")
 
 
 def render_table(
     table_format: str, headers: Sequence[str], rows: Sequence[Sequence[Any]], **options: Any
 ) -> str:
     """A table as text in one of ``TABLE_FORMATS``. Raises KeyError for another format."""
-    return _RENDERERS[table_format](headers, rows, **options)
+    return _language(table_format)(headers, rows, **options)
+
+
+def _language(table_format: str) -> Callable[..., str]:
+    match table_format:
+        case "table":
+            from gadprof.render.console import to_console
+
+            return to_console
+        case "md":
+            from gadprof.render.markdown import to_markdown
+
+            return to_markdown
+        case "csv":
+            from gadprof.render.csv import to_csv
+
+            return to_csv
+        case "latex":
+            from gadprof.render.latex import to_latex
+
+            return to_latex
+        case "html":
+            from gadprof.results.prompt import to_html
+
+            return to_html
+        case _:
+            raise KeyError(table_format)
 
 
 def render(page: Page, output_format: str, *, width: int | None = None, color: bool = False) -> str:
@@ -55,17 +56,23 @@ def render(page: Page, output_format: str, *, width: int | None = None, color: b
     """
     match output_format:
         case "table":
+            from gadprof.render.console import page_console
+
             return page_console(page, width=width, color=color)
         case "json":
+            from gadprof.results.plain import to_json
+
             return to_json(page.json())
         case "csv":
-            return to_csv(*page.exact())
+            return _language("csv")(*page.exact())
         case "md" if _alone(page):
-            return _shown(page.tables[0], to_markdown)
+            return _shown(page.tables[0], "md")
         case "md":
+            from gadprof.render.markdown import page_body
+
             return page_body(page)
         case "latex":
-            return "\n".join(_shown(table, to_latex) for table in page.tables)
+            return "\n".join(_shown(table, "latex") for table in page.tables)
         case "html":
             from gadprof.render.html import page_html
 
@@ -79,6 +86,6 @@ def _alone(page: Page) -> bool:
     return len(page.tables) == 1 and not any(section.words for section in page.sections)
 
 
-def _shown(table: Table, language: Callable[..., str]) -> str:
+def _shown(table: Table, language: str) -> str:
     shown = table.shown()
-    return language(shown.titles, shown.cells)
+    return _language(language)(shown.titles, shown.cells)
