@@ -272,6 +272,9 @@ def test_a_models_own_example_is_used_and_said(file):
         ("torchvision:inception_v3", (1, 3, 299, 299), "from torchvision's weights"),
         ("timm:xception41", (1, 3, 299, 299), "from timm's configuration"),
         ("transformers:ViTModel", (1, 3, 224, 224), "from transformers' configuration"),
+        ("transformers:CLIPModel", (1, 77), "from transformers' configuration"),
+        ("transformers:SegformerModel", (1, 3, 224, 224), "from an assumption"),
+        ("transformers:Wav2Vec2Model", (1, 16000), "one second of sound"),
     ],
 )
 def test_packages_say_their_models_inputs(name, shape, words):

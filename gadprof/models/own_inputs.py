@@ -146,8 +146,9 @@ def _transformers(name: str, module: nn.Module) -> tuple[tuple[Input, ...], str]
     config: Any = module.config
     said = "transformers' configuration"
     if main == "input_ids":
-        tokens = Input((_TOKENS,), "int64", "input_ids")
-        found = [tokens]
+        text: Any = getattr(config, "text_config", None) or config
+        longest: Any = getattr(text, "max_position_embeddings", None) or _TOKENS
+        found = [Input((min(_TOKENS, int(longest)),), "int64", "input_ids")]
         if getattr(config, "vision_config", None) is not None and "pixel_values" in _names(module):
             found += _pixels(config.vision_config)
         if getattr(config, "is_encoder_decoder", False):
@@ -157,6 +158,9 @@ def _transformers(name: str, module: nn.Module) -> tuple[tuple[Input, ...], str]
         pixels = _pixels(getattr(config, "vision_config", None) or config)
         if pixels:
             return tuple(pixels), said
+        channels: Any = getattr(config, "num_channels", 0)
+        if channels:
+            return (Input((int(channels), 224, 224), "", main),), "an assumption"
     if main == "input_features" and getattr(config, "num_mel_bins", None):
         positions: Any = getattr(config, "max_source_positions", 0)
         length = 2 * int(positions or 512)
