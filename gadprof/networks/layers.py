@@ -10,7 +10,8 @@ alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gadprof.counting.rules.work import window
 from gadprof.networks.maps import Map, Shape, size_of
@@ -42,19 +43,35 @@ FLOPS_BEYOND = "flops_beyond"
 BILINEAR_FLOPS = 7  # four multiplications and three additions an output element
 
 
-class Layer(Node):
-    """Base of layers: a map to a map."""
+@cache
+def torch_class(name: str) -> tuple[Callable[..., nn.Module], frozenset[str]]:
+    """A class of torch.nn and what its modules are made from."""
+    from inspect import signature
 
-    def torch_name(self) -> str:
-        """The class of torch.nn."""
-        raise NotImplementedError
+    from torch import nn
+
+    kind = getattr(nn, name)
+    return kind, frozenset(signature(kind).parameters)
+
+
+class Layer(Node):
+    """Base of layers: a map to a map.
+
+    ``torch`` names the class of torch.nn, and ``axis`` the dimension whose size the first field is
+    (0 where any will do).
+    """
+
+    torch: ClassVar[str]
+    axis: ClassVar[int] = 0
 
     def children(self) -> Mapping[str, Any]:
         return {}
 
     def module(self) -> nn.Module:
-        """Torch's module."""
-        raise NotImplementedError
+        """Torch's module, made from its settings."""
+        kind, taken = torch_class(self.torch)
+        given = {**self.settings(), "bias": getattr(self, "bias", True)}
+        return kind(**{name: value for name, value in given.items() if name in taken})
 
     def output(self, shape: Shape) -> Shape:
         """The shape that an input gives."""
@@ -62,7 +79,7 @@ class Layer(Node):
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Whether torch's module takes an input of this shape."""
-        return True
+        return not self.axis or shape[self.axis] == getattr(self, self._names[0])
 
     def reuses(self) -> bool:
         """Whether the output is the input's own memory."""
@@ -122,16 +139,8 @@ class Conv(Layer):
         kh, kw = pair(self.k)
         return (kh // 2, kw // 2) if self.padding is None else pair(self.padding)
 
-    def torch_name(self) -> str:
-        return "Conv2d"
-
-    def module(self) -> nn.Module:
-        from torch import nn
-
-        return nn.Conv2d(
-            self.c_in, self.c_out, pair(self.k), self.stride, self.pads, self.dilation,
-            self.groups, self.bias,
-        )  # fmt: skip
+    torch: ClassVar[str] = "Conv2d"
+    axis: ClassVar[int] = 1
 
     def output(self, shape: Shape) -> Shape:
         n, _, height, width = shape
@@ -143,9 +152,6 @@ class Conv(Layer):
             window(height, kh, stride, ph, dilation),
             window(width, kw, stride, pw, dilation),
         )
-
-    def accepts(self, shape: tuple[int, ...]) -> bool:
-        return shape[1] == self.c_in
 
     def counts(self, shape: Shape, out: Shape) -> Counts:
         kh, kw = pair(self.k)
@@ -190,24 +196,13 @@ class ConvTranspose(Layer):
     groups: Number = 1
     bias: bool = False
 
-    def torch_name(self) -> str:
-        return "ConvTranspose2d"
-
-    def module(self) -> nn.Module:
-        from torch import nn
-
-        return nn.ConvTranspose2d(
-            self.c_in, self.c_out, self.k, self.stride, self.padding, self.output_padding,
-            self.groups, self.bias,
-        )  # fmt: skip
+    torch: ClassVar[str] = "ConvTranspose2d"
+    axis: ClassVar[int] = 1
 
     def output(self, shape: Shape) -> Shape:
         beyond = self.k + self.output_padding - 2 * self.padding
         grown = [(size - 1) * self.stride + beyond for size in shape[2:]]
         return (shape[0], self.c_out, *grown)
-
-    def accepts(self, shape: tuple[int, ...]) -> bool:
-        return shape[1] == self.c_in
 
     def counts(self, shape: Shape, out: Shape) -> Counts:
         weights = self.c_in * self.c_out * self.k * self.k // self.groups
@@ -245,16 +240,8 @@ class BatchNorm(Layer):
 
     c: Number
 
-    def torch_name(self) -> str:
-        return "BatchNorm2d"
-
-    def module(self) -> nn.Module:
-        from torch import nn
-
-        return nn.BatchNorm2d(self.c, momentum=0.1)
-
-    def accepts(self, shape: tuple[int, ...]) -> bool:
-        return shape[1] == self.c
+    torch: ClassVar[str] = "BatchNorm2d"
+    axis: ClassVar[int] = 1
 
     def counts(self, shape: Shape, out: Shape) -> Counts:
         return {"params.normalisation": 2 * self.c, "elementwise.batch_norm": size_of(shape)}
@@ -287,19 +274,11 @@ class Linear(Layer):
     c_out: Number
     bias: bool = True
 
-    def torch_name(self) -> str:
-        return "Linear"
-
-    def module(self) -> nn.Module:
-        from torch import nn
-
-        return nn.Linear(self.c_in, self.c_out, bias=self.bias)
+    torch: ClassVar[str] = "Linear"
+    axis: ClassVar[int] = -1
 
     def output(self, shape: Shape) -> Shape:
         return (*shape[:-1], self.c_out)
-
-    def accepts(self, shape: tuple[int, ...]) -> bool:
-        return shape[-1] == self.c_in
 
     def counts(self, shape: Shape, out: Shape) -> Counts:
         weights = self.c_in * self.c_out
@@ -334,15 +313,10 @@ class Activation(Layer):
     kind: str = "relu"
     inplace: bool = True
 
-    def torch_name(self) -> str:
+    @property
+    def torch(self) -> str:  # type: ignore[override]
+        """The class of torch.nn."""
         return ACTIVATIONS[self.kind][0]
-
-    def module(self) -> nn.Module:
-        from torch import nn
-
-        name, _, can = ACTIVATIONS[self.kind]
-        made: Callable[..., nn.Module] = getattr(nn, name)
-        return made(inplace=self.inplace) if can else made()
 
     def reuses(self) -> bool:
         return self.inplace
@@ -371,13 +345,7 @@ class MaxPool(Layer):
     stride: int
     padding: int = 0
 
-    def torch_name(self) -> str:
-        return "MaxPool2d"
-
-    def module(self) -> nn.Module:
-        from torch import nn
-
-        return nn.MaxPool2d(self.k, self.stride, self.padding)
+    torch: ClassVar[str] = "MaxPool2d"
 
     def output(self, shape: Shape) -> Shape:
         sizes = [window(size, self.k, self.stride, self.padding) for size in shape[2:]]
@@ -409,15 +377,7 @@ class AvgPool(Layer):
     padding: int = 0
     ceil: bool = False
 
-    def torch_name(self) -> str:
-        return "AvgPool2d"
-
-    def module(self) -> nn.Module:
-        from torch import nn
-
-        return nn.AvgPool2d(
-            self.k, self.stride, self.padding, ceil_mode=self.ceil, count_include_pad=not self.ceil
-        )
+    torch: ClassVar[str] = "AvgPool2d"
 
     def output(self, shape: Shape) -> Shape:
         more = self.stride - 1 if self.ceil else 0
@@ -448,13 +408,7 @@ class AdaptivePool(Layer):
     height: int
     width: int
 
-    def torch_name(self) -> str:
-        return "AdaptiveAvgPool2d"
-
-    def module(self) -> nn.Module:
-        from torch import nn
-
-        return nn.AdaptiveAvgPool2d((self.height, self.width))
+    torch: ClassVar[str] = "AdaptiveAvgPool2d"
 
     def output(self, shape: Shape) -> Shape:
         return (*shape[:2], self.height, self.width)
@@ -481,13 +435,7 @@ def adaptive_counts(shape: Shape, out: Shape) -> Counts:
 class GlobalPool(Layer):
     """The mean over height and width, kept as 1×1."""
 
-    def torch_name(self) -> str:
-        return "AdaptiveAvgPool2d"
-
-    def module(self) -> nn.Module:
-        from torch import nn
-
-        return nn.AdaptiveAvgPool2d(1)
+    torch: ClassVar[str] = "AdaptiveAvgPool2d"
 
     def output(self, shape: Shape) -> Shape:
         return (*shape[:2], 1, 1)
@@ -505,13 +453,7 @@ class GlobalPool(Layer):
 class Flatten(Layer):
     """(C, H, W) to (C·H·W,)."""
 
-    def torch_name(self) -> str:
-        return "Flatten"
-
-    def module(self) -> nn.Module:
-        from torch import nn
-
-        return nn.Flatten(1)
+    torch: ClassVar[str] = "Flatten"
 
     def output(self, shape: Shape) -> Shape:
         return (shape[0], size_of(shape[1:]))
@@ -532,14 +474,7 @@ class Upsample(Layer):
     scale: int
     mode: str = "nearest"
 
-    def torch_name(self) -> str:
-        return "Upsample"
-
-    def module(self) -> nn.Module:
-        from torch import nn
-
-        align = None if self.mode == "nearest" else False
-        return nn.Upsample(scale_factor=self.scale, mode=self.mode, align_corners=align)
+    torch: ClassVar[str] = "Upsample"
 
     def output(self, shape: Shape) -> Shape:
         return (*shape[:2], shape[2] * self.scale, shape[3] * self.scale)
@@ -573,13 +508,7 @@ def upsample_counts(out: Shape, mode: str) -> Counts:
 class Identity(Layer):
     """Its input."""
 
-    def torch_name(self) -> str:
-        return "Identity"
-
-    def module(self) -> nn.Module:
-        from torch import nn
-
-        return nn.Identity()
+    torch: ClassVar[str] = "Identity"
 
     def reuses(self) -> bool:
         return True
@@ -590,16 +519,8 @@ class LayerNorm(Layer):
 
     c: Number
 
-    def torch_name(self) -> str:
-        return "LayerNorm"
-
-    def module(self) -> nn.Module:
-        from torch import nn
-
-        return nn.LayerNorm(self.c)
-
-    def accepts(self, shape: tuple[int, ...]) -> bool:
-        return shape[-1] == self.c
+    torch: ClassVar[str] = "LayerNorm"
+    axis: ClassVar[int] = -1
 
     def counts(self, shape: Shape, out: Shape) -> Counts:
         elements, rows = size_of(shape), size_of(shape[:-1])

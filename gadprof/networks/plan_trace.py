@@ -278,7 +278,7 @@ def _inventory(root: Any) -> list[Owner]:
             held = tensors.get(id(node))
             if held is None:
                 held = tensors[id(node)] = (node.tensors(), node.buffers())
-            frame.path, frame.module_type = path, node.torch_name()
+            frame.path, frame.module_type = path, node.torch
             found.append(Owner(part, frame, node, *held))
             return
         frame, node = part._frame, part._node
