@@ -133,14 +133,14 @@ class Conv(Layer):
     bias: bool = False
     dilation: int = 1
 
+    torch: ClassVar[str] = "Conv2d"
+    axis: ClassVar[int] = 1
+
     @property
     def pads(self) -> tuple[Any, Any]:
         """Zeros above and below, left and right."""
         kh, kw = pair(self.k)
         return (kh // 2, kw // 2) if self.padding is None else pair(self.padding)
-
-    torch: ClassVar[str] = "Conv2d"
-    axis: ClassVar[int] = 1
 
     def output(self, shape: Shape) -> Shape:
         n, _, height, width = shape
@@ -164,24 +164,10 @@ class Conv(Layer):
         return (weight, ("bias", (self.c_out,))) if self.bias else (weight,)
 
     def settings(self) -> Mapping[str, Any]:
-        return {
-            "in_channels": self.c_in,
-            "out_channels": self.c_out,
-            "kernel_size": pair(self.k),
-            "stride": pair(self.stride),
-            "padding": self.pads,
-            "dilation": pair(self.dilation),
-            "transposed": False,
-            "output_padding": (0, 0),
-            "groups": self.groups,
-            "padding_mode": "zeros",
-        }
+        return convolution_settings(self, self.pads, dilation=self.dilation)
 
     def operation(self, x: Map, *owned: Map) -> Operation | None:
-        weight, bias = owned if self.bias else (owned[0], None)
-        places = (pair(self.stride), self.pads, pair(self.dilation))
-        args = (x, weight, bias, *places, False, (0, 0), self.groups)
-        return "aten.convolution", "default", args
+        return convolution(self, x, *owned)
 
 
 class ConvTranspose(Layer):
@@ -215,24 +201,42 @@ class ConvTranspose(Layer):
         return (weight, ("bias", (self.c_out,))) if self.bias else (weight,)
 
     def settings(self) -> Mapping[str, Any]:
-        return {
-            "in_channels": self.c_in,
-            "out_channels": self.c_out,
-            "kernel_size": pair(self.k),
-            "stride": pair(self.stride),
-            "padding": pair(self.padding),
-            "dilation": (1, 1),
-            "transposed": True,
-            "output_padding": pair(self.output_padding),
-            "groups": self.groups,
-            "padding_mode": "zeros",
-        }
+        return convolution_settings(
+            self, self.padding, transposed=True, output_padding=self.output_padding
+        )
 
     def operation(self, x: Map, *owned: Map) -> Operation | None:
-        weight, bias = owned if self.bias else (owned[0], None)
-        places = (pair(self.stride), pair(self.padding), (1, 1))
-        args = (x, weight, bias, *places, True, pair(self.output_padding), self.groups)
-        return "aten.convolution", "default", args
+        return convolution(self, x, *owned)
+
+
+def convolution_settings(
+    node: Conv | ConvTranspose,
+    padding: Any,
+    *,
+    dilation: int = 1,
+    transposed: bool = False,
+    output_padding: int = 0,
+) -> Mapping[str, Any]:
+    """The attributes of torch's convolutions."""
+    return {
+        "in_channels": node.c_in,
+        "out_channels": node.c_out,
+        "kernel_size": pair(node.k),
+        "stride": pair(node.stride),
+        "padding": pair(padding),
+        "dilation": pair(dilation),
+        "transposed": transposed,
+        "output_padding": pair(output_padding),
+        "groups": node.groups,
+        "padding_mode": "zeros",
+    }
+
+
+def convolution(node: Conv | ConvTranspose, x: Map, weight: Map, bias: Any = None) -> Operation:
+    """What a trace sees of either convolution."""
+    told = node.settings()
+    names = ("stride", "padding", "dilation", "transposed", "output_padding", "groups")
+    return "aten.convolution", "default", (x, weight, bias, *[told[name] for name in names])
 
 
 class BatchNorm(Layer):
