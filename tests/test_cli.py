@@ -110,3 +110,91 @@ def test_debug_shows_the_traceback(run_cli):
 
     with pytest.raises(UnknownNameError):
         run_cli("--debug", "shapes", "hrnet99")
+
+
+def test_one_unknown_model_is_told_once_and_without_a_table(run_cli):
+    code, out, err = run_cli("compare", "hrnet23")
+    assert (code, out) == (2, "")
+    assert err.count("hrnet23") == 1
+    assert "did you mean 'hrnet32'" in err
+
+
+def test_thop_is_the_distribution_that_is_installed(monkeypatch):
+    from gadprof.audit import backends
+
+    monkeypatch.setattr(
+        backends, "distribution_of", lambda name: None if name == "thop" else (name, "1")
+    )
+    assert backends.parse_backends("thop,fvcore") == ("ultralytics-thop", "fvcore")
+    monkeypatch.setattr(backends, "distribution_of", lambda name: None)
+    assert backends.parse_backends("thop") == ("thop",)  # neither: its own way out is told
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (("predict", "gadnet32", "--image", "x.jpg"), "give --weights"),
+        (("evaluate", "gadnet32", "--weights", "x", "--torch-device", "cpu"), "--data"),
+        (("redundancy", "--image", "x.jpg", "--figure", "x.txt"), "--plot x.txt is not"),
+        (("sweep", "gadnet", "--show", "0"), "--limit"),
+        (("paper", "--nearest", "3"), "--limit goes with --search"),
+    ],
+)
+def test_a_former_spelling_still_reaches_its_command(old, new, run_cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run_cli(*old)
+    assert (code, out) == (2, "")
+    assert new in err
+
+
+def test_a_fault_of_ours_is_one_line_with_exit_2_and_debug_shows_it(run_cli, monkeypatch):
+    from gadprof.networks import spec
+
+    def broken() -> dict[str, object]:
+        raise RuntimeError("unforeseen\nin two lines")
+
+    monkeypatch.setattr(spec, "presets", broken)
+    code, out, err = run_cli("models")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "this is a fault of gadprof: RuntimeError: unforeseen in two lines" in err
+    with pytest.raises(RuntimeError):
+        run_cli("models", "--debug")
+
+
+def test_a_working_line_says_nothing_where_there_is_no_terminal(capsys):
+    from gadprof.render.progress import Working
+
+    with Working("counting", 3) as work:
+        work.at("a\x1b[2J", 1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_working_line_shows_what_is_worked_on_and_leaves_no_trace():
+    """On a terminal, after its delay; a name's control codes are shown, not obeyed."""
+    import os
+    import pty
+    import subprocess
+    import sys
+
+    script = (
+        "import time; from gadprof.render import progress\n"
+        "progress.DELAY_S = 0.0\n"
+        "with progress.Working('counting', 4) as work:\n"
+        "    work.at('evil\\x07net', 1); time.sleep(1.2)\n"
+    )
+    leader, follower = pty.openpty()
+    done = subprocess.Popen([sys.executable, "-c", script], stderr=follower)
+    assert done.wait(timeout=60) == 0
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(leader, 4096)
+        except OSError:
+            break
+        if not shown or shown.endswith(b"\x1b[2K"):
+            break
+    os.close(leader)
+    text = shown.decode()
+    assert "counting evil<U+0007>net" in text
+    assert "\x07" not in text

@@ -436,3 +436,41 @@ def test_training_leaves_torchs_choice_of_algorithms_as_it_was(people, tmp_path:
     assert not torch.are_deterministic_algorithms_enabled()
     train(toy, people, settings(epochs=1, milestones=()), run_settings(tmp_path))
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_an_interrupted_run_exits_130_and_says_how_to_go_on(
+    data: Path, tmp_path: Path, run_cli, monkeypatch
+) -> None:
+    from gadprof.pose import training
+
+    out = tmp_path / "run"
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        (out / "last.ckpt").write_bytes(b"")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", interrupted)
+    words = ["train", f"{data / 'toy.py'}:build", "--data", str(data), "--epochs", "1",
+             "--input", "64x64", "-o", str(out)]  # fmt: skip
+    monkeypatch.setattr("sys.argv", ["gadprof", *words])
+    code, printed, err = run_cli(*words)
+    assert (code, printed) == (130, "")
+    assert f"interrupted; go on with: gadprof {' '.join(words)} --resume" in err
+
+
+def test_ctrl_c_in_lightning_stays_ctrl_c() -> None:
+    import signal
+
+    from gadprof.pose.training import _fit
+
+    class Trainer:
+        interrupted = True
+
+        def fit(self, *_: Any, **__: Any) -> None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # as Lightning does
+            raise SystemExit(1)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        _fit(Trainer(), None, None)  # type: ignore[arg-type]
+    assert signal.getsignal(signal.SIGINT) is before

@@ -430,3 +430,44 @@ def test_a_search_finds_the_same_front_for_the_same_seed_and_nears_the_exact_one
     assert first.exact is not None
     assert 0.7 < first.reached <= 1.0
     assert all(row["params"] <= 8_000_000 for row in first.front)
+
+
+def rows_of(macs: list[int]) -> list[dict[str, int]]:
+    return [{"macs": value, "params": 10 * value} for value in macs]
+
+
+def test_the_rows_shown_are_those_nearest_the_budget_in_their_order():
+    from gadprof.commands.sweep import nearest_budget
+    from gadprof.sweep.run import Limits
+
+    rows = rows_of([10, 20, 30, 40, 50])
+    assert nearest_budget(rows, Limits({"macs": 50}, {}), 2) == rows[3:]
+    assert nearest_budget(rows, Limits({}, {"macs": 10}), 2) == rows[:2]
+    assert nearest_budget(rows, Limits({"macs": 50}, {}), 9) == rows
+
+
+def test_without_a_budget_the_rows_shown_are_spread_over_the_front():
+    from gadprof.commands.sweep import nearest_budget
+    from gadprof.sweep.run import Limits
+
+    rows = rows_of(list(range(101)))
+    shown = [row["macs"] for row in nearest_budget(rows, Limits({}, {}), 5)]
+    assert shown == [0, 25, 50, 75, 100]
+
+
+def test_a_sweep_over_several_inputs_shows_each_rows_input(run_cli):
+    words = ("sweep", "gadnet", "--width", "16,32", "--s", "2,3")
+    one = run_cli(*words, "--input", "256x192", "--format", "csv")[1]
+    two = run_cli(*words, "--input", "256x192,384x288", "--format", "csv")[1]
+    assert "input" not in one.splitlines()[0]
+    assert two.splitlines()[0].startswith("model,input,")
+
+
+def test_the_note_says_which_rows_are_shown(run_cli):
+    code, out, _ = run_cli(
+        "sweep", "gadnet", "--width", "8:64:2", "--s", "2,3,4", "--max", "macs=3G", "--limit", "5"
+    )
+    assert code == 0
+    words = " ".join(out.split())
+    assert "5 of" in words
+    assert "nearest macs 3,000,000,000" in words

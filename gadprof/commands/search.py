@@ -60,7 +60,13 @@ def search(
     out: Output,
 ) -> None:
     """Search a space for its Pareto front with NSGA-II; knobs are options, as in 'sweep'."""
-    from gadprof.commands.sweep import draw_front, knob_options, nearest_budget, read_limits
+    from gadprof.commands.sweep import (
+        draw_front,
+        input_texts,
+        knob_options,
+        nearest_budget,
+        read_limits,
+    )
     from gadprof.render.progress import Working
     from gadprof.results.page import page_of
     from gadprof.results.plain import describe_machine
@@ -116,6 +122,5 @@ def search(
         notes.append("the space is too large to enumerate, so the exact front is not known")
     if len(shown) < len(result.front):
         notes.append(f"{len(shown)} rows are shown; --limit {len(result.front)} shows all")
-    sizes = [row["input"] for row in result.front]
-    table = front_table(shown, objectives, timed=False, notes=notes, inputs=sizes)
+    table = front_table(shown, objectives, timed=False, notes=notes, inputs=input_texts(space))
     show(out, page_of(table, document=document, name="search"))

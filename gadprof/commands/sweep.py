@@ -175,9 +175,14 @@ def sweep(
         objectives,
         timed=timing.latency is not None,
         notes=_notes(result, len(rows), len(shown)),
-        inputs=[row["input"] for row in rows],
+        inputs=input_texts(space),
     )
     show(front, page_of(table, document=lambda: sweep_object(result, rows), name="sweep"))
+
+
+def input_texts(space: Any) -> list[str]:
+    """Every input of a space, as rows say it: where there are several, each row says its own."""
+    return ["x".join(map(str, shape)) for shape in space.axis("input").values]
 
 
 def draw_front(rows: Sequence[dict[str, Any]], objectives: Any, path: str) -> None:

@@ -23,7 +23,7 @@ def front_table(
 ) -> Table:
     """A row a design: parameters, MACs and the front's quantities; ``timed`` adds the latency.
 
-    ``inputs`` are those of the whole front: where they differ, each row says its own.
+    ``inputs`` are those of the whole space: where they differ, each row says its own.
     """
     quantities = list(dict.fromkeys(["params", "macs", *(item.quantity for item in objectives)]))
     several = len({*inputs, *(row["input"] for row in rows)}) > 1
