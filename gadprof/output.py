@@ -13,9 +13,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import stat
 import sys
 import tempfile
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,6 +219,8 @@ def emit(text: str, output: str | Path | None = None) -> None:
         return
     if sys.stdout is None:
         raise OutputError("standard output is closed; write to a file with -o")
+    if sys.stdout.isatty() and not _is_json(text):
+        text = wrapped(text, shutil.get_terminal_size((80, 24)).columns)
     try:
         sys.stdout.write(fitted(harmless(text, sgr=wants_color(sys.stdout)), sys.stdout))
         sys.stdout.flush()
@@ -226,6 +230,21 @@ def emit(text: str, output: str | Path | None = None) -> None:
     except (OSError, ValueError) as error:
         _abandon(sys.stdout)
         raise OutputError(f"cannot write to standard output: {_reason(error)}") from error
+
+
+def wrapped(text: str, width: int) -> str:
+    """Prose that is wider than a terminal, wrapped at words; a table's lines stay as they are."""
+    lines = []
+    for line in text.split("\n"):
+        body = line.lstrip(" ")
+        if len(line) <= width or "   " in body or "\x1b" in line or "─" in line or "|" in body[:1]:
+            lines.append(line)
+            continue
+        indent = " " * (len(line) - len(body))
+        lines += textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+    return "\n".join(lines)
 
 
 def tell(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -276,3 +277,56 @@ def test_only_one_file_writes_to_a_terminal():
             ):
                 found.append(f"{name}:{node.lineno}: {called}")
     assert found == []
+
+
+def test_prose_is_wrapped_to_a_terminal_and_a_tables_lines_are_not():
+    from gadprof.output import wrapped
+
+    table = "model   params   " + "x" * 90
+    text = f"  {'word ' * 30}\n{table}\n{'y' * 120}"
+    made = wrapped(text, 80).split("\n")
+    assert max(len(line) for line in made[:-2]) <= 80
+    assert all(line.startswith("  word") for line in made[:-2])
+    assert made[-2:] == [table, "y" * 120]  # nothing that has no blank is broken
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "seconds", "words"),
+    [
+        (0, None, 5, "counting · 5 s"),
+        (1, 4, 30, "counting · 1 of 4 · 30 s · about 1 min 30 s left"),
+        (4, 4, 30, "counting · 4 of 4 · 30 s"),
+        (1, 100, 90, "counting · 1 of 100 · 1 min 30 s · about 2 h 28 min left"),
+    ],
+)
+def test_a_progress_line_says_how_far_and_how_long(done, total, seconds, words):
+    from gadprof.render.progress import Working
+
+    work = Working("counting", total)
+    work.at("", done)
+    assert work._words(work._started + seconds) == words
+
+
+def test_colour_means_something(run_cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gadprof.toml").write_text(
+        '[budgets.hrnet32]\nmax_params = "29M"\nmax_macs = "1G"\n'
+    )
+    code, out, _ = run_cli("--color", "always", "check")
+    assert code == 1
+    assert "\x1b[1;31m✗ 2 rules" in out  # the verdict first, bold and red
+    assert "\x1b[32m✓" in out
+    bare = re.sub(r" *$", "", re.sub(r"\x1b\[[0-9;]*m", "", out), flags=re.MULTILINE)
+    assert bare == run_cli("check")[1]  # colour adds nothing and takes nothing away
+
+
+@pytest.mark.parametrize(
+    ("environment", "asked", "coloured"),
+    [({}, "auto", False), ({"NO_COLOR": "1"}, "always", True), ({"NO_COLOR": "1"}, "auto", False)],
+)
+def test_colour_is_asked_for_before_it_is_forbidden(
+    environment, asked, coloured, run_cli, monkeypatch
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert ("\x1b[" in run_cli("--color", asked, "compare", "hrnet32")[1]) == coloured

@@ -10,13 +10,13 @@ import contextlib
 import importlib
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from gadprof.errors import GadprofError, OutputError
+from gadprof.output import tell
 from gadprof.results.plain import to_plain
 
 
@@ -120,9 +120,7 @@ def device_to_itself(device: str, folder: Path | None = None) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            print(
-                f"gadprof: waits until nothing else measures on {device} ({path})", file=sys.stderr
-            )
+            tell(f"gadprof: waits until nothing else measures on {device} ({path})")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

@@ -94,8 +94,8 @@ class Page:
     click.option(
         "--format",
         "form",
-        type=click.Choice(("md", "table", "json", "csv")),
-        help="How to print the result.  [default: md, the page]",
+        type=click.Choice(("table", "json", "csv", "md")),
+        help="How to print the result.  [default: table]",
     ),
 )
 @store_option
@@ -136,10 +136,11 @@ def ablate(
             emit(f"wrote {target}")
             return
         tell(f"wrote {target}")
-    if page.form in (None, "md"):
+    if page.form == "md":
         emit(page_markdown(made, str))
     else:
-        show(Output(page.form), made)
+        out = Output(page.form or "table")
+        show(out, made)
 
 
 def _check_training(training: Training) -> None:

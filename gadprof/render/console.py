@@ -38,15 +38,45 @@ def terminal_width() -> int:
 def page_console(page: Page, *, width: int | None = None, color: bool = False) -> str:
     """A page as text: each section's words, folded to the terminal, and its tables."""
     width = width or terminal_width()
-    parts = []
+    parts: list[str] = []
     for section in page.sections:
-        parts += [wrapped(words, width) + "\n" for words in section.words]
+        for words in section.words:
+            text = wrapped(words, width)
+            # the page's first words are its verdict
+            parts.append((_painted(text, bold=True) if color and not parts else text) + "\n")
         parts += [
             table_console(table, width=width, color=color)
             for table in section.tables
             if not table.folded
         ]
     return "\n".join(parts)
+
+
+# what a cell or a verdict means by its first word, in colour where there is colour
+_MEANING = {
+    "✓": "green",
+    "✗": "red",
+    "!": "red",
+    "?": "yellow",
+    "~": "yellow",
+    "faster": "green",
+    "slower": "red",
+    "failed": "red",
+    "refused": "yellow",
+}
+_CODES = {"green": "32", "red": "31", "yellow": "33", "": ""}
+
+
+def _meaning(text: str) -> str:
+    """The colour that a text's first word asks for, or none."""
+    words = text.split(None, 1)
+    return _MEANING.get(words[0].lower().rstrip(":,"), "") if words else ""
+
+
+def _painted(text: str, *, bold: bool = False) -> str:
+    """Lines in bold and in their colour, each closed at its end."""
+    codes = ";".join(filter(None, ("1" if bold else "", _CODES[_meaning(text)])))
+    return "\n".join(f"\x1b[{codes}m{line}\x1b[0m" for line in text.split("\n"))
 
 
 def table_console(table: Table, *, width: int | None = None, color: bool = False) -> str:
@@ -112,7 +142,7 @@ def to_console(
         legacy_windows=False,
     )
     if title:
-        console.print(Text(plain(title, 400), style="bold"), width=width)
+        console.print(Text(plain(title, 400), style=f"bold {_meaning(title)}".strip()), width=width)
     console.print(_rich_table(columns, alignment, lines, widths))
     if left_out:
         more = f"not shown at {width} columns: {', '.join(left_out)}"
@@ -172,5 +202,10 @@ def _rich_table(
             no_wrap=True,
         )
     for row in cells:
-        table.add_row(*(Text(folded(cell, width)) for cell, width in zip(row, widths, strict=True)))
+        table.add_row(
+            *(
+                Text(folded(cell, width), style=_meaning(cell))
+                for cell, width in zip(row, widths, strict=True)
+            )
+        )
     return table

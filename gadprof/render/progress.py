@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from types import TracebackType
 from typing import Any
 
@@ -23,6 +24,7 @@ class Working:
     def __init__(self, what: str, total: int | None = None) -> None:
         self._text, self._done, self._total = what, 0, total
         self._what = what
+        self._started = time.monotonic()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -55,31 +57,41 @@ class Working:
     def _draw(self) -> None:
         if self._ended.wait(DELAY_S):
             return
-        with drawn_bar() as bar:
-            task = bar.add_task(self._text, total=self._total, completed=self._done)
+        with drawn_line() as line:
+            task = line.add_task("", total=None)
             while not self._ended.wait(REDRAW_S):
-                bar.update(task, description=self._text, total=self._total, completed=self._done)
+                line.update(task, description=self._words(time.monotonic()))
+
+    def _words(self, now: float) -> str:
+        """What is worked on, how much of it is done, and how long it took and will take."""
+        elapsed = now - self._started
+        parts = [self._text]
+        if self._total:
+            parts.append(f"{min(self._done, self._total):,} of {self._total:,}")
+        parts.append(_clock(elapsed))
+        if self._total and 0 < self._done < self._total:
+            parts.append(f"about {_clock(elapsed * (self._total / self._done - 1))} left")
+        return " · ".join(parts)
 
 
-def drawn_bar() -> Any:
-    """rich's progress bar on standard error: a spinner, the words, a bar and the time left."""
+def _clock(seconds: float) -> str:
+    """Seconds as a person says them: ``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
+    whole = int(seconds + 0.5)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def drawn_line() -> Any:
+    """One line of rich's on standard error: a spinner and the words."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import Progress, SpinnerColumn, TextColumn
 
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
     )
