@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,6 +171,22 @@ def test_an_exit_code_and_the_last_words_are_told(worker: Worker) -> None:
 def test_an_answer_is_taken_though_a_child_holds_the_output(worker: Worker) -> None:
     assert worker.request("leave_processes", timeout_s=30) == "done"
     assert worker.request("echo", timeout_s=30, value=1) == 1
+
+
+def test_a_child_outlives_the_thread_that_started_it_and_not_the_process(mark: str) -> None:
+    started: list[Worker] = []
+    thread = threading.Thread(target=lambda: started.append(Worker(SERVICE)))
+    thread.start()
+    thread.join()
+    with started[0] as worker:
+        assert worker.request("echo", timeout_s=30, value=4) == 4
+        assert worker.request("leave_processes", timeout_s=30) == "done"
+    assert wait_until_gone(mark, 1.0) == []
+
+
+@pytest.mark.parametrize("timeout_s", [float("nan"), 0.0, -1.0])
+def test_a_time_limit_that_is_none_ends_at_once(worker: Worker, timeout_s: float) -> None:
+    assert failure_of(worker, "hang", timeout_s=timeout_s).kind == "timeout"
 
 
 def test_a_flood_is_read_and_forgotten_but_for_its_end(worker: Worker) -> None:

@@ -60,9 +60,7 @@ def serve_under_keeper(
     finally:
         _end_all(child)
         if folder is not None:
-            import shutil
-
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
         _end_as(status)
 
 
@@ -76,6 +74,15 @@ def _make_folder() -> str | None:
         return None
     os.environ["TMPDIR"] = folder
     return folder
+
+
+def _remove(folder: str) -> None:
+    try:
+        os.rmdir(folder)  # most are empty
+    except OSError:
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def end_with_parent(number: int) -> None:

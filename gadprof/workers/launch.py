@@ -21,7 +21,7 @@ from gadprof.workers.wire import WireClosedError, write_message
 
 PACKAGE = Path(__file__).resolve().parents[1]
 BOOT = Path(__file__).with_name("boot.py")
-END_S = 5.0
+END_S = 10.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # what a scrubbed environment keeps: where programs and libraries lie, and how to write text
 KEPT_VARIABLES = (

@@ -276,10 +276,12 @@ def measure_family(pid: int) -> FamilyUse:
     import psutil
 
     memory = processes = threads = 0
-    with contextlib.suppress(psutil.Error):
+    with contextlib.suppress(
+        psutil.Error, OSError
+    ):  # one that has ended, or a system without /proc
         head = psutil.Process(pid)
         for process in (head, *head.children(recursive=True)):
-            with contextlib.suppress(psutil.Error), process.oneshot():
+            with contextlib.suppress(psutil.Error, OSError), process.oneshot():
                 memory += process.memory_info().rss
                 threads += process.num_threads()
                 processes += 1
