@@ -193,3 +193,33 @@ def fit_phones(path: Path, cache: Path, precision: str) -> Phones:
         source=f"{path.name}, runtime {RUNTIME}",
         cv=summary,
     )
+
+
+def placements(path: Path) -> list[dict[str, Any]]:
+    """By runtime and precision: networks, how many leave the processor, the worst and its share.
+
+    A network leaves it where, at the median device, some of its layers run elsewhere.
+    """
+    shares: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    with path.open() as stream:
+        for row in csv.DictReader(stream):
+            if row["unit"] == "NPU" and row["precision"] in PRECISIONS and int(row["layers"] or 0):
+                elsewhere = int(row["gpu"] or 0) + int(row["cpu"] or 0)
+                share = elsewhere / int(row["layers"])
+                shares[row["runtime"], row["precision"]][row["model"]].append(share)
+    found = []
+    for (runtime, precision), networks in sorted(shares.items()):
+        medians = {name: float(np.median(values)) for name, values in networks.items()}
+        away = {name: value for name, value in medians.items() if value > 0}
+        worst = max(away, key=lambda name: away[name]) if away else None
+        found.append(
+            {
+                "runtime": runtime,
+                "precision": precision,
+                "networks": len(medians),
+                "away": sorted(away),
+                "worst": worst,
+                "share": round(away[worst], 3) if worst else 0.0,
+            }
+        )
+    return found

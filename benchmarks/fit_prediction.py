@@ -27,7 +27,7 @@ from typing import Any
 
 import click
 import numpy as np
-from fit_phones import PRECISIONS, fit_phones
+from fit_phones import PRECISIONS, fit_phones, placements
 from launch_costs import launch_errors
 from prediction_kinds import kind_of
 
@@ -536,7 +536,11 @@ def main(
         write_atomic(
             str(data),
             json.dumps(
-                {"tables": tables_of, "launch": launch_errors(devices) if devices else []},
+                {
+                    "tables": tables_of,
+                    "launch": launch_errors(devices) if devices else [],
+                    "placed": placements(devices / "phones_aihub.csv") if devices else [],
+                },
                 separators=(",", ":"),
             )
             + "\n",

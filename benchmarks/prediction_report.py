@@ -34,6 +34,7 @@ COEFFICIENTS = Path(__file__).parents[1] / "gadprof" / "data" / "latency_coeffic
 NETWORKS = tuple(dict.fromkeys((*variant_names(""), "hrnet32", "gadnet32", "hrnet48", "gadnet48")))
 RATIO_PLOT = "plots/prediction-ratio.png"
 SHEETS = ("rtx3080", "a100", "h100")
+LEAST_PLACED = 20  # networks, for a runtime to be told of
 SHEET_BATCH = 512  # that an H100 is busy with
 PHONE_NETWORKS = ("hrnet32", "gadnet32", "litehrnet18")
 METHODS = (
@@ -321,7 +322,24 @@ def phones_text(ratios: Sequence[float]) -> str:
     return f", and {span(ratios, 'slower', 'faster')} on the neural processors of phones"
 
 
-def phones() -> list[str]:
+def placed_words(placed: Sequence[Mapping[str, Any]]) -> str:
+    """Which networks leave the neural processor, and by which runtime."""
+    words = []
+    for item in placed:
+        if item["networks"] < LEAST_PLACED:
+            continue
+        text = f"{item['runtime']} {item['precision']}: {len(item['away'])} of {item['networks']}"
+        if item["worst"]:
+            text += f" (most {item['worst']}, {percent(item['share'], 0)} of its layers)"
+        words.append(text)
+    return (
+        "Networks that leave the neural processor for a layer or more, at the median device: "
+        + "; ".join(words)
+        + ". The table names no operations, so which of them it was is not known."
+    )
+
+
+def phones(placed: Sequence[Mapping[str, Any]]) -> list[str]:
     """HRNet, Lite-HRNet and GADNet on every phone, in half precision and eight bits."""
     found = [(fit, rows) for fit, rows in predict_everywhere(PHONE_NETWORKS) if fit.kind == "npu"]
     if not found:
@@ -359,6 +377,7 @@ def phones() -> list[str]:
         f"{errors}. In eight bits too few networks were measured, and the interval says so. At "
         "batch 1, 256×192:",
         render_table("md", headers, cells),
+        placed_words(placed),
     ]
 
 
@@ -409,8 +428,9 @@ def launches(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def page(tables: Mapping[str, Columns], launch: Sequence[Mapping[str, Any]], opening: str) -> str:
+def page(data: Mapping[str, Any], opening: str) -> str:
     """The whole page."""
+    tables, launch, placed = (data[name] for name in ("tables", "launch", "placed"))
     moved = transfer_errors()["cv"]
     parts = [
         "# Predicted latency, against what was measured",
@@ -433,7 +453,7 @@ def page(tables: Mapping[str, Columns], launch: Sequence[Mapping[str, Any]], ope
         "## The paper's networks",
         "MACs and time, each as a share of HRNet32's, stand side by side.",
         *[networks(key, fit)[0] for key, fit in table_fits().items()],
-        *phones(),
+        *phones(placed),
         *launches(launch),
         "## Devices with a data sheet alone",
         "A device without measurements takes the mean of the measured cards' fits, each moved by "
@@ -483,7 +503,7 @@ def main(output: Path, tables: Path | None, cache: Path | None, devices: Path | 
     data = json.loads((output / DATA).read_text())
     tables_of = data["tables"]
     opening, drawn = finding()
-    files = {"prediction.md": page(tables_of, data["launch"], opening).encode()}
+    files = {"prediction.md": page(data, opening).encode()}
     files |= {PLOT: figure(tables_of), RATIO_PLOT: drawn}
     files["index.md"] = index_page(output, files)
     write_folder(output, files)
