@@ -64,6 +64,7 @@ class StandIn:
 
     __slots__ = ("engine", "spec", "storage")
     _is_param = False  # what ``isinstance(x, nn.Parameter)`` asks
+    is_nested = False  # what a recorder asks of every tensor
 
     def __init__(self, engine: Engine, spec: Spec, storage: Storage) -> None:
         self.engine = engine
