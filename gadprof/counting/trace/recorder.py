@@ -368,8 +368,12 @@ def tensor_spec(tensor: Any) -> tuple[tuple[int, ...], str]:
 
 def plain_shape(tensor: Any) -> tuple[int, ...]:
     """The shape of a tensor in plain numbers, the longest of a jagged size."""
-    shape = tuple(tensor.shape)
-    if getattr(tensor, "is_nested", False):
+    try:
+        shape = tuple(tensor.shape)
+    except RuntimeError:  # a nested tensor has no sizes
+        parts = [tuple(part.shape) for part in tensor.unbind()]
+        return (len(parts), *map(max, zip(*parts, strict=True)))
+    if set(map(type, shape)) - {int}:
         longest = max((int(part.shape[0]) for part in tensor.unbind()), default=0)
         shape = tuple([size if type(size) is int else longest for size in shape])
     return shape
