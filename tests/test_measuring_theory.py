@@ -126,4 +126,4 @@ def test_an_interrupted_page_is_left_as_it_was_and_the_same_command_goes_on(
     assert len(measured) == len(set(measured)) == 4
     assert "4 of 4 points measured" in page.read_text()
     assert "Why it is not what theory says" in page.read_text()
-    assert sorted(item.name for item in (tmp_path / "data").iterdir()) == ["f.json"]
+    assert sorted(item.name for item in (tmp_path / "data").iterdir()) == ["f-points.csv", "f.json"]
