@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from fractions import Fraction
@@ -180,3 +181,11 @@ def test_bad_use_is_one_line_and_exit_2(words, message, repository, run_cli):
     assert (code, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_a_module_that_was_wrapped_moved_and_nothing_appeared():
+    before = side(module("conv", 5))
+    holder = dataclasses.replace(module("conv", 0, kind="Sequential"), params=0)
+    after = side(holder, module("conv.0", 5))
+    (change,) = compare_sides(before, after).changes
+    assert (change.kind, change.path) == ("moved", "conv.0")

@@ -2,9 +2,9 @@
 
 Promises exact integers: every module's own figures (without what lies below it) are compared, so
 that the differences of the modules add up to the difference of the totals. Modules are matched by
-path; where names moved, by type, shapes and figures first, then by type and shapes. A side that
-holds totals alone (a stored baseline) says so and has no modules. Pure: figures come in, a
-``Diff`` goes out.
+path and type; where names moved, by type, shapes and figures, then by path, then by type and
+shapes. A side that holds totals alone (a stored baseline) says so and has no modules. Pure:
+figures come in, a ``Diff`` goes out.
 """
 
 from __future__ import annotations
@@ -155,25 +155,25 @@ _Pair = tuple[ModuleFigures | None, ModuleFigures | None]
 
 def _matched(before: Sequence[ModuleFigures], after: Sequence[ModuleFigures]) -> list[_Pair]:
     """Every module of both sides once, with its counterpart where it has one."""
-    then = {module.path: module for module in before}
-    now = {module.path: module for module in after}
-    pairs: list[_Pair] = [(then[path], now[path]) for path in then if path in now]
-    left = [module for path, module in then.items() if path not in now]
-    right = [module for path, module in now.items() if path not in then]
+    left, right = list(before), list(after)
+    pairs: list[_Pair] = []
     for key in (
-        lambda m: (m.type, m.inputs, m.outputs, m.figures),
+        lambda m: (m.path, m.type),
+        lambda m: (m.type, m.inputs, m.outputs, m.figures),  # it moved
+        lambda m: m.path,  # another type took its place
         lambda m: (m.type, m.inputs, m.outputs),
     ):
         waiting: dict[Any, list[ModuleFigures]] = {}
         for module in left:
             waiting.setdefault(key(module), []).append(module)
-        for module in list(right):
+        alone = []
+        for module in right:
             twins = waiting.get(key(module))
             if twins:
-                twin = twins.pop(0)
-                left.remove(twin)
-                right.remove(module)
-                pairs.append((twin, module))
+                pairs.append((twins.pop(0), module))
+            else:
+                alone.append(module)
+        left, right = [module for twins in waiting.values() for module in twins], alone
     pairs += [(module, None) for module in left]
     pairs += [(None, module) for module in right]
     return pairs
