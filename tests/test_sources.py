@@ -84,6 +84,7 @@ def test_a_string_is_understood_without_building_it(text, kind, target, attribut
         ("   ", SourceError, "an empty model name"),
         ("timm:", SourceError, "'timm:' names no model; type for example timm:resnet50"),
         ("net.py", SourceError, "'net.py' names no function; type net.py:build"),
+        ("9" * 5000, SourceError, "a model string of 5,000 characters, more than 4,096"),
         ("hrnte32", UnknownNameError, "did you mean 'hrnet32'"),
         ("hrnte32:build", UnknownNameError, "did you mean 'hrnet32'"),
         ("gadnet32:zz=4", UnknownNameError, "has no knob 'zz'"),

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from gadprof.counting.inputs import abridged
 from gadprof.errors import BuildError, GadprofError, SourceError, nearest
 from gadprof.models.builders import PACKAGE_KINDS, factory, raised
 from gadprof.networks.spec import ModelSpec, is_builtin, known_presets, parse_shape, parse_spec
@@ -33,6 +34,7 @@ Kind = Literal[
 ]  # fmt: skip
 
 _MODEL_FILES = (".pt", ".pth", ".pt2", ".ts", ".torchscript", ".pkl")
+_LONGEST = 4096  # characters of a model string, its inputs included
 _ARGUMENT = re.compile(r",(?=[A-Za-z_]\w*=)")
 
 
@@ -82,6 +84,11 @@ def resolve(text: str) -> Source:
     """
     from gadprof.models.inputs import split_inputs
 
+    if len(text) > _LONGEST:
+        raise SourceError(
+            f"a model string of {len(text):,} characters, more than {_LONGEST:,}: "
+            f"{abridged(text)!r}"
+        )
     named, inputs = split_inputs(text)
     return replace(_resolved(named), name=text.strip(), inputs=inputs)
 
@@ -140,9 +147,7 @@ def _arguments(text: str) -> tuple[str, tuple[tuple[str, Any], ...]]:
         key, _, typed = part.partition("=")
         if not typed or key in found or len(typed) > 1000:
             why = "is given twice" if key in found else "has no value that could be read"
-            raise SourceError(
-                f"argument {key!r} of {head!r} {why}; type for example {head},{key}=1"
-            )
+            raise SourceError(f"argument {key!r} of {abridged(head)!r} {why}; type ,{key}=1")
         words = {"true": True, "false": False, "none": None, "null": None}
         if typed.lower() in words:
             found[key] = words[typed.lower()]
