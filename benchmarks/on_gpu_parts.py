@@ -85,7 +85,7 @@ class Sizes:
 SMALLEST = ("timm:lcnet_035", "timm:lcnet_050")
 WHOLE = Sizes(240, 48, (1, 8, 32, 128), NETWORKS, 20, 60, 80, (1, 64), 0.25, 1.2,
               ("hrnet32", "gadnet32"), True)  # fmt: skip
-SMALL = Sizes(2, 1, (1,), SMALLEST, 2, 1, 1, (1, 2), 0.2, 0.5, SMALLEST, False)
+SMALL = Sizes(2, 1, (1,), SMALLEST, 2, 1, 1, (1, 2), 0.5, 0.5, SMALLEST, False)
 
 
 @dataclass(frozen=True)
