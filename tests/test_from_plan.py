@@ -62,6 +62,36 @@ def test_the_plan_of_a_random_design_gives_the_trace_of_its_module(seed: int) ->
         assert lines(planned, division) == lines(expected, division)
 
 
+# a small design of every other family, every block of it, and an input that it takes
+OTHER_NETWORKS = (
+    ("hourglass2:depth=1,features=6,joints=3", (24, 16)),
+    ("hourglass52:widths=4-5-6-7-8-9,blocks=1-2-1-1-1-2,features=3", (128, 128)),
+    ("litehrnet18:width=8,r=3,modules=1-1-1,blocks=1", (64, 32)),
+    ("naive-litehrnet18:width=6,joints=5,blocks=1,modules=1-1-1", (32, 64)),
+    ("cpn50:blocks=1-1-1-1,width=8,inner=4,joints=3", (32, 64)),
+    ("cpn50-torch:blocks=1-1-1-1,width=6,inner=4,refine=one,levels=3", (32, 32)),
+    ("pose_resnet50:blocks=1-1-1-1,deep_stem=yes,avg_down=yes", (70, 60)),
+    ("pose_seresnet50:blocks=1-1-1-1", (64, 64)),
+    ("pose_sknet50:blocks=1-1-1-1", (64, 64)),
+    ("pose_scnet50:blocks=1-1-1-1", (128, 128)),
+    ("pose_resnest50:blocks=1-1-1-1", (64, 64)),
+    ("pose_resnest50:blocks=1-1-1-1,groups=2", (64, 64)),
+    ("pose_mobilenetv2", (64, 64)),
+    ("pose_shufflenetv1", (64, 64)),
+    ("pose_shufflenetv2", (64, 64)),
+    ("pose_alexnet", (64, 64)),
+    ("pose_vgg16", (64, 64)),
+)
+
+
+@pytest.mark.parametrize(("text", "size"), OTHER_NETWORKS)
+def test_the_plan_of_another_familys_network_gives_the_trace_of_its_module(
+    text: str, size: tuple[int, int]
+) -> None:
+    spec, shape = parse_spec(text), (3, *size)
+    assert_same(count_plan(spec, shape, batch=2, name="x"), traced(spec, shape, 2))
+
+
 def refused(spec: ModelSpec, shape: tuple[int, ...]) -> bool:
     """Whether the built module itself cannot take an input."""
     with torch.device("meta"):

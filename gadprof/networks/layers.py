@@ -236,7 +236,8 @@ def convolution(node: Conv | ConvTranspose, x: Map, weight: Map, bias: Any = Non
     """What a trace sees of either convolution."""
     told = node.settings()
     names = ("stride", "padding", "dilation", "transposed", "output_padding", "groups")
-    return "aten.convolution", "default", (x, weight, bias, *[told[name] for name in names])
+    overload = "input" if told["transposed"] else "default"  # how torch calls it
+    return "aten.convolution", overload, (x, weight, bias, *[told[name] for name in names])
 
 
 class BatchNorm(Layer):
