@@ -373,6 +373,17 @@ def test_branches_are_joined_by_the_method_that_a_block_has():
     assert sum(isinstance(part, torch.nn.Conv2d) for part in fuse(module).modules()) == 1
 
 
+def test_branches_that_need_weights_to_be_joined_are_joined_with_weights():
+    pytest.importorskip("timm")
+    joined, apart = (
+        trace_of("timm:mobileone_s0", ((3, 64, 64),), reparam=r) for r in (True, False)
+    )
+    assert joined.fused
+    assert not apart.fused
+    assert joined.trace.params < apart.trace.params
+    assert joined.macs < apart.macs
+
+
 @pytest.mark.parametrize(("device", "joined"), [("rtx3090", False), ("rtx4090", True)])
 def test_each_device_joins_branches_as_its_table_did(device, joined, tmp_path):
     path = tmp_path / "net.py"

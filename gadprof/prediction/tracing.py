@@ -66,9 +66,27 @@ def trace_here(request: dict[str, Any]) -> BatchTrace:
     loaded = load_without_values(model, shapes=shapes, batch=PRIME_BATCH)
     module, fused = loaded.module, False
     if request["reparam"] and can_fuse(module):
-        module, fused = fuse(module), True
+        module, fused = _fused(module, model, shapes), True
     trace = count(module, loaded.args, loaded.kwargs, name=model, fallback=False)
     return BatchTrace(trace, PRIME_BATCH, fused)
+
+
+def _fused(module: nn.Module, model: str, shapes: Shapes) -> nn.Module:
+    """The module fused, built again with its weights where fusing asks for values."""
+    from gadprof.errors import ModelFailedError
+    from gadprof.models.sources import load
+
+    try:
+        return fuse(module)
+    except Exception:
+        real = load(model, shapes=shapes).module
+    try:
+        return fuse(real)
+    except Exception as error:
+        raise ModelFailedError(
+            f"{model}: joining its branches failed ({type(error).__name__}: {error}); try "
+            "--reparam no"
+        ) from error
 
 
 def can_fuse(module: nn.Module) -> bool:
