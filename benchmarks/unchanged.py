@@ -285,7 +285,7 @@ def open_clip_models() -> Iterator[tuple[str, Build]]:
     import open_clip
     import torch
 
-    for name in ("RN50", "ViT-B-32", "ViT-S-32-alt", "mt5-base-ViT-B-32"):
+    for name in ("RN50", "ViT-B-32", "ViT-S-32-alt"):
 
         def build(name: str = name) -> Any:
             model = open_clip.create_model(name, pretrained=None)
