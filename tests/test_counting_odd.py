@@ -11,7 +11,7 @@ from torch import nn
 
 import gadprof
 from gadprof.errors import ModelFailedError
-from gadprof.models.guarded import count_guarded
+from gadprof.models.counting import count_guarded
 
 
 class Calls(nn.Module):

@@ -14,7 +14,7 @@ import pytest
 from process_marks import MARK, marked_processes
 
 from gadprof.errors import GadprofError, ModelFailedError, SpecError
-from gadprof.models.guarded import count_guarded
+from gadprof.models.counting import count_guarded
 
 ODD_CLASSES = """
 import enum

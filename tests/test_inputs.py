@@ -10,7 +10,7 @@ from torch import nn
 
 import gadprof
 from gadprof.errors import InputShapeError
-from gadprof.models.guarded import trace_of
+from gadprof.models.counting import trace_of
 from gadprof.models.inputs import Input, parse_input, parse_inputs
 from gadprof.models.sources import load
 

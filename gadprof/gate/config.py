@@ -14,7 +14,7 @@ type, a file that is not plain UTF-8 TOML, and a file too large or too deep to b
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -322,14 +322,3 @@ def _positive(table: Mapping[str, Any], key: str, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(f"{where}.{key} = {str(value)[:80]!r} is not a positive integer; write 1")
     return value
-
-
-def rules_of(budget: Budget) -> Iterator[str]:
-    """The names of the rules that a budget holds, in the order they are judged."""
-    yield from budget.limits
-    if budget.min_coverage is not None:
-        yield "min_coverage"
-    if budget.max_growth:
-        yield "max_growth"
-    if budget.max_latency_ratio is not None:
-        yield "max_latency_ratio"

@@ -101,8 +101,6 @@ def trace_model(
             return planned
     if source.spec is not None or (in_process and not source.runs_user_code):
         return trace_here(source, shapes=shapes, inputs=inputs, batch=batch, train=train)
-    from gadprof.models.guarded import count_guarded
-
     return count_guarded(
         source.name,
         shapes=shapes,
@@ -112,6 +110,46 @@ def trace_model(
         memory_limit_bytes=memory_limit_bytes,
         inputs=inputs,
     )
+
+
+def count_guarded(
+    model: str,
+    *,
+    shapes: tuple[tuple[int, ...], ...] = (),
+    batch: int = 1,
+    train: bool = False,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    memory_limit_bytes: int | None = None,
+    inputs: tuple[Input, ...] = (),
+) -> Trace:
+    """Count one run of a model string in a child process.
+
+    ``shapes`` are inputs without batch (empty: the model's own), ``inputs`` the same with types
+    and keywords. ``memory_limit_bytes`` defaults
+    to four fifths of the machine's memory. Raises ModelFailedError, or the GadprofError that
+    reading the model string gives.
+    """
+    from gadprof.counting.records import Trace
+    from gadprof.models.guarded import call_guarded
+
+    request = {"model": model, "shapes": shapes, "batch": batch, "train": train}
+    return call_guarded(
+        f"{__name__}:trace_of",
+        Trace,
+        {**request, "inputs": inputs},
+        timeout_s=timeout_s,
+        memory_limit_bytes=memory_limit_bytes,
+    )
+
+
+def trace_of(request: dict[str, Any]) -> Trace:
+    """Count the model of a request. Raises GadprofError, and what building the model raises."""
+    from gadprof.results.rebuild import from_plain
+
+    given = {name: request[name] for name in ("batch", "train")}
+    shapes = tuple(tuple(shape) for shape in request["shapes"])
+    inputs = tuple(from_plain(Input, item) for item in request["inputs"])
+    return trace_here(request["model"], **given, shapes=shapes, inputs=inputs)
 
 
 def _run_for_shapes(

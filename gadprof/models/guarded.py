@@ -1,9 +1,8 @@
-"""Counts a model in a process of its own: what it does there harms nobody else.
+"""Calls a function on a model in a process of its own: what it does there harms nobody else.
 
 Promises: a model that raises, prints, hangs, exits, crashes or takes all the memory becomes one
-ModelFailedError with the reason; a bad model string keeps its own error. The trace comes back
-whole, as plain data that is checked. Built-in and package models go the same way as the user's
-files.
+ModelFailedError with the reason; a bad model string keeps its own error. The answer comes back
+whole, as plain data that is checked against the record that it has to be.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gadprof import errors
-from gadprof.counting.records import Trace
 from gadprof.errors import GadprofError, ModelFailedError
 from gadprof.results.rebuild import SchemaError, from_plain
 from gadprof.workers.limits import Limits, default_memory_bytes
@@ -20,39 +18,10 @@ from gadprof.workers.process import Worker, WorkerFailedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gadprof.counting.inputs import Input
-
 DEFAULT_TIMEOUT_S = 300.0
 SERVICE = f"{__name__}:service"
 
 Record = TypeVar("Record")
-
-
-def count_guarded(
-    model: str,
-    *,
-    shapes: tuple[tuple[int, ...], ...] = (),
-    batch: int = 1,
-    train: bool = False,
-    timeout_s: float = DEFAULT_TIMEOUT_S,
-    memory_limit_bytes: int | None = None,
-    inputs: tuple[Input, ...] = (),
-) -> Trace:
-    """Count one run of a model string in a child process.
-
-    ``shapes`` are inputs without batch (empty: the model's own), ``inputs`` the same with types
-    and keywords. ``memory_limit_bytes`` defaults
-    to four fifths of the machine's memory. Raises ModelFailedError, or the GadprofError that
-    reading the model string gives.
-    """
-    request = {"model": model, "shapes": shapes, "batch": batch, "train": train}
-    return call_guarded(
-        f"{__name__}:trace_of",
-        Trace,
-        {**request, "inputs": inputs},
-        timeout_s=timeout_s,
-        memory_limit_bytes=memory_limit_bytes,
-    )
 
 
 def call_guarded(
@@ -107,14 +76,3 @@ def service() -> Callable[[dict[str, Any]], Any]:
         return getattr(importlib.import_module(module), name)(request)
 
     return answer
-
-
-def trace_of(request: dict[str, Any]) -> Trace:
-    """Count the model of a request. Raises GadprofError, and what building the model raises."""
-    from gadprof.counting.inputs import Input
-    from gadprof.models.counting import trace_here
-
-    given = {name: request[name] for name in ("batch", "train")}
-    shapes = tuple(tuple(shape) for shape in request["shapes"])
-    inputs = tuple(from_plain(Input, item) for item in request["inputs"])
-    return trace_here(request["model"], **given, shapes=shapes, inputs=inputs)
