@@ -154,10 +154,10 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "devices": (("--devices", "many"), "cannot train with accelerator 'cpu', devices 'many'"),
     "no devices": (("--devices", "0"), "devices '0'"),
     "precision": (("--precision", "12-odd"), "precision '12-odd'"),
-    "workers": (("--workers", "-1"), "x>=0"),
-    "save every": (("--save-every", "0"), "x>=1"),
-    "nodes": (("--nodes", "0"), "x>=1"),
-    "seed": (("--seed", "-1"), "seed -1"),
+    "workers": (("--workers", "-1"), "range 0 to 256"),
+    "save every": (("--save-every", "0"), "range 1 to 1,000,000"),
+    "nodes": (("--nodes", "0"), "range 1 to 100,000"),
+    "seed": (("--seed", "-1"), "range 0 to 4,294,967,295"),
     "logger": (("--logger", "paper"), "it is csv, tensorboard or none"),
 }
 
