@@ -45,12 +45,6 @@ NETWORKS = (
     "ultralytics:yolov8n", "ultralytics:yolo11n",
 )  # fmt: skip
 FORMS = ("plan", "compiled", "exported", "script", "pickled", "onnx", "onnx by dynamo")
-# why a form may leave multiply-adds out or add some, by the kind of operation and the form
-REASONS = {
-    ("matmul", "onnx"): "the exporter folded a product of constants into its result",
-    ("matmul", "onnx by dynamo"): "the exporter folded a product of constants into its result",
-    ("convolution", "onnx"): "the exporter folded a convolution of constants into its result",
-}
 
 
 def counted(name: str, forms: tuple[str, ...], row: dict[str, Any]) -> dict[str, Any]:
@@ -120,15 +114,35 @@ def _as(form: str, name: str, module: Any, args: Any, kwargs: Any, folder: Path)
 
 
 def _ledger(form: str, whole: Any, trace: Any) -> dict[str, Any]:
-    """What the form has more (or less) of each kind, and why, where a reason is known."""
-    kinds = Counter()
+    """What the form has more (or less) of each kind, and why, where the module itself tells."""
+    kinds: Counter[str] = Counter()
     for sign, side in ((-1, whole), (1, trace)):
         for operation in side.operations:
             kind = "matmul" if operation.kind in ("linear", "attention") else operation.kind
             kinds[kind] += sign * operation.macs
     differing = {kind: macs for kind, macs in kinds.items() if macs}
-    reasons = {kind: REASONS.get((kind, form)) for kind in differing}
+    twice = repeated(whole)
+    why = f"the network does {twice:,} twice on the same values; the exporter merges equal nodes"
+    merged = form.startswith("onnx") and 0 < whole.macs - trace.macs <= twice
+    reasons = dict.fromkeys(differing, why if merged else None)
     return {"macs": differing, "reasons": reasons, "uncovered": dict(trace.uncovered)}
+
+
+def repeated(trace: Any) -> int:
+    """Multiply-adds of operations that do again, on the same values, what one before them did."""
+    values: dict[int, Any] = {}  # storage -> number of the value that it holds
+    seen: dict[Any, int] = {}
+    again = 0
+    for operation in trace.operations:
+        given = tuple((values.get(item.storage, ("held", item.storage)), item.shape)
+                      for item in operation.inputs)  # fmt: skip
+        key = (operation.name, given, operation.params, str(operation.attributes))
+        if key in seen:
+            again += operation.macs
+        number = seen.setdefault(key, len(seen) + 1)
+        for item in operation.outputs:
+            values[item.storage] = number
+    return again
 
 
 def table(rows: list[dict[str, Any]]) -> tuple[str, bool]:

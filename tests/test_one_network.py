@@ -69,3 +69,17 @@ def test_another_number_is_told_by_kind_and_without_a_reason_it_fails(bench):
     text, good = bench.table([row])
     assert not good
     assert "script: -8" in text
+
+
+def test_what_a_network_does_twice_is_found(bench):
+    import torch
+
+    class Twice(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 4, 1, bias=False)
+
+        def forward(self, x):
+            return self.conv(x) + self.conv(x) + self.conv(x * 2)
+
+    assert bench.repeated(gadprof.count(Twice(), (1, 3, 2, 2))) == 4 * 3 * 4

@@ -29,7 +29,7 @@ VIEWS = (
 )  # fmt: skip
 
 COPIES = (
-    "clone", "copy", "contiguous", "repeat", "repeat_interleave", "roll", "flip",
+    "clone", "copy", "lift_fresh_copy", "contiguous", "repeat", "repeat_interleave", "roll", "flip",
     "rot90", "index", "index_select", "index_put", "_unsafe_index", "_unsafe_index_put",
     "_unsafe_masked_index", "_unsafe_masked_index_put_accumulate", "_index_put_impl",
     "gather", "take", "take_along_dim", "masked_select", "masked_scatter", "index_copy",
