@@ -197,7 +197,7 @@ def cross_validated(table: Table, groups: Sequence[str]) -> tuple[Any, Any]:
     """Each row's predicted peak and least need from fits that saw no row of its group."""
     folds = folds_of(groups, FOLDS)
     peaks, needs = np.zeros(len(table.rows)), np.zeros(len(table.rows))
-    for fold in range(FOLDS):
+    for fold in range(int(folds.max()) + 1):
         found = fit(table.part(folds != fold))
         inside = folds == fold
         peaks[inside], needs[inside] = predicted_by(found, table.part(inside))
@@ -328,6 +328,8 @@ def optimizers(
     The context is fitted anew for each, so that none is at a disadvantage.
     """
     chosen = [r for r in rows if r.batch == 8 and sum(steps[r.model].weights) > 320e6]
+    if not chosen:
+        return {}
     measured = np.array([row.measured for row in chosen], dtype=float)
     result = {}
     for name in ("none", "sgd-momentum", "adamw"):
@@ -407,7 +409,6 @@ def page(data: Mapping[str, Any]) -> str:
         _errors("leave-family-out, families by name", name),
         _errors("torch's fake tensors, as the table gives them", fake),
     ]
-    largest = data["optimizers"]
     multiples = ", ".join(f"{key} {value:g}" for key, value in found["multiples"].items())
     headers = ["", "rows", "median error", "90 % within", "within 5 %", "within 12 %"]
     return f"""# Predicted CUDA memory of training
@@ -421,11 +422,7 @@ The bound below which a step will not fit was above the measured peak in {bound[
 {render_table("md", headers, errors_table)}
 
 Measured: {found["source"]}. A monitor showed the whole process: context, libraries, what torch's \
-allocator had reserved. Neither the optimiser nor the input size is given there; of the \
-{largest_count(rows)} models the peaks follow each model's own default size in single precision, \
-and SGD with momentum: at batch 8, models of 80 million weights or more have a median error of \
-{_percent(largest["sgd-momentum"])} with it, {_percent(largest["adamw"])} with two states a \
-weight and {_percent(largest["none"])} with none.
+allocator had reserved. {_inferred(rows, data["optimizers"])}
 
 ## How
 
@@ -468,9 +465,20 @@ the algorithms that it finds at one batch; which ones is not documented.
 """
 
 
-def largest_count(rows: Sequence[Mapping[str, Any]]) -> str:
-    """How many models have a measured peak."""
-    return f"{len({row['model'] for row in rows}):,}"
+def _inferred(rows: Sequence[Mapping[str, Any]], optimizers: Mapping[str, float]) -> str:
+    """What the table does not say, and how it was found out."""
+    text = (
+        "Neither the optimiser nor the input size is given there; the peaks of "
+        f"{len({row['model'] for row in rows}):,} models follow each model's own default size in "
+        "single precision and SGD with momentum."
+    )
+    if not optimizers:
+        return text
+    return (
+        f"{text[:-1]}: at batch 8, models of 80 million weights or more have a median error of "
+        f"{_percent(optimizers['sgd-momentum'])} with it, {_percent(optimizers['adamw'])} with two "
+        f"states a weight and {_percent(optimizers['none'])} with none."
+    )
 
 
 def _apart(apart: Mapping[str, int]) -> str:

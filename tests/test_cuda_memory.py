@@ -357,7 +357,7 @@ def test_fit_finds_the_batch_and_says_what_a_model_without_room_needs() -> None:
     assert row["peaks"]["batch"] == row["batch"] > 1
     small = run("fit", name, "--device", "1GiB", "--train")
     assert small.return_value == 1
-    assert "with one sample, more than 1GiB has" in small.stderr
+    assert "batch 1 cannot fit: it needs about" in small.stderr
 
 
 @pytest.mark.parametrize(
@@ -378,3 +378,45 @@ def test_options_that_mean_nothing_are_refused(arguments: Any, words: str) -> No
 def test_an_onnx_file_has_no_allocations_of_torch() -> None:
     with pytest.raises(SpecError, match=r"net\.onnx"):
         step_of("net.onnx")
+
+
+def test_fit_says_of_a_batch_whether_it_can_fit() -> None:
+    name = f"{SMALL}:Plain"
+    refused = run("fit", name, "--device", "2GiB", "--train", "--batch", "65000")
+    assert refused.return_value == 1
+    assert "batch 65000 cannot fit: it needs about" in refused.stderr
+    assert "the largest that fits is" in refused.stderr
+    assert run("fit", name, "--device", "2GiB", "--train", "--batch", "1").return_value == 0
+
+
+def test_compare_marks_what_is_predicted_for_a_card_that_is_not_here() -> None:
+    done = run("compare", "gadnet32", "--device", "rtx3090", "--batch", "256", "--format", "json")
+    assert done.return_value == 0
+    plain = json.loads(done.stdout)
+    assert plain["device"] == "rtx3090"
+    row = plain["rows"][0]
+    told = row["predicted"]
+    assert told["latency_ratio"] == 1
+    assert told["latency_ci95"][0] < told["latency_s"] < told["latency_ci95"][1]
+    assert told["peak_ci95"][0] < told["peak_bytes"] < told["peak_ci95"][1]
+    assert told["fits"] is True
+    assert "latency_s" not in row  # nothing was measured
+
+
+def test_compare_without_a_card_predicts_memory_alone_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    table = run("compare", "gadnet32", "--device", "cuda").stdout
+    assert "predicted memory" in table
+    assert "predicted latency" not in table
+    assert "no card is here" in table
+
+
+def test_compare_says_why_a_latency_is_not_predicted_and_what_has_no_room() -> None:
+    table = run("compare", "gadnet32", "--device", "rtx3090", "--batch", "1").stdout
+    assert "below the smallest that the" in table
+    crowded = run("compare", "gadnet32", "--device", "t4", "--batch", "4000", "--format", "json")
+    told = json.loads(crowded.stdout)["rows"][0]["predicted"]
+    assert told["fits"] is False
+    assert "more than t4 has" in told["notes"][-1]

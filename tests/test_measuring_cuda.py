@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
+import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ import pytest
 from gadprof.errors import ModelFailedError, SettingError
 from gadprof.measuring.probes import cuda
 from gadprof.measuring.probes.energy import NvmlCounter, measure_energy
-from gadprof.measuring.probes.nvml import read_sensors
+from gadprof.measuring.probes.nvml import card_state, read_sensors
 from gadprof.measuring.runtimes.onnx_runtime import check_used, providers
 from gadprof.measuring.settings import Setting, check_device
 
@@ -263,6 +266,98 @@ def test_a_card_without_a_sensor_or_library_says_so() -> None:
     assert "pynvml" in sensors["unavailable"]
     with pytest.raises(LookupError, match="nvidia-ml-py"):
         NvmlCounter("cuda", missing)
+
+
+class SharedCard(RecordedNvml):
+    """A card of 80 GiB on which two processes run, one of them this one, split or not."""
+
+    def __init__(self, *, mig: bool, others: int = 1) -> None:
+        super().__init__()
+        self.mig, self.others = mig, others
+
+    def nvmlDeviceGetMemoryInfo(self, handle: Any) -> Any:  # noqa: N802
+        return types.SimpleNamespace(total=80 << 30, free=70 << 30)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: Any) -> Any:  # noqa: N802
+        own = types.SimpleNamespace(pid=os.getpid(), usedGpuMemory=2 << 30)
+        other = types.SimpleNamespace(pid=-1, usedGpuMemory=4 << 30)
+        return [own, *[other] * self.others]
+
+    def nvmlDeviceGetMigMode(self, handle: Any) -> Any:  # noqa: N802
+        return [int(self.mig), int(self.mig)]
+
+    def nvmlSystemGetDriverVersion(self) -> str:  # noqa: N802
+        return "580.1"
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        (0, ()),
+        (1, ("in use by 1 other process, which holds 4.0 of 80.0 GiB",)),
+        (2, ("in use by 2 other processes, which hold 8.0 of 80.0 GiB",)),
+    ],
+)
+def test_a_card_that_others_use_says_so_and_how_much(others: int, words: tuple[str, ...]) -> None:
+    found = card_state("cuda", lambda device: (SharedCard(mig=False, others=others), "handle"))
+    assert (found["driver"], found["total_bytes"], found["others"]) == ("580.1", 80 << 30, others)
+    assert found["others_bytes"] == others * (4 << 30)
+    assert len(found["words"]) == len(words)
+    assert all(word in said for word, said in zip(words, found["words"], strict=True))
+
+
+def test_a_slice_of_a_card_says_that_its_sensors_are_the_whole_cards() -> None:
+    found = card_state("cuda", lambda device: (SharedCard(mig=True, others=0), "handle"))
+    assert found["mig"]
+    assert "MIG" in found["words"][0]
+
+
+def test_a_card_without_sensors_has_one_word() -> None:
+    def missing(device: str) -> Any:
+        raise ImportError("No module named 'pynvml'")
+
+    assert card_state("cuda", missing)["words"] == [
+        "the card's sensors are out of reach: ImportError: No module named 'pynvml'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("Found no NVIDIA driver on your system. Please check that", "no NVIDIA driver"),
+        (
+            "The NVIDIA driver on your system is too old (found version 11040). Please update",
+            r"too old \(found version 11040\)\)",
+        ),
+    ],
+)
+def test_a_driver_that_is_missing_or_too_old_is_named(
+    said: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def init() -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", init)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    with pytest.raises(SettingError, match=words):
+        check_device("cuda")
+
+
+def test_a_model_that_finds_no_room_says_what_it_would_need() -> None:
+    from gadprof.measuring.conclusions import _told
+    from gadprof.measuring.entry import Entry
+    from gadprof.workers.process import WorkerFailedError
+
+    model = f"{Path(__file__).with_name('small_models.py')}:Plain"
+    entry = Entry("0", model, Setting(device="cuda", batch=64))
+    entry.failure = WorkerFailedError("memory", "it ran out of memory: CUDA out of memory", ())
+    assert _told(entry).startswith(
+        "it ran out of memory: CUDA out of memory; by its trace it needs"
+    )
+    assert "at batch 64" in _told(entry)
 
 
 def test_energy_of_a_card_is_the_counters_difference_over_the_runs() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gadprof.commands.option_types import COUNTERS, DEVICE, DURATION, SHARE, THREADS
+from gadprof.commands.option_types import COUNTERS, DURATION, PLACE, SHARE, THREADS
 from gadprof.commands.options import (
     baseline_option,
     batch_option,
@@ -88,7 +88,11 @@ class Beside:
     Measured,
     click.option("--measure", is_flag=True, help="Also measure latency, interleaved (see bench)."),
     click.option(
-        "--device", type=DEVICE, default="cpu", show_default=True, help="Device for --measure."
+        "--device",
+        type=PLACE,
+        default="cpu",
+        show_default=True,
+        help="Device for --measure; cuda measures where a card is there, a card's name predicts.",
     ),
     click.option(
         "--precision",
@@ -136,8 +140,12 @@ def compare(
             timeout_s=timeout,
             progress=work.at,
         )
-    if measured.measure:
+    if measured.measure or _has_card(measured.device):
         comparison = _with_latency(comparison, shapes, measured, timeout, kept.store)
+    elif measured.device not in ("cpu", "mps"):
+        from gadprof.comparison.predicted import with_predictions
+
+        comparison = with_predictions(comparison, measured.device, given=shapes, timeout_s=timeout)
     if beside.accuracy:
         from gadprof.comparison.accuracies import with_accuracy
 
@@ -153,6 +161,20 @@ def compare(
     if comparison.interrupted:
         return 130
     return max((row.exit_code for row in failed), default=0)
+
+
+def _has_card(device: str) -> bool:
+    """Whether a CUDA device is asked for and there."""
+    if not device.startswith("cuda"):
+        return False
+    from gadprof.errors import SettingError
+    from gadprof.measuring.settings import check_device
+
+    try:
+        check_device(device)
+    except SettingError:
+        return False
+    return True
 
 
 def _baseline(kept: Kept) -> Baseline | None:

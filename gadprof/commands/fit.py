@@ -28,6 +28,7 @@ class Step:
     optimizer: str | None
     dtype: str | None
     timeout: float
+    batch: int | None
 
 
 @command(name="fit")
@@ -46,6 +47,7 @@ class Step:
     optimizer_option,
     dtype_option,
     timeout_option("How long to wait for a model."),
+    click.option("--batch", type=click.IntRange(min=1), help="Also say whether this batch fits."),
 )
 @input_option
 @result_options("table", "json", "csv", "md")
@@ -54,13 +56,13 @@ def fit(
 ) -> int:
     """The largest batch of MODEL that fits a card's memory, told from its trace without a card.
 
-    Exits 1 where a model does not fit with one sample.
+    Exits 1 where a model does not fit with one sample, or with --batch samples.
     """
     from gadprof.errors import GadprofError
     from gadprof.memory.cards import memory_of
     from gadprof.memory.largest import largest_batch
     from gadprof.memory.page import largest_page
-    from gadprof.memory.peaks import coefficients
+    from gadprof.memory.peaks import coefficients, predict_peaks
     from gadprof.memory.step import step_of
     from gadprof.models.inputs import parse_inputs
     from gadprof.render.progress import Working
@@ -69,7 +71,7 @@ def fit(
     kept = optimizer_of(step.optimizer, train=step.train)
     capacity = memory_of(device)
     inputs = parse_inputs(input_texts)
-    found, failed = [], []
+    found, steps, failed = [], [], []
     with Working("tracing", len(models)) as work:
         for number, model in enumerate(models):
             work.at(model, number)
@@ -86,6 +88,7 @@ def fit(
                     raise
                 failed.append({"model": model, "error": str(error)})
                 continue
+            steps.append(traced)
             found.append(largest_batch(traced, capacity, kept, device=device))  # type: ignore[arg-type]
     document = {
         "device": device,
@@ -95,13 +98,18 @@ def fit(
         "failed": failed,
     }
     show(out, largest_page(found, coefficients().cv, document))
-    for one in found:
-        if not one.batch:
-            needs = bytes_text(one.peaks.process_peak_bytes)
-            tell(
-                f"gadprof: {one.model}: needs {needs} with one sample, more than {device} has "
-                f"({bytes_text(capacity)})"
-            )
+    crowded = False
+    for one, traced in zip(found, steps, strict=True):
+        batch = step.batch or 1
+        if one.batch >= batch:
+            continue
+        crowded = True
+        needs = predict_peaks(traced, batch, kept).process_peak_bytes  # type: ignore[arg-type]
+        sure = "cannot fit" if batch >= one.impossible_batch else "is predicted not to fit"
+        tell(
+            f"gadprof: {one.model}: batch {batch} {sure}: it needs about {bytes_text(needs)}, "
+            f"{device} has {bytes_text(capacity)}; the largest that fits is {one.batch}"
+        )
     for failure in failed:
         tell(f"gadprof: {failure['model']}: {failure['error']}")
-    return 1 if failed or any(not one.batch for one in found) else 0
+    return 1 if failed or crowded else 0

@@ -16,6 +16,7 @@ from gadprof.results.plain import Machine
 from gadprof.results.tabular import Tabular
 
 if TYPE_CHECKING:
+    from gadprof.comparison.predicted import Predicted
     from gadprof.counting.records import Trace
     from gadprof.results.page import Page
     from gadprof.store.recording import MeasurementRecorder
@@ -28,6 +29,7 @@ class ComparedRow:
     ``relative`` holds, for each quantity, this row's figure over the first row's, and
     ``change_percent`` the same as a signed per cent. ``backends`` maps
     a counter to its answer; ``latency_s``, ``ratio`` and ``verdict`` are set when measured,
+    ``predicted`` where a card was named that is not here (see predicted),
     ``accuracy`` is a
     measured one and ``published_accuracy`` what a source prints (see accuracies). ``method`` says
     where the figures come from: ``analytic``, ``trace`` or ``onnx graph``; ``note`` what has to
@@ -53,6 +55,7 @@ class ComparedRow:
     ratio: Mapping[str, Any] | None = None
     verdict: str | None = None
     peak_bytes: int | None = None
+    predicted: Predicted | None = None
     accuracy: Mapping[str, Any] | None = None
     published_accuracy: Mapping[str, Any] | None = None
     error: str | None = None
@@ -64,7 +67,9 @@ class ComparedRow:
 class Comparison(Tabular):
     """Rows in the order asked for, the convention they were counted under, and the machine.
 
-    ``warnings`` is what the measuring run noticed, ``interrupted`` whether Ctrl-C ended it.
+    ``warnings`` is what the measuring run noticed, ``interrupted`` whether Ctrl-C ended it;
+    ``device`` where latency and memory were measured or are predicted for, ``notes`` what
+    predictions rest on.
     """
 
     rows: tuple[ComparedRow, ...]
@@ -75,6 +80,8 @@ class Comparison(Tabular):
     )
     warnings: tuple[str, ...] = ()
     interrupted: bool = False
+    device: str = ""
+    notes: tuple[str, ...] = ()
 
     def page(self) -> Page:
         """The table, its notes and the JSON document."""
@@ -258,7 +265,13 @@ def with_latency(
             exit_code=1 if measured.error else 0,
         )
     warnings = tuple(warning.text for group in result.groups for warning in group.warnings)
-    return replace(comparison, rows=tuple(rows), warnings=warnings, interrupted=result.interrupted)
+    return replace(
+        comparison,
+        rows=tuple(rows),
+        warnings=warnings,
+        interrupted=result.interrupted,
+        device=device if device.startswith("cuda") else "",
+    )
 
 
 def check_weights(model: str, path: str) -> None:

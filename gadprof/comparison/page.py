@@ -33,7 +33,8 @@ def comparison_object(comparison: Comparison) -> dict[str, Any]:
         plain = to_plain(row)
         del plain["exit_code"]
         for key in (
-            "latency_s", "ratio", "verdict", "peak_bytes", "accuracy", "published_accuracy"
+            "latency_s", "ratio", "verdict", "peak_bytes", "predicted", "accuracy",
+            "published_accuracy",
         ):  # fmt: skip
             if plain[key] is None:
                 del plain[key]
@@ -46,6 +47,7 @@ def comparison_object(comparison: Comparison) -> dict[str, Any]:
         "convention": comparison.convention,
         "machine": to_plain(comparison.machine),
         **(measured if any(row.latency_s for row in comparison.rows) else {}),
+        **({"device": comparison.device} if comparison.device else {}),
     }
 
 
@@ -70,6 +72,15 @@ def comparison_table(comparison: Comparison) -> Table:
             Column("latency", "latency", place="shown", rank=0),
             Column("ratio_shown", "ratio to first", place="shown", rank=0),
         ]
+    on_card = measured and comparison.device.startswith("cuda")
+    columns += [Column("peak_bytes", "measured peak", "bytes", rank=0)] if on_card else []
+    predicted = any(row.predicted is not None for row in rows)
+    if predicted:
+        columns += [
+            Column("predicted_latency_s", "predicted latency", "seconds", rank=0),
+            Column("predicted_latency_ratio", "to first", "ratio", digits=3, rank=0),
+            Column("predicted_peak_bytes", "predicted memory", "bytes", rank=0),
+        ]
     columns += [Column("ap", "AP", "share", rank=0)] if accurate else []
     columns += [Column("published_ap", "published AP", "share", rank=0)] if printed else []
     columns += [Column("error", "failed", place="exact")] if failed else []
@@ -83,6 +94,8 @@ def comparison_table(comparison: Comparison) -> Table:
                 *(v for f in FIGURES for v in (getattr(row, f.key), row.relative.get(f.key))),
                 *(_backend(row, name) for name in backends),
                 *(_latency(row) if measured else ()),
+                *((row.peak_bytes,) if on_card else ()),
+                *(_predicted(row) if predicted else ()),
                 *((_ap(row.accuracy),) if accurate else ()),
                 *((_ap(row.published_accuracy),) if printed else ()),
                 *((row.error or "",) if failed else ()),
@@ -120,6 +133,14 @@ def _latency(row: ComparedRow) -> tuple[Any, ...]:
     return median, value, text, f"{value:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]"
 
 
+def _predicted(row: ComparedRow) -> tuple[Any, ...]:
+    """Latency, its ratio and the process's peak, as predicted."""
+    found = row.predicted
+    if found is None:
+        return (None,) * 3
+    return found.latency_s, found.latency_ratio, found.peak_bytes
+
+
 def notes(comparison: Comparison) -> list[str]:
     """What a person must know to read the table."""
     lines = []
@@ -143,6 +164,15 @@ def notes(comparison: Comparison) -> list[str]:
     lines += [f"warning: {text}" for text in comparison.warnings]
     if comparison.interrupted:
         lines.append("interrupted: latencies hold what was measured until then")
+    lines += comparison.notes
+    lines += [
+        f"{row.model}: {text}"
+        for row in comparison.rows
+        if row.predicted is not None
+        for text in row.predicted.notes
+    ]
+    if comparison.device.startswith("cuda") and any(row.latency_s for row in comparison.rows):
+        lines.append(f"latency and peak are measured on {comparison.device}")
     lines += accuracy_notes(comparison.rows)
     for row in comparison.rows:
         if row.error is not None:

@@ -83,6 +83,19 @@ def latency_of(launches: Sequence[Sequence[Sequence[float]]], seed: int = 0) -> 
     )
 
 
+def _told(entry: Entry) -> str:
+    """Why a row failed; of a card without room, with what the model would have needed."""
+    assert entry.failure is not None
+    reason = entry.failure.reason
+    on_card = entry.setting.device.startswith("cuda") and entry.factory is None
+    if entry.failure.kind == "memory" and on_card:
+        from gadprof.measuring.room import room_needed
+
+        needed = room_needed(entry.model, entry.setting)
+        return f"{reason}; {needed}" if needed else reason
+    return reason
+
+
 def _row(run: GroupRun, entry: Entry, null: Ratio | None) -> BenchRow:
     shapes = tuple(tuple(shape) for shape in entry.loaded.get("input_shapes", ()))
     common: dict[str, Any] = {
@@ -97,7 +110,7 @@ def _row(run: GroupRun, entry: Entry, null: Ratio | None) -> BenchRow:
     if entry.failure is not None:
         return BenchRow(
             **common,
-            error=entry.failure.reason,
+            error=_told(entry),
             error_kind=entry.failure.kind,
             stderr_tail=entry.failure.tail,
             ratio_absent="its row failed",

@@ -142,6 +142,18 @@ def check_setting(setting: Setting) -> Setting:
     return setting
 
 
+def _driver_fault() -> str:
+    """Why torch cannot reach a card: no driver, one that is too old, no card."""
+    import torch
+
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:
+        sentence = " ".join(str(error).split()).split(". ")[0]
+        return sentence.removesuffix(".") or "no usable GPU or driver"
+    return "no GPU that is visible"
+
+
 def check_device(device: str) -> None:
     """Refuse a device that torch cannot reach on this machine. Raises SettingError."""
     if device == "cpu":
@@ -151,7 +163,7 @@ def check_device(device: str) -> None:
     if device.startswith("cuda"):
         if not torch.cuda.is_available():
             built = torch.version.cuda
-            why = "this torch is built without CUDA" if built is None else "no usable GPU or driver"
+            why = "this torch is built without CUDA" if built is None else _driver_fault()
             raise SettingError(f"--device {device}: CUDA is not available here ({why}); try cpu")
         index = int(device.partition(":")[2] or 0)
         if index >= torch.cuda.device_count():
