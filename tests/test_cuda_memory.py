@@ -415,7 +415,7 @@ def test_compare_without_a_card_predicts_memory_alone_and_says_so(
 
 def test_compare_says_why_a_latency_is_not_predicted_and_what_has_no_room() -> None:
     table = run("compare", "gadnet32", "--device", "rtx3090", "--batch", "1").stdout
-    assert "below the smallest that the" in table
+    assert "gadnet32: latency: batch 1 gives" in table
     crowded = run("compare", "gadnet32", "--device", "t4", "--batch", "4000", "--format", "json")
     told = json.loads(crowded.stdout)["rows"][0]["predicted"]
     assert told["fits"] is False

@@ -87,11 +87,12 @@ def _predicted(
     found = Predicted(device, dtype, fit.layout if fit is not None else "")
     notes: list[str] = []
     if fit is not None:
-        from gadprof.prediction.api import predict_trace
+        from gadprof.prediction.api import joins, predict_trace
         from gadprof.prediction.tracing import trace_of
 
         try:
-            told = predict_trace(row.model, trace_of(row.model, given), fit, row.batch)
+            traced = trace_of(row.model, given, reparam=joins(fit, "auto"))
+            told = predict_trace(row.model, traced, fit, row.batch)
         except GadprofError as error:
             notes.append(f"latency: {error}")
         else:
