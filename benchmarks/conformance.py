@@ -50,6 +50,7 @@ def judged(name: str, every: bool) -> dict[str, Any]:
         row.update(params=trace.params, macs=trace.macs, uncovered=dict(trace.uncovered))
         row["device"], row["seconds"] = trace.device, time.perf_counter() - started
         seen = observe(model, (x,))
+        model.requires_grad_(False)  # torch's module tracker fails on parameters that are inputs
         counter = FlopCounterMode(display=False)
         with torch.no_grad(), counter:
             model(x)
