@@ -179,6 +179,36 @@ def test_an_exact_limit_is_exact(limit: int, status: str) -> None:
     assert "12,000,000 parameters" in verdict.message
 
 
+LOWER = {**FIGURES, "uncovered": ["my.op", "own.scan"]}
+
+
+@pytest.mark.parametrize("written", [{}, {"uncounted": "fail"}, {"uncounted": "warn"}])
+def test_a_limit_on_a_lower_bound_fails_or_warns_and_names_what_is_missing(
+    written: dict[str, str],
+) -> None:
+    kept, told = judge(budget(max_macs="9G", **written), LOWER)
+    assert (kept.rule, kept.status) == ("max_macs", "pass")
+    assert kept.message.startswith(f"at least {FIGURES['macs']:,} MACs")
+    assert (told.rule, told.status) == ("uncounted", written.get("uncounted", "fail"))
+    assert "MACs: at least, for no rule counts my.op, own.scan" in told.message
+    assert CheckResult((kept, told)).exit_code == (0 if told.status == "warn" else 1)
+
+
+def test_parameters_are_exact_whatever_is_not_counted() -> None:
+    (verdict,) = judge(budget(max_params="12M"), LOWER)
+    assert verdict.status == "pass"
+    assert "at least" not in verdict.message
+
+
+def test_a_budget_may_warn_where_the_file_fails() -> None:
+    written = {"max_macs": 1}
+    config = read_config({"uncounted": "warn", "budgets": {"a": written,
+                          "b": {**written, "uncounted": "fail"}}})  # fmt: skip
+    assert [item.uncounted for item in config.budgets] == ["warn", "fail"]
+    with pytest.raises(ConfigError, match='neither "fail" nor "warn"'):
+        read_config({"uncounted": "ignore"})
+
+
 def test_an_unknown_figure_is_an_error_and_never_a_pass() -> None:
     (verdict,) = judge(budget(max_flops="1G"), FIGURES)
     assert verdict.status == "error"

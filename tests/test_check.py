@@ -60,6 +60,38 @@ def test_the_exit_code_says_what_happened(
     assert len(said.err.splitlines()) == (1 if code == 2 else 0)
 
 
+def write_graph_with_an_unknown_operator(path: Path) -> None:
+    """A 1x1 convolution of 3 to 8 channels at 4x4 (384 MACs), then an operator of nobody."""
+    onnx = pytest.importorskip("onnx")
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["y"], kernel_shape=[1, 1]),
+        helper.make_node("Mystery", ["y"], ["z"], domain="own.ops"),
+    ]
+    weight = helper.make_tensor("w", floats, [8, 3, 1, 1], [0.0] * 24)
+    ends = [
+        helper.make_tensor_value_info(name, floats, [1, channels, 4, 4])
+        for name, channels in (("x", 3), ("z", 8))
+    ]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [weight])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own.ops", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets), path)
+
+
+@pytest.mark.parametrize(("setting", "code"), [("", 1), ('uncounted = "warn"\n', 0)])
+def test_a_limit_does_not_pass_on_a_lower_bound_in_silence(
+    folder: Path, capsys: pytest.CaptureFixture[str], setting: str, code: int
+) -> None:
+    write_graph_with_an_unknown_operator(folder / "m.onnx")
+    configure(folder, f'{setting}[budgets."m.onnx"]\nmax_macs = 400\n')
+    assert cli.run(["check", "--format", "json"]) == code
+    kept, told = json.loads(capsys.readouterr().out)["verdicts"]
+    assert (kept["status"], kept["actual"]) == ("pass", 384)
+    assert kept["message"].startswith("at least 384 MACs")
+    assert (told["rule"], told["status"]) == ("uncounted", "fail" if code else "warn")
+    assert "Mystery" in told["message"]
+
+
 def test_without_any_configuration_the_way_out_is_named(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -445,6 +477,26 @@ def test_a_budget_is_an_assert_with_a_good_message(pytester: pytest.Pytester) ->
             "*ConfigError: assert_within has no rule to judge*",
         ]
     )
+
+
+def test_a_lower_bound_is_an_assertion_or_a_warning(pytester: pytest.Pytester) -> None:
+    write_graph_with_an_unknown_operator(pytester.path / "m.onnx")
+    (pytester.path / "gadprof.toml").write_text('[budgets."m.onnx"]\nmax_macs = 400\n')
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def test_module(gadprof):
+            with pytest.raises(AssertionError, match="uncounted: MACs: at least.*Mystery"):
+                gadprof.assert_within("m.onnx", max_macs=400)
+            with pytest.raises(AssertionError, match="uncounted: MACs: at least.*Mystery"):
+                gadprof.assert_budget()
+            with pytest.warns(UserWarning, match="at least.*Mystery"):
+                gadprof.assert_within("m.onnx", max_macs=400, uncounted="warn")
+        """
+    )
+    result = pytester.runpytest(*PLUGIN, "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1)
 
 
 def test_a_module_is_counted_in_a_test(pytester: pytest.Pytester) -> None:

@@ -2,7 +2,8 @@
 
 Promises exact comparison of exact quantities; a latency rule fails only where the whole interval
 of the ratio lies beyond the limit, and warns where it does not decide. A rule whose figure is not
-known is an error, never a pass. Pure: figures come in, verdicts go out.
+known is an error, never a pass; one that rests on a lower bound says so and brings a verdict of its
+own, which names the operations that were not counted. Pure: figures come in, verdicts go out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from gadprof.gate.baseline import BaselineRow
 from gadprof.gate.config import BYTE_RULES, COUNT_RULES, Budget
 from gadprof.results.cells import bytes_text
-from gadprof.results.figures import FIGURES
+from gadprof.results.figures import FIGURES, SUMMED
 from gadprof.results.verdicts import Status, Verdict
 
 WORDS = {
@@ -48,12 +49,14 @@ def judge(
 ) -> tuple[Verdict, ...]:
     """Every rule of a budget judged; ``figures`` holds exact integers and ``coverage``.
 
+    ``uncovered`` in it names the operations that were not counted.
+
     A ``*_problem`` says why a baseline or a latency is not there.
     """
     verdicts: list[Verdict] = []
     for rule, limit in budget.limits.items():
         figure = COUNT_RULES.get(rule) or BYTE_RULES[rule]
-        verdicts.append(_at_most(budget, rule, figure, figures.get(figure), limit))
+        verdicts.append(_at_most(budget, rule, figure, figures, limit))
     if budget.min_coverage is not None:
         verdicts.append(_coverage(budget, figures))
     for figure, share in budget.max_growth.items():
@@ -64,7 +67,26 @@ def judge(
         verdicts.append(_growth(budget, figure, share, figures, baseline, baseline_name or ""))
     if budget.max_latency_ratio is not None:
         verdicts.append(_latency(budget, budget.max_latency_ratio, latency, latency_problem))
-    return tuple(verdicts)
+    return (*verdicts, *_uncounted(budget, figures))
+
+
+def _uncounted(budget: Budget, figures: Mapping[str, Any]) -> tuple[Verdict, ...]:
+    """The verdict on what no rule counted, where some limit rests on a total that lacks it."""
+    judged = {COUNT_RULES.get(rule) or BYTE_RULES[rule] for rule in budget.limits}
+    resting = [figure for figure in SUMMED if figure in judged | set(budget.max_growth)]
+    names = sorted(figures.get("uncovered") or ())
+    if not names or not resting:
+        return ()
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    words = ", ".join(WORDS[figure] for figure in resting)
+    message = f"{words}: at least, for no rule counts {shown}"
+    message += "; add a rule" + ', or write uncounted = "warn"' * (budget.uncounted == "fail")
+    return (_verdict(budget, "uncounted", budget.uncounted, message),)
+
+
+def _least(figure: str, figures: Mapping[str, Any]) -> str:
+    """The words before a total from which something is missing."""
+    return "at least " if figure in SUMMED and figures.get("uncovered") else ""
 
 
 def failed_model(budget: Budget, problem: str) -> Verdict:
@@ -90,16 +112,19 @@ def _verdict(
     return Verdict(budget.name, budget.model, rule, status, message, limit, actual)
 
 
-def _at_most(budget: Budget, rule: str, figure: str, actual: int | None, limit: int) -> Verdict:
-    word = WORDS[figure]
+def _at_most(
+    budget: Budget, rule: str, figure: str, figures: Mapping[str, Any], limit: int
+) -> Verdict:
+    word, actual = WORDS[figure], figures.get(figure)
     if actual is None:
         return _verdict(budget, rule, "error", f"{word} are not known for this model", limit)
-    shown, allowed = amount_text(figure, actual), amount_text(figure, limit)
+    least = _least(figure, figures)
+    shown, allowed = least + amount_text(figure, actual), amount_text(figure, limit)
     if actual > limit:
         over = f"{actual - limit:,} over ({_percent(Fraction(actual - limit, max(limit, 1)))})"
         message = f"{shown} {word}, limit {allowed}: {over}"
         return _verdict(budget, rule, "fail", message, limit, actual)
-    room = f"{_percent(Fraction(limit - actual, max(limit, 1)))} to spare"
+    room = f"{'at most ' * bool(least)}{_percent(Fraction(limit - actual, max(limit, 1)))} to spare"
     return _verdict(budget, rule, "pass", f"{shown} {word}, limit {allowed}: {room}", limit, actual)
 
 
@@ -133,7 +158,9 @@ def _growth(
     limit = before * (1 + share)
     status: Status = "fail" if now > limit else "pass"
     change = _change(before, now)
-    message = f"{WORDS[figure]} {change} on {origin} ({before:,} to {now:,})"
+    message = (
+        f"{WORDS[figure]} {change} on {origin} ({before:,} to {_least(figure, figures)}{now:,})"
+    )
     message += f", allowed +{_percent(share)}"
     return _verdict(budget, rule, status, message, float(limit), now)
 

@@ -187,7 +187,7 @@ def _figures(budget: Budget) -> tuple[ComparedRow | None, dict[str, Any], str | 
     row = replace(compare_row(model, shapes=shapes, batch=budget.batch), model=budget.model)
     if row.error is not None:
         return row, {}, row.error
-    figures = {name: getattr(row, name) for name in KEYS}
+    figures = {**{name: getattr(row, name) for name in KEYS}, "uncovered": sorted(row.uncovered)}
     if budget.min_coverage is not None or any(rule in budget.limits for rule in _TRACED_RULES):
         from gadprof.models.counting import trace_model
 

@@ -4,6 +4,7 @@ Promises a frozen Config in exact base units; refuses an unknown key (naming the
 type, a file that is not plain UTF-8 TOML, and a file too large or too deep to be one.
 
     baseline = "main"              # what max_growth is measured against
+    uncounted = "fail"             # or "warn": a total that some operation is missing from
     [budgets.gadnet32]             # a table a model; ``model = "…"`` names another model string
     max_params = "12M"
     max_growth = "2%"
@@ -18,11 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from gadprof.errors import ConfigError, nearest
 from gadprof.results.figures import KEYS
 from gadprof.results.quantities import read_bytes, read_count, read_ratio, read_share
+from gadprof.results.verdicts import Status
 
 MAX_CONFIG_BYTES = 256 << 10
 FILE_NAMES = ("gadprof.toml", "pyproject.toml")
@@ -47,9 +49,10 @@ _BUDGET_KEYS = (
     "max_growth",
     "max_latency_ratio",
     "reference",
+    "uncounted",
 )
 _REPORT_KEYS = ("models", "title", "input", "batch", "backends", "data")
-_ROOT_KEYS = ("budgets", "report", "baseline", "baseline_file", "store", "waivers")
+_ROOT_KEYS = ("budgets", "report", "baseline", "baseline_file", "store", "waivers", "uncounted")
 _WAIVER_KEYS = ("budget", "rule", "reason")
 
 
@@ -58,7 +61,8 @@ class Budget:
     """What one model may cost; ``limits`` maps a rule's name to its exact integer limit.
 
     ``min_coverage`` and ``max_latency_ratio`` are fractions; ``max_growth`` maps a figure to the
-    share by which it may exceed the baseline.
+    share by which it may exceed the baseline. ``uncounted`` is what a lower bound earns: ``fail``
+    or ``warn``.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Budget:
     max_growth: Mapping[str, Fraction] = field(default_factory=dict)
     max_latency_ratio: Fraction | None = None
     reference: str | None = None
+    uncounted: Status = "fail"
 
     @property
     def rules(self) -> int:
@@ -159,10 +164,11 @@ def read_config(section: Mapping[str, Any], path: Path | None = None, text: str 
     """Check a section that has been parsed. Raises ConfigError."""
     where = str(path) if path else "configuration"
     _known(section, _ROOT_KEYS, where)
+    uncounted = _uncounted(section, where)
     budgets = _table(section.get("budgets", {}), f"{where}: budgets")
     return Config(
         path=path,
-        budgets=tuple(_budget(name, table, where) for name, table in budgets.items()),
+        budgets=tuple(_budget(name, table, where, uncounted) for name, table in budgets.items()),
         report=_report(_table(section.get("report", {}), f"{where}: report"), where),
         baseline=_text(section, "baseline", where),
         baseline_file=_text(section, "baseline_file", where),
@@ -206,7 +212,17 @@ def _section(document: Mapping[str, Any], path: Path) -> Mapping[str, Any] | Non
     return document
 
 
-def _budget(name: str, table: Any, where: str) -> Budget:
+def _uncounted(table: Mapping[str, Any], where: str, otherwise: Status = "fail") -> Status:
+    """What a lower bound earns: ``fail`` or ``warn``."""
+    value = table.get("uncounted", otherwise)
+    if value == "fail" or value == "warn":
+        return cast("Status", value)
+    raise ConfigError(
+        f'{where}.uncounted = {str(value)[:80]!r} is neither "fail" nor "warn"; write "fail"'
+    )
+
+
+def _budget(name: str, table: Any, where: str, uncounted: Status) -> Budget:
     place = f"{where}: budgets.{name}"
     table = _table(table, place)
     _known(table, _BUDGET_KEYS, place)
@@ -238,6 +254,7 @@ def _budget(name: str, table: Any, where: str) -> Budget:
             None if ratio is None else read_ratio(ratio, f"{place}.max_latency_ratio")
         ),
         reference=reference,
+        uncounted=_uncounted(table, place, uncounted),
     )
 
 
