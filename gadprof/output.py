@@ -13,17 +13,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import stat
 import sys
-import tempfile
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from gadprof.errors import OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path  # and at run time only where a file is written: it is slow to import
 
 # what a file's suffix says of its form; .txt and unknown suffixes say nothing
 SUFFIXES = {
@@ -70,8 +69,7 @@ def choose_output(form: str | None, path: str | None, forms: Sequence[str]) -> O
     """
     if path is None:
         return Output(form or forms[0])
-    check_writable(path)
-    named = SUFFIXES.get(Path(path).suffix.lower())
+    named = SUFFIXES.get(check_writable(path).suffix.lower())
     if named is not None and named not in forms:
         if named in PLOTS:
             raise OutputError(f"{path!r} is a picture; -o writes {_listed(forms)}, --plot draws")
@@ -90,6 +88,8 @@ def check_writable(path: str | Path) -> Path:
 
     Raises OutputError.
     """
+    from pathlib import Path
+
     target = Path(path)
     try:
         real = _real(target)
@@ -142,6 +142,8 @@ def write_atomic(path: str | Path, content: str | bytes) -> Path:
 
 def _real(target: Path) -> Path:
     """Where a path's links end; a device or pipe is its own name, for /dev/stdout has no other."""
+    from pathlib import Path
+
     try:
         special = not stat.S_ISREG(target.stat().st_mode)
     except FileNotFoundError:
@@ -161,6 +163,8 @@ def _in_place(found: os.stat_result, folder: Path) -> bool:
 
 
 def _replace(real: Path, data: bytes, found: os.stat_result | None) -> None:
+    import tempfile
+
     descriptor, temporary = tempfile.mkstemp(dir=real.parent, prefix=".gadprof-")
     try:
         with os.fdopen(descriptor, "wb") as stream:
@@ -185,6 +189,8 @@ def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> None:
 
     The folder's own parent must exist. Raises OutputError.
     """
+    from pathlib import Path
+
     target = Path(folder)
     if not target.parent.is_dir():
         raise OutputError(
@@ -220,6 +226,8 @@ def emit(text: str, output: str | Path | None = None) -> None:
     if sys.stdout is None:
         raise OutputError("standard output is closed; write to a file with -o")
     if sys.stdout.isatty() and not _is_json(text):
+        import shutil
+
         text = wrapped(text, shutil.get_terminal_size((80, 24)).columns)
     try:
         sys.stdout.write(fitted(harmless(text, sgr=wants_color(sys.stdout)), sys.stdout))
@@ -234,6 +242,8 @@ def emit(text: str, output: str | Path | None = None) -> None:
 
 def wrapped(text: str, width: int) -> str:
     """Prose that is wider than a terminal, wrapped at words; a table's lines stay as they are."""
+    import textwrap
+
     lines = []
     for line in text.split("\n"):
         body = line.lstrip(" ")
@@ -270,7 +280,7 @@ def _reason(error: OSError | ValueError) -> str:
 
 # C0 without tab and newline, DEL and C1, line and paragraph marks, bidirectional marks, surrogates
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_SGR = re.compile(r"(\x1b\[[0-9;]*m)")
+_SGR = r"(\x1b\[[0-9;]*m)"
 
 
 def harmless(text: str, *, sgr: bool = False) -> str:
@@ -282,7 +292,7 @@ def harmless(text: str, *, sgr: bool = False) -> str:
         return text
     if _is_json(text):
         return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    parts = _SGR.split(text) if sgr else [text]
+    parts = re.split(_SGR, text) if sgr else [text]
     shown = [
         part if number % 2 else _CONTROL.sub(lambda match: f"<U+{ord(match[0]):04X}>", part)
         for number, part in enumerate(parts)

@@ -192,10 +192,6 @@ def formula(grid: Grid, tried: Tried, out: Output, store: str | None) -> int:
       stn       spatial transformer       mra               MRA-UNet
       ccw       Lite-HRNet, branches
     """
-    from gadprof.formulas.page import grid_table, point_object
-    from gadprof.results.page import page_of
-    from gadprof.results.plain import to_json
-
     points = _points(grid)
     verified: list[dict[str, Any]] | None = None
     if tried.verifying:
@@ -208,6 +204,9 @@ def formula(grid: Grid, tried: Tried, out: Output, store: str | None) -> int:
     if tried.measuring or tried.page is not None:
         measured, interrupted = _measure(points, tried, store)
     if out.form == "json":
+        from gadprof.formulas.page import point_object
+        from gadprof.results.plain import to_json
+
         objects = [
             point_object(
                 point,
@@ -225,6 +224,9 @@ def formula(grid: Grid, tried: Tried, out: Output, store: str | None) -> int:
     elif len(points) == 1 and out.form == "table":
         out.emit(describe(points[0], verified[0] if verified else None))
     else:
+        from gadprof.formulas.page import grid_table
+        from gadprof.results.page import page_of
+
         show(out, page_of(grid_table(points, verified), document={}, name="formula"))
     ours = [row["gadprof"] for row in verified or () if "gadprof" in row]
     if interrupted:

@@ -5,44 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gadprof.results.page import Page, page_of
 from gadprof.results.table import Column, Table
 
 if TYPE_CHECKING:
     from gadprof.formulas.formula import Formula
+    from gadprof.results.page import Page
 
 _TERM = ("name", "params_symbols", "params", "macs_symbols", "macs", "operations",
          "operations_kind", "counted")  # fmt: skip
 
 
+_TERM_COLUMNS = (
+    Column("block", "block", place="exact"),
+    Column("name", "term", rank=0),
+    Column("params_symbols", "weights", rank=2),
+    Column("params", "params", "count", rank=0),
+    Column("macs_symbols", "in MACs", place="exact"),
+    Column("macs", "MACs", "count", rank=0),
+    Column("operations", "other ops", "count", rank=2),
+    Column("operations_kind", "kind", rank=3),
+    Column("counted", "in GP, GG", rank=1),
+)
+
+
 def formula_page(form: Formula) -> Page:
     """The terms of one block, with the two totals in words."""
-    columns = (
-        Column("block", "block", place="exact"),
-        Column("name", "term", rank=0),
-        Column("params_symbols", "weights", rank=2),
-        Column("params", "params", "count", rank=0),
-        Column("macs_symbols", "in MACs", place="exact"),
-        Column("macs", "MACs", "count", rank=0),
-        Column("operations", "other ops", "count", rank=2),
-        Column("operations_kind", "kind", rank=3),
-        Column("counted", "in GP, GG", rank=1),
-    )
+    from gadprof.results.page import page_of
+
     inputs = ", ".join(f"{key} = {value}" for key, value in form.inputs.items())
     note = f"{form.block} at {inputs}: GP = {form.GP:,}, GG = {form.GG:,}, Rs = {form.Rs:.4f}"
-    rows = tuple((form.block, *(getattr(term, key) for key in _TERM)) for term in form.terms)
-    return page_of(Table("terms", "", columns, rows, note), document=lambda: point_object(form),
-                   name="formula")  # fmt: skip
+    table = Table("terms", "", _TERM_COLUMNS, _terms(form), note)
+    return page_of(table, document=lambda: point_object(form), name="formula")
+
+
+def _terms(form: Formula) -> tuple[tuple[Any, ...], ...]:
+    return tuple((form.block, *(getattr(term, key) for key in _TERM)) for term in form.terms)
 
 
 def totals_table(form: Formula) -> Table:
     """The terms, and below them the block's totals and those of the ordinary convolution."""
-    table = formula_page(form).tables[0]
-    rows = [*table.rows, _total(form.block, f"{form.block} GP, GG", "", form)]
+    rows = [*_terms(form), _total(form.block, f"{form.block} GP, GG", "", form)]
     if form.reference is not None:
         replaced = form.reference.symbols["GP"].partition(" = ")[2]
         rows.append(_total(form.block, "ordinary conv P, G", replaced, form.reference))
-    return Table("terms", "", table.columns, tuple(rows))
+    return Table("terms", "", _TERM_COLUMNS, tuple(rows))
 
 
 def _total(block: str, name: str, symbols: str, form: Formula) -> tuple[Any, ...]:

@@ -16,12 +16,13 @@ from gadprof.render.columns import (
 )
 from gadprof.results.cells import cell_text, numeric_columns, padded
 from gadprof.results.escape import plain
-from gadprof.results.page import Page
 from gadprof.results.prompt import fitting, indented
 from gadprof.results.table import Table
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
+
+    from gadprof.results.page import Page
 
 NARROWEST = 80  # columns that every table is made to fit
 WIDEST_WHEN_PIPED = 120

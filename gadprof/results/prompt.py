@@ -6,15 +6,15 @@ terminal at most, the least important columns being left out and named. Imports 
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gadprof.results import escape
 from gadprof.results.cells import cell_text, is_missing, numeric_columns, padded
-from gadprof.results.page import Page
-from gadprof.results.table import Shown, Table
+
+if TYPE_CHECKING:
+    from gadprof.results.page import Page
+    from gadprof.results.table import Shown, Table
 
 GAP = 3  # blanks between two columns
 MOST_INDENT = 40  # blanks that a cell of a tree may begin with
@@ -33,6 +33,9 @@ def html_of(page: Page) -> str:
 
 def text_of(page: Page, width: int | None = None) -> str:
     """The same as plain text, without a line's end at its end."""
+    import shutil
+    import textwrap
+
     width = width or shutil.get_terminal_size((100, 24)).columns
     made = []
     for words, table in _unfolded(page):
