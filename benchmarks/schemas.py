@@ -37,6 +37,7 @@ RUNS: dict[str, list[str]] = {
         "formula --c-in 8 --hw 8x8 --verify",
     ],
     "models": ["models", "models --knobs gadnet32"],
+    "rules": ["rules", "rules conv"],
     "audit": ["audit gadnet32:width=8 --input 3x64x64"],
     "reconcile": [
         "reconcile hrnet32 --claimed 7.10G --params 28.5M",

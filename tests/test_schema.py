@@ -33,6 +33,7 @@ RUNS = {
     "reconcile": ("reconcile", "hrnet32", "--claimed", "7.10G"),
     "zoo": ("zoo", "--only", "HRNet-W32"),
     "devices": ("devices",),
+    "rules": ("rules", "conv2d"),
     "predict": ("predict", "gadnet32", "--device", "rtx4090"),
     "sweep": ("sweep", "gadnet", "--width", "16,32", "--s", "2,3"),
     "ablate": ("ablate",),

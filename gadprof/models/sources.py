@@ -87,7 +87,7 @@ def resolve(text: str) -> Source:
     if len(text) > _LONGEST:
         raise SourceError(
             f"a model string of {len(text):,} characters, more than {_LONGEST:,}: "
-            f"{abridged(text)!r}"
+            f"{abridged(text)!r}; 'gadprof models' lists what can be named"
         )
     named, inputs = split_inputs(text)
     return replace(_resolved(named), name=text.strip(), inputs=inputs)
