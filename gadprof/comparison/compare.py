@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gadprof.comparison.predicted import Predicted
 from gadprof.errors import GadprofError, SpecError
 from gadprof.results.figures import KEYS
 from gadprof.results.plain import Machine
 from gadprof.results.tabular import Tabular
 
 if TYPE_CHECKING:
-    from gadprof.comparison.predicted import Predicted
     from gadprof.counting.records import Trace
     from gadprof.results.page import Page
     from gadprof.store.recording import MeasurementRecorder
