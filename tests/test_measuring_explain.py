@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from gadprof.counting.count import count
 from gadprof.errors import SettingError, UnknownNameError
 from gadprof.measuring.block_pairs import measure_pairs
 from gadprof.measuring.explain.classes import FRAMEWORK, OUTSIDE, class_of_event, convolution_class
@@ -146,7 +147,7 @@ def test_a_real_profile_and_a_real_count_name_the_same_classes() -> None:
             return module(x)
 
     profile = profile_run(run, module, Setting(), runs=2)
-    work = work_of(module, (x,), {})
+    work = work_of(count(module, (x,)), module)
     profiled = {word for _, word, _ in profile["seconds"]} - {FRAMEWORK}
     assert profiled == {item.operation_class for item in work}
     macs = {item.operation_class: item.macs for item in work}
@@ -412,7 +413,7 @@ def bench_of(monkeypatch: pytest.MonkeyPatch, **latencies: float | None) -> None
             "kernels": 10.0,
             "profiled_s": 0.4,
         }
-        return profile, []
+        return profile, {"work": [], "at_least": False}
 
     monkeypatch.setattr(bench, "measure", lambda *_, **__: result)
     monkeypatch.setattr(explain, "_observe", observe)

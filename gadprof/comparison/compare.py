@@ -62,6 +62,11 @@ class ComparedRow:
     note: str = ""
     exit_code: int = 0
 
+    @property
+    def at_least(self) -> bool:
+        """Whether something was not counted, so that MACs and what else is summed lack it."""
+        return bool(self.uncovered)
+
 
 @dataclass(frozen=True)
 class Comparison(Tabular):

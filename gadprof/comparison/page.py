@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gadprof.comparison.accuracies import accuracy_notes
 from gadprof.results.escape import MISSING
-from gadprof.results.figures import FIGURES
+from gadprof.results.figures import FIGURES, lower_bound_note, total
 from gadprof.results.page import Page, page_of
 from gadprof.results.plain import to_plain
 from gadprof.results.table import Column, Table
@@ -30,7 +30,7 @@ def comparison_object(comparison: Comparison) -> dict[str, Any]:
     """A comparison as plain values for JSON; keys that do not apply are left out."""
     rows = []
     for row in comparison.rows:
-        plain = to_plain(row)
+        plain = {**to_plain(row), "at_least": row.at_least}
         del plain["exit_code"]
         for key in (
             "latency_s", "ratio", "verdict", "peak_bytes", "predicted", "accuracy",
@@ -59,6 +59,7 @@ def comparison_table(comparison: Comparison) -> Table:
     accurate = any(row.accuracy is not None for row in rows)
     printed = any(row.published_accuracy is not None for row in rows)
     failed = any(row.error is not None for row in rows)
+    bounded = any(row.at_least for row in rows)
     columns = [Column("model", "model", rank=0)]
     for figure in FIGURES:
         rank = _RANKS.get(figure.key, 5)
@@ -84,6 +85,7 @@ def comparison_table(comparison: Comparison) -> Table:
     columns += [Column("ap", "AP", "share", rank=0)] if accurate else []
     columns += [Column("published_ap", "published AP", "share", rank=0)] if printed else []
     columns += [Column("error", "failed", place="exact")] if failed else []
+    columns += [Column("at_least", "at least", place="exact")] if bounded else []
     return Table(
         "comparison",
         "",
@@ -91,7 +93,7 @@ def comparison_table(comparison: Comparison) -> Table:
         tuple(
             (
                 row.model,
-                *(v for f in FIGURES for v in (getattr(row, f.key), row.relative.get(f.key))),
+                *(v for f in FIGURES for v in (_total(row, f.key), row.relative.get(f.key))),
                 *(_backend(row, name) for name in backends),
                 *(_latency(row) if measured else ()),
                 *((row.peak_bytes,) if on_card else ()),
@@ -99,11 +101,16 @@ def comparison_table(comparison: Comparison) -> Table:
                 *((_ap(row.accuracy),) if accurate else ()),
                 *((_ap(row.published_accuracy),) if printed else ()),
                 *((row.error or "",) if failed else ()),
+                *((row.at_least,) if bounded else ()),
             )
             for row in rows
         ),
         notes=tuple(notes(comparison)),
     )
+
+
+def _total(row: ComparedRow, key: str) -> int | None:
+    return total(key, getattr(row, key), row.at_least)
 
 
 def _backend(row: ComparedRow, name: str) -> Any:
@@ -179,8 +186,7 @@ def notes(comparison: Comparison) -> list[str]:
             named = row.error if row.model in row.error else f"{row.model}: {row.error}"
             lines.append(f"failed: {named}")
         if row.uncovered:
-            listed = ", ".join(f"{name} x{count}" for name, count in row.uncovered.items())
-            lines.append(f"{row.model}: not counted: {listed}")
+            lines.append(lower_bound_note(row.model, row.uncovered))
         if row.note:
             lines.append(f"{row.model}: {row.note}")
     return lines

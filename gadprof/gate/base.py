@@ -62,6 +62,8 @@ def _change(model: str, diff: Diff) -> BaseChange:
         dict(diff.after.totals),
         modules,
         max(0, len(told) - SHOWN),
+        before_at_least=diff.before.at_least,
+        after_at_least=diff.after.at_least,
     )
 
 

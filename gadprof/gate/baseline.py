@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,15 @@ FIGURES = (*KEYS, "kernels")
 
 @dataclass(frozen=True)
 class BaselineRow:
-    """One model's kept figures (exact integers; a figure that was not kept is absent)."""
+    """One model's kept figures (exact integers; a figure that was not kept is absent).
+
+    ``at_least`` says that something was not counted when they were kept.
+    """
 
     model: str
     figures: Mapping[str, int]
     settings: Mapping[str, Any]
+    at_least: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ def _row(row: Any, origin: str) -> BaselineRow:
             )
         figures[figure] = value
     settings = {key: row[key] for key in ("input", "batch") if key in row}
-    return BaselineRow(row["model"], figures, settings)
+    return BaselineRow(row["model"], figures, settings, bool(row.get("uncovered")))
 
 
 def _store_names(store: str | None) -> tuple[str, ...]:
@@ -165,10 +169,7 @@ def _from_store(name: str, store: str | None) -> Baseline:
     settings = [entry.settings for entry in entries]
     return Baseline(
         f"{name!r} in the store",
-        tuple(
-            BaselineRow(row.model, row.figures, kept)
-            for row, kept in zip(rows, settings, strict=True)
-        ),
+        tuple(replace(row, settings=kept) for row, kept in zip(rows, settings, strict=True)),
     )
 
 

@@ -158,10 +158,9 @@ def _growth(
     limit = before * (1 + share)
     status: Status = "fail" if now > limit else "pass"
     change = _change(before, now)
-    message = (
-        f"{WORDS[figure]} {change} on {origin} ({before:,} to {_least(figure, figures)}{now:,})"
-    )
-    message += f", allowed +{_percent(share)}"
+    least = "at least " if baseline.at_least and figure in SUMMED else ""
+    message = f"{WORDS[figure]} {change} on {origin} ({least}{before:,} to "
+    message += f"{_least(figure, figures)}{now:,}), allowed +{_percent(share)}"
     return _verdict(budget, rule, status, message, float(limit), now)
 
 

@@ -13,19 +13,23 @@ from typing import Any
 from gadprof.comparison.compare import ComparedRow, Comparison
 from gadprof.errors import BaselineError
 from gadprof.gate.baseline import Baseline, BaselineRow
-from gadprof.results.figures import FIGURE, KEYS
+from gadprof.results.figures import FIGURE, KEYS, total
 from gadprof.results.page import Page, Section
 from gadprof.results.table import Column, Table
 
 
 @dataclass(frozen=True)
 class Change:
-    """One model now and then; ``relative`` is now over then, None where it says nothing."""
+    """One model now and then; ``relative`` is now over then, None where it says nothing.
+
+    ``before_at_least`` says that something was not counted then.
+    """
 
     model: str
     before: Mapping[str, int] = field(default_factory=dict)
     relative: Mapping[str, float | None] = field(default_factory=dict)
     problem: str | None = None
+    before_at_least: bool = False
 
 
 def changes(comparison: Comparison, baseline: Baseline) -> tuple[Change, ...]:
@@ -51,12 +55,12 @@ def _change(row: ComparedRow, baseline: Baseline) -> Change:
         return Change(row.model, problem=str(error))
     problem = same_settings(kept, row.input, row.batch)
     if problem:
-        return Change(row.model, kept.figures, {}, problem)
+        return Change(row.model, kept.figures, {}, problem, kept.at_least)
     relative: dict[str, float | None] = {}
     for name in KEYS:
         then, now = kept.figures.get(name), getattr(row, name)
         relative[name] = now / then if then and now is not None else None
-    return Change(row.model, kept.figures, relative)
+    return Change(row.model, kept.figures, relative, None, kept.at_least)
 
 
 def _listed(shapes: Any) -> list[Any]:
@@ -115,8 +119,8 @@ def changes_table(comparison: Comparison, found: tuple[Change, ...], baseline: B
                     value
                     for key in SHOWN
                     for value in (
-                        change.before.get(key),
-                        getattr(row, key),
+                        total(key, change.before.get(key), change.before_at_least),
+                        total(key, getattr(row, key), row.at_least),
                         change.relative.get(key),
                     )
                 ),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
-from gadprof.results.figures import KEYS
+from gadprof.results.figures import KEYS, total
 from gadprof.results.tabular import Tabular
 
 if TYPE_CHECKING:
@@ -49,13 +49,20 @@ class ModuleFigures:
 @dataclass(frozen=True)
 class Side:
     """What one side costs: totals by key, its modules (None where only totals were kept), and a
-    predicted latency in seconds (value, low, high) by device."""
+    predicted latency in seconds (value, low, high) by device. ``at_least`` says that something was
+    not counted, ``uncovered`` what and how often, where that is known."""
 
     name: str
     totals: Mapping[str, int]
     modules: tuple[ModuleFigures, ...] | None
     latency: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    at_least: bool = False
+    uncovered: Mapping[str, int] = field(default_factory=dict)
+
+    def total(self, key: str) -> int | None:
+        """A total, marked where it is a lower bound; None where it is not known."""
+        return total(key, self.totals.get(key), self.at_least)
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,9 @@ def side_of(name: str, trace: Trace) -> Side:
         "peak_activation_bytes": trace.peak_activation_bytes,
         "weight_bytes": trace.param_bytes,
     }
-    return Side(name, totals, tuple(modules))
+    return Side(
+        name, totals, tuple(modules), at_least=trace.at_least, uncovered=dict(trace.uncovered)
+    )
 
 
 def compare_sides(before: Side, after: Side) -> Diff:

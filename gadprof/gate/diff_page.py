@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gadprof.results.cells import percent_text, signed_text
-from gadprof.results.figures import FIGURES
+from gadprof.results.figures import FIGURES, lower_bound_note
 from gadprof.results.page import Page, Section
 from gadprof.results.plain import to_plain
 from gadprof.results.table import Column, Table
@@ -42,7 +42,11 @@ def verdict(diff: Diff) -> str:
             before = diff.before.totals[figure.key]
             ratio = (before + changed[figure.key]) / before if before else None
             grown = percent_text(ratio, 2) if ratio else "from 0"
-            parts.append(f"{figure.title} {signed_text(changed[figure.key])} ({grown})")
+            least = figure.summed and (diff.before.at_least or diff.after.at_least)
+            parts.append(
+                f"{figure.title}{' (counted part)' * least} "
+                f"{signed_text(changed[figure.key])} ({grown})"
+            )
     kinds = {kind: sum(c.kind == kind for c in diff.changes) for kind in
              ("changed", "appeared", "went", "moved")}  # fmt: skip
     counted = ", ".join(f"{number} {kind}" for kind, number in kinds.items() if number)
@@ -58,6 +62,8 @@ def _notes(diff: Diff) -> tuple[str, ...]:
     found = [f"fails: {failure.message}" for failure in diff.failures]
     for side in (diff.before, diff.after):
         found += [f"{side.name} on {device}: {why}" for device, why in side.refused.items()]
+        if side.at_least:
+            found.append(lower_bound_note(side.name, side.uncovered))
     return tuple(found)
 
 
@@ -71,7 +77,7 @@ def _totals(diff: Diff) -> Table:
     )
     rows = []
     for figure in FIGURES:
-        before, after = diff.before.totals.get(figure.key), diff.after.totals.get(figure.key)
+        before, after = diff.before.total(figure.key), diff.after.total(figure.key)
         known = before is not None and after is not None
         rows.append(
             (
@@ -156,6 +162,8 @@ def diff_object(diff: Diff) -> dict[str, Any]:
         return {
             "name": which.name,
             "totals": dict(which.totals),
+            "at_least": which.at_least,
+            "uncovered": dict(which.uncovered),
             "latency": {
                 device: {"value": value, "interval95": [low, high]}
                 for device, (value, low, high) in which.latency.items()

@@ -161,7 +161,7 @@ def _kept(word: str, store: str | None, model: str | None) -> Side:
             return _counted(document, word)
     found = find_baseline(word, store=store)
     row = found.rows[0] if len(found.rows) == 1 else found.row(model or "")
-    return Side(f"{row.model} in {found.origin}", dict(row.figures), None)
+    return Side(f"{row.model} in {found.origin}", dict(row.figures), None, at_least=row.at_least)
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -199,7 +199,12 @@ def _counted(document: dict[str, Any], word: str) -> Side:
             modules.append(ModuleFigures(path, kind, calls, params, macs, flops, activations))
     except (KeyError, TypeError, ValueError) as error:
         raise BaselineError(f"{word!r} is no count of gadprof ({error}); write it anew") from error
-    return Side(f"{root} in {word}", totals, tuple(modules))
+    missing = document.get("uncovered")
+    uncovered = {str(name): int(n) for name, n in (missing or {}).items()}
+    return Side(
+        f"{root} in {word}", totals, tuple(modules),
+        at_least=bool(uncovered), uncovered=uncovered,
+    )  # fmt: skip
 
 
 def _with_latency(side: Side, model: str, devices: Sequence[str], given: dict[str, Any]) -> Side:

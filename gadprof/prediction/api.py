@@ -33,7 +33,8 @@ class Prediction:
     ``predicted_latency_s`` has ``value`` and ``interval95`` (s); ``throughput`` is samples a
     second; ``by_class`` the share of each operation class; ``novelty`` the share of the time in
     shapes that few measured families had; ``fused`` whether branches were joined first;
-    ``refused`` says why there is no figure; ``error`` why the model could not be traced.
+    ``refused`` says why there is no figure; ``error`` why the model could not be traced;
+    ``at_least`` that something was not counted, so that ``macs`` is a lower bound.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Prediction:
     fused: bool = False
     refused: str | None = None
     error: str | None = None
+    at_least: bool = False
 
 
 def predict_trace(model: str, traced: BatchTrace, fit: Fit, batch: int) -> Prediction:
@@ -55,7 +57,9 @@ def predict_trace(model: str, traced: BatchTrace, fit: Fit, batch: int) -> Predi
 
     features = features_of(traced.trace.forward, fit.way, traced.batch)
     row = predict_features(model, features, fit, batch)
-    return replace(row, macs=traced.macs * batch, fused=traced.fused)
+    return replace(
+        row, macs=traced.macs * batch, fused=traced.fused, at_least=traced.trace.at_least
+    )
 
 
 def predict_features(model: str, features: ModelFeatures, fit: Fit, batch: int) -> Prediction:
@@ -211,7 +215,14 @@ def predict_everywhere(
 
                 features[key, fit.way] = features_of(traced.trace.forward, fit.way, traced.batch)
             row = predict_features(model, features[key, fit.way], fit, chosen)
-            rows.append(replace(row, macs=traced.macs * chosen, fused=traced.fused))
+            rows.append(
+                replace(
+                    row,
+                    macs=traced.macs * chosen,
+                    fused=traced.fused,
+                    at_least=traced.trace.at_least,
+                )
+            )
         found.append((fit, rows))
     return found
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gadprof.results.figures import total
 from gadprof.results.page import Page, Plot, Section, page_of
 from gadprof.results.table import Column, Table
 
@@ -32,12 +33,13 @@ def prediction_page(rows: Sequence[Any], fit: Any, document: Mapping[str, Any]) 
     for row in rows:
         latency = row.predicted_latency_s
         if latency is None:
-            cells.append((row.model, row.macs, *[None] * 6, "refused"))
+            cells.append((row.model, total("macs", row.macs, row.at_least), *[None] * 6, "refused"))
             continue
         shares = [f"{name} {100 * share:.0f} %" for name, share in row.by_class.items()][:3]
         ratio = latency["value"] / first.predicted_latency_s["value"] if first else None
         cells.append(
-            (row.model, row.macs, latency["value"], *latency["interval95"], row.throughput, ratio,
+            (row.model, total("macs", row.macs, row.at_least), latency["value"],
+             *latency["interval95"], row.throughput, ratio,
              row.novelty, ", ".join(shares))
         )  # fmt: skip
     cv = fit.cv
@@ -47,10 +49,15 @@ def prediction_page(rows: Sequence[Any], fit: Any, document: Mapping[str, Any]) 
         f"{100 * cv['median_absolute_error']:.1f} %, {100 * cv['within_10_percent']:.0f} % "
         "within 10 %" + _wider(cv)
     )
+    least = [
+        f"{row.model}: some operation has no rule, so that its MACs are a lower bound"
+        for row in rows
+        if row.at_least
+    ]
     novel = "novel: the share of the predicted time in shapes that few measured families had"
     batch = rows[0].batch if rows else 0
     title = f"{fit.device}, {fit.dtype}, {fit.layout}, {fit.mode}, batch {batch}"
-    table = Table("prediction", title, columns, tuple(cells), notes=(note, novel))
+    table = Table("prediction", title, columns, tuple(cells), notes=(note, novel, *least))
     return page_of(table, document=document, name="prediction")
 
 
@@ -99,7 +106,9 @@ def everywhere_page(models: Sequence[str], found: Sequence[tuple[Any, Sequence[A
     notes = ["95 %: the factor about one model's time on an unseen family; what two share cancels"]
     if complete and complete[0][1][0].macs:
         first, last = complete[0][1][0].macs, complete[0][1][-1].macs
-        notes.insert(0, f"in MACs {models[-1]} is {last / first:.3f} of {models[0]}")
+        least = any(row.at_least for row in complete[0][1])
+        counted = " (of what is counted)" * least
+        notes.insert(0, f"in MACs{counted} {models[-1]} is {last / first:.3f} of {models[0]}")
     table = Table(
         "devices", f"{' and '.join(models)} on every device", columns, tuple(cells),
         notes=tuple(notes),

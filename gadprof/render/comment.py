@@ -64,7 +64,13 @@ def _model(change: BaseChange) -> list[str]:
         before, after = change.before.get(figure.key), change.after.get(figure.key)
         if before is not None and after is not None and before != after:
             grown = percent_text(after / before, 2) if before else "new"
-            rows.append([figure.title, f"{before:,}", f"{after:,}", grown])
+            totals = [
+                "at least " * (figure.summed and bounded) + f"{value:,}"
+                for value, bounded in (
+                    (before, change.before_at_least), (after, change.after_at_least)
+                )
+            ]  # fmt: skip
+            rows.append([figure.title, *totals, grown])
     if change.latency is not None:
         ratio, low, high = change.latency
         shown = f"{ratio:.3f} × base [{low:.3f}, {high:.3f}]"

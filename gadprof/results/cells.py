@@ -17,7 +17,7 @@ _BINARY = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 _NUMERIC = re.compile(
-    r"^[<>≈]?\s*[+\-−±]?\d[\d\s,.]*(e[+-]?\d+)?\s*(%|×|[kMGT]|[KMG]iB|B|m?s|µs)?$"
+    r"^(?:[<>≈]|at least)?\s*[+\-−±]?\d[\d\s,.]*(e[+-]?\d+)?\s*(%|×|[kMGT]|[KMG]iB|B|m?s|µs)?$"
 )
 
 

@@ -23,6 +23,7 @@ from gadprof.results.cells import (
     signed_text,
 )
 from gadprof.results.escape import MISSING
+from gadprof.results.figures import AtLeast
 
 ColumnKind = Literal[
     "text", "count", "scaled", "bytes", "seconds", "ratio", "change", "share", "signed", "interval",
@@ -154,7 +155,8 @@ def shown_cell(column: Column, value: Any) -> str:
         level, name = value
         return "  " * int(level) + str(name)
     if isinstance(value, (int, float)) and column.kind in SHOWN:
-        return SHOWN[column.kind](value, column.digits)
+        least = "at least " if isinstance(value, AtLeast) else ""
+        return least + SHOWN[column.kind](value, column.digits)
     return cell_text(value)
 
 

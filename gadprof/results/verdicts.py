@@ -42,7 +42,7 @@ class BaseChange:
     """One model here against the base: totals, the modules that changed most, a latency ratio.
 
     ``latency`` is (ratio to the base, low, high), measured interleaved in one run; ``problem``
-    says why there is no comparison.
+    says why there is no comparison; ``…_at_least`` that something was not counted on that side.
     """
 
     model: str
@@ -52,6 +52,8 @@ class BaseChange:
     more: int = 0
     latency: tuple[float, float, float] | None = None
     problem: str | None = None
+    before_at_least: bool = False
+    after_at_least: bool = False
 
 
 @dataclass(frozen=True)

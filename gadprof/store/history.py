@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import StoreError
-from gadprof.results.figures import FIGURE, KEYS
+from gadprof.results.figures import FIGURE, KEYS, total
 from gadprof.results.page import AxisKind, Page, Plot, page_of
 from gadprof.results.table import Column, Table
 
@@ -71,7 +71,7 @@ def history_page(model: str, entries: Sequence[Entry], title: str = "") -> Page:
             entry.name,
             _shapes(entry),
             entry.settings.get("batch"),
-            *(figure_of(entry, key) for key in ("params", "macs", "peak_activation_bytes")),
+            *(_total(entry, key) for key in ("params", "macs", "peak_activation_bytes")),
             figure_of(entry, "latency_s"),
             _setting(entry) or None,
             figure_of(entry, "ap"),
@@ -86,6 +86,13 @@ def history_page(model: str, entries: Sequence[Entry], title: str = "") -> Page:
         document={"model": model, "entries": entries},
         name="history",
     )
+
+
+def _total(entry: Entry, key: str) -> int | None:
+    """A kept figure, marked where something was not counted."""
+    value = figure_of(entry, key)
+    at_least = bool((entry.result or {}).get("uncovered"))
+    return total(key, value, at_least) if isinstance(value, int) else None
 
 
 def figure_of(entry: Entry, quantity: str) -> float | int | None:

@@ -36,7 +36,7 @@ def record_rows(
         NewEntry(
             "cost" if row.method == "analytic" else "count",
             row.model,
-            {figure: getattr(row, figure) for figure in KEYS},
+            {**{key: getattr(row, key) for key in KEYS}, "uncovered": dict(row.uncovered)},
             {"input": row.input, "batch": row.batch, "method": row.method},
         )
         for row in rows

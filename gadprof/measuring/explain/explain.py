@@ -165,7 +165,7 @@ def _explained(
     assert peaks is not None
     setting = row.setting
     try:
-        profile, work = _observe(row.model, setting, timeout_s, trace_path)
+        profile, counted = _observe(row.model, setting, timeout_s, trace_path)
     except WorkerFailedError as failure:
         return Unexplained(
             row.model, failure.reason, failure.kind, failure.tail, latency.median, latency.ci95
@@ -175,10 +175,11 @@ def _explained(
         latency.median,
         latency.ci95,
         profile,
-        work,
+        counted["work"],
         peaks,
         # a sheet is held against times only where a card may be the one that it describes
         same_machine=peaks.measured or setting.device.startswith("cuda"),
+        at_least=counted["at_least"],
     )
 
 
@@ -205,7 +206,8 @@ def measured_peaks(setting: Setting, *, timeout_s: float = 300.0) -> Peaks:
 
 def _observe(
     model: str, setting: Setting, timeout_s: float, trace_path: str | None
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a profile and a count of the module in a process of its own answer."""
     worker = measuring_worker(
         threads=setting.threads,
         memory_limit_bytes=default_memory_limit() if setting.device == "cpu" else None,
@@ -215,7 +217,7 @@ def _observe(
         with worker:
             load(worker, model, replace(setting, cuda_graph=False), timeout_s=timeout_s)
             doing = "counted"
-            work = worker.request("work", timeout_s=timeout_s)["work"]
+            counted = worker.request("work", timeout_s=timeout_s)
             doing = "profiled"
             worker.request("sample", timeout_s=timeout_s, count=2, refresh=0)
             profile = worker.request(
@@ -224,4 +226,4 @@ def _observe(
     except WorkerFailedError as failure:
         reason = f"measured, but could not be {doing}: {failure.reason}"
         raise WorkerFailedError(failure.kind, reason, failure.tail) from failure
-    return profile, work
+    return profile, counted

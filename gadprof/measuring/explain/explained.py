@@ -38,7 +38,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Explained:
-    """One model: latency, totals, and its parts by class and by stage, longest first."""
+    """One model: latency, totals, and its parts by class and by stage, longest first.
+
+    ``at_least`` says that something was not counted, so that MACs and FLOPs are lower bounds.
+    """
 
     model: str
     latency_s: float
@@ -53,6 +56,7 @@ class Explained:
     by_class: tuple[Part, ...]
     by_stage: tuple[Part, ...]
     error: str | None = None
+    at_least: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ def assemble(
     peaks: Peaks,
     *,
     same_machine: bool = True,
+    at_least: bool = False,
 ) -> Explained:
     """One model's explanation from its measured parts; ``same_machine`` as for ``parts``."""
     by_class = parts(1, profile, work, latency_s, peaks, same_machine=same_machine)
@@ -149,4 +154,5 @@ def assemble(
         bound_s=sum(part.bound_s for part in by_class),
         by_class=by_class,
         by_stage=parts(0, profile, work, latency_s, peaks, same_machine=same_machine),
+        at_least=at_least,
     )

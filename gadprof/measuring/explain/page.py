@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gadprof.results.cells import seconds_text
+from gadprof.results.figures import total
 from gadprof.results.page import Page, Section
 from gadprof.results.plain import to_plain
 from gadprof.results.table import Column, Table
@@ -97,11 +98,17 @@ def _totals(explanation: Explanation) -> Table:
             rows.append((model.model, model.latency_s or "failed", *(None,) * 6))
             continue
         rows.append(
-            (model.model, model.latency_s, model.macs, model.flops, model.traffic_bytes,
+            (model.model, model.latency_s, total("macs", model.macs, model.at_least),
+             total("flops", model.flops, model.at_least), model.traffic_bytes,
              model.intensity or None, model.kernels, model.bound_s)
         )  # fmt: skip
     title = f"{explanation.setting.label} · {explanation.machine.cpu}"
-    return Table("totals", title, columns, tuple(rows))
+    notes = [
+        f"{model.model}: some operation has no rule, so that MACs and FLOPs are lower bounds"
+        for model in explanation.explained
+        if model.at_least
+    ]
+    return Table("totals", title, columns, tuple(rows), notes=tuple(notes))
 
 
 def _parts(parts: tuple[Part, ...], word: str, model: Explained) -> Table:

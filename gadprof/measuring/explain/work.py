@@ -7,10 +7,13 @@ exists in a profile and not here did no arithmetic.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gadprof.measuring.explain.classes import class_of_record
 from gadprof.measuring.explain.stages import stages_of
+
+if TYPE_CHECKING:
+    from gadprof.counting.records import Trace
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,8 @@ class Work:
     traffic_bytes: int
 
 
-def work_of(
-    module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, train: bool = False
-) -> tuple[Work, ...]:
-    """Count a module and add its operations up by stage and class. Raises GadprofError."""
-    from gadprof.counting.count import count
-
-    trace = count(module, args, kwargs, train=train)
+def work_of(trace: Trace, module: Any) -> tuple[Work, ...]:
+    """The operations of a module's trace, added up by stage and class."""
     stages = stages_of(module)
     sums: dict[tuple[str, str], list[int]] = {}
     for operation in trace.operations:
@@ -49,8 +47,12 @@ def work_of(
 def work_reply(
     module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, train: bool
 ) -> dict[str, Any]:
-    """The work as plain data, with the predicted peaks of the same count."""
-    return {"work": [asdict(item) for item in work_of(module, args, kwargs, train=train)]}
+    """The work as plain data, and whether something was not counted. Raises GadprofError."""
+    from gadprof.counting.count import count
+
+    trace = count(module, args, kwargs, train=train)
+    work = [asdict(item) for item in work_of(trace, module)]
+    return {"work": work, "at_least": trace.at_least}
 
 
 def predicted_peak(

@@ -15,7 +15,7 @@ from gadprof.report.data import Found
 from gadprof.report.sections.bubbles import bubbles
 from gadprof.report.subject import Subject, input_words
 from gadprof.results.cells import bytes_text, percent_text, scaled
-from gadprof.results.figures import FIGURES, KEYS
+from gadprof.results.figures import FIGURES, KEYS, lower_bound_note, total
 from gadprof.results.page import Plot, Section
 from gadprof.results.table import Column, Table
 
@@ -26,9 +26,10 @@ def summary(subject: Subject, sections: Sequence[Section]) -> Section:
     words = _finding(subject, sections)
     if base.params is not None:
         words.append(
-            f"{first} has {scaled(base.params)} parameters and takes {scaled(base.macs)}MAC "
-            f"({scaled(base.flops)}FLOP) at {input_words(subject)}; "
-            f"its activations peak at {bytes_text(base.peak_activation_bytes)}."
+            f"{first} has {scaled(base.params)} parameters and takes "
+            f"{_least(base)}{scaled(base.macs)}MAC ({_least(base)}{scaled(base.flops)}FLOP) "
+            f"at {input_words(subject)}; its activations peak at "
+            f"{_least(base)}{bytes_text(base.peak_activation_bytes)}."
         )
     for label, row, ratios in list(
         zip(subject.labels, subject.rows, subject.relative, strict=True)
@@ -38,8 +39,8 @@ def summary(subject: Subject, sections: Sequence[Section]) -> Section:
             continue
         words.append(
             f"{label} has {scaled(row.params)} parameters ({percent_text(ratios['params'])}), "
-            f"{scaled(row.macs)}MAC ({percent_text(ratios['macs'])}) and a peak of "
-            f"{bytes_text(row.peak_activation_bytes)} "
+            f"{_least(row)}{scaled(row.macs)}MAC ({percent_text(ratios['macs'])}) and a peak of "
+            f"{_least(row)}{bytes_text(row.peak_activation_bytes)} "
             f"({percent_text(ratios['peak_activation_bytes'])}) against {first}."
         )
     for section in sections:
@@ -50,6 +51,10 @@ def summary(subject: Subject, sections: Sequence[Section]) -> Section:
         "one floating-point operation, so that a MAC is two. G is 10^9, MiB is 2^20 bytes."
     )
     return Section("summary", "Summary", tuple(words))
+
+
+def _least(row: ComparedRow) -> str:
+    return "at least " if row.at_least else ""
 
 
 def _finding(subject: Subject, sections: Sequence[Section]) -> list[str]:
@@ -99,7 +104,11 @@ def comparison(subject: Subject, found: Found) -> Section:
     rows = [
         (
             label,
-            *(item for name in KEYS for item in (getattr(row, name), ratios.get(name))),
+            *(
+                item
+                for name in KEYS
+                for item in (total(name, getattr(row, name), row.at_least), ratios.get(name))
+            ),
             "failed" if row.error else row.method,
         )
         for label, row, ratios in zip(subject.labels, subject.rows, subject.relative, strict=True)
@@ -109,10 +118,7 @@ def comparison(subject: Subject, found: Found) -> Section:
     words += [f"{row.model}: {row.note}" for row in subject.rows if row.note]
     for label, row in zip(subject.labels, subject.rows, strict=True):
         if row.uncovered:
-            listed = ", ".join(f"{name} ({count})" for name, count in sorted(row.uncovered.items()))
-            words.append(
-                f"{label} has operations without a rule, which count as unknown: {listed}."
-            )
+            words.append(f"{lower_bound_note(label, row.uncovered)}.")
     return Section(
         "comparison",
         "Comparison",
