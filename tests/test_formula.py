@@ -10,11 +10,12 @@ import pytest
 
 import gadprof
 from gadprof.errors import SpecError, UnknownNameError
+from gadprof.formulas import blocks
 from gadprof.formulas.formula import CLOSED_FORMS, DEFAULTS, formula
 from gadprof.networks.cost import cost_of
 
 PAPER_BLOCKS = ("conv", "ghost", "ghost-se", "ga", "gd")
-OTHER_BLOCKS = tuple(name for name in CLOSED_FORMS if name not in PAPER_BLOCKS)
+OTHER_BLOCKS = tuple(blocks.CLOSED_FORMS)
 
 
 def test_the_papers_worked_value():

@@ -11,9 +11,9 @@ import gadprof
 from gadprof.counting.model_page import MOST_ROWS, alive_table, memory_plot, model_page
 from gadprof.models.counting import trace_model
 from gadprof.render.tables import render
+from gadprof.results.cells import fitting
 from gadprof.results.figures import FIGURES, KEYS
 from gadprof.results.page import page_of
-from gadprof.results.prompt import fitting
 from gadprof.results.table import Column, Table
 
 TABLE = Table(

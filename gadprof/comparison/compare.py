@@ -161,14 +161,14 @@ def compare_row(
     timeout_s: float = 300.0,
 ) -> ComparedRow:
     """One model's row, analytic where there is a plan; never raises a GadprofError."""
-    from gadprof.counting.records import Trace
     from gadprof.models.counting import cost_or_trace
+    from gadprof.networks.cost import Cost
 
     try:
         figures = cost_or_trace(model, shapes=shapes, batch=batch, timeout_s=timeout_s)
     except GadprofError as error:
         return ComparedRow(model, shapes, batch, error=str(error), exit_code=error.exit_code)
-    if isinstance(figures, Trace):
+    if not isinstance(figures, Cost):
         method = figures.device if figures.device.endswith(" graph") else "trace"
         return _trace_row(figures.model, figures, method)
     return ComparedRow(

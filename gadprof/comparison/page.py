@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gadprof.comparison.accuracies import accuracy_notes
 from gadprof.results.escape import MISSING
 from gadprof.results.figures import FIGURES, lower_bound_note, total
 from gadprof.results.page import Page, page_of
@@ -180,7 +179,10 @@ def notes(comparison: Comparison) -> list[str]:
     ]
     if comparison.device.startswith("cuda") and any(row.latency_s for row in comparison.rows):
         lines.append(f"latency and peak are measured on {comparison.device}")
-    lines += accuracy_notes(comparison.rows)
+    if any(row.accuracy or row.published_accuracy for row in comparison.rows):
+        from gadprof.comparison.accuracies import accuracy_notes
+
+        lines += accuracy_notes(comparison.rows)
     for row in comparison.rows:
         if row.error is not None:
             named = row.error if row.model in row.error else f"{row.model}: {row.error}"

@@ -599,17 +599,3 @@ CLOSED_FORMS: dict[str, ClosedForm] = {
     "dam": dense_attention,
     "dgia": instance_aware_attention,
 }
-
-# inputs that only some blocks take, with their defaults
-EXTRA_INPUTS: dict[str, dict[str, int | None]] = {
-    "grouped": {"groups": 4},
-    "inverted": {"t": 6},
-    "shuffle1": {"groups": 4},
-    "sk": {"groups": 4},
-    "dense": {"layers": 4, "q": 4},
-    "dam": {"layers": 4, "q": 4},
-    "ccw": {"branches": 2},
-}
-
-# shared inputs whose default is another for some blocks
-OWN_DEFAULTS: dict[str, dict[str, int | None]] = {"ccw": {"r": 8}}

@@ -17,7 +17,6 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from gadprof.errors import SpecError, UnknownNameError, nearest
-from gadprof.formulas import blocks
 from gadprof.formulas.terms import Closed, ClosedForm, Numbers, Term, ceil_div
 from gadprof.results.tabular import Tabular
 
@@ -310,17 +309,41 @@ def _gd(n: Numbers) -> Closed:
 
 
 # block -> closed form
+def _elsewhere(block: str) -> ClosedForm:
+    """The closed form of another paper's block, whose file is read only where it is evaluated."""
+
+    def form(n: Numbers) -> Closed:
+        from gadprof.formulas import blocks
+
+        return blocks.CLOSED_FORMS[block](n)
+
+    return form
+
+
+_OTHER_PAPERS = (
+    "grouped", "dwsep", "inverted", "shuffle1", "shuffle2", "se", "cbam", "sk", "dense", "ccw",
+    "stn", "mra", "dam", "dgia",
+)  # fmt: skip
+
 CLOSED_FORMS: dict[str, ClosedForm] = {
     "conv": _conv,
     "ghost": _ghost,
     "ghost-se": _ghost_se,
     "ga": _ga,
     "gd": _gd,
-    **blocks.CLOSED_FORMS,
+    **{name: _elsewhere(name) for name in _OTHER_PAPERS},
 }
 
 # inputs that only some blocks take, with their defaults
-EXTRA_INPUTS: dict[str, dict[str, int | None]] = {**blocks.EXTRA_INPUTS}
+EXTRA_INPUTS: dict[str, dict[str, int | None]] = {
+    "grouped": {"groups": 4},
+    "inverted": {"t": 6},
+    "shuffle1": {"groups": 4},
+    "sk": {"groups": 4},
+    "dense": {"layers": 4, "q": 4},
+    "dam": {"layers": 4, "q": 4},
+    "ccw": {"branches": 2},
+}
 
 # shared inputs whose default is another for some blocks
-OWN_DEFAULTS: dict[str, dict[str, int | None]] = {"gd": {"stride": 2}, **blocks.OWN_DEFAULTS}
+OWN_DEFAULTS: dict[str, dict[str, int | None]] = {"gd": {"stride": 2}, "ccw": {"r": 8}}

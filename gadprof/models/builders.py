@@ -11,16 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError, SourceError, nearest
+from gadprof.models.packages import PACKAGE_KINDS
 
 if TYPE_CHECKING:
     from gadprof.models.sources import Source
-
-PACKAGE_KINDS: dict[str, str] = {
-    "timm": "zoo",
-    "torchvision": "zoo",
-    "transformers": "transformers",
-    "ultralytics": "ultralytics",
-}
 
 
 def factory(source: Source, device: str) -> Callable[[], Any]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gadprof.counting.inputs import abridged
 from gadprof.errors import BuildError, GadprofError, SourceError, nearest
-from gadprof.models.builders import PACKAGE_KINDS, factory, raised
+from gadprof.models.packages import PACKAGE_KINDS
 from gadprof.networks.spec import ModelSpec, is_builtin, known_presets, parse_shape, parse_spec
 
 if TYPE_CHECKING:
@@ -82,13 +82,15 @@ def resolve(text: str) -> Source:
     What follows ``@`` are inputs of its own. Raises UnknownNameError, SpecError, SourceError or
     InputShapeError.
     """
-    from gadprof.models.inputs import split_inputs
-
     if len(text) > _LONGEST:
         raise SourceError(
             f"a model string of {len(text):,} characters, more than {_LONGEST:,}: "
             f"{abridged(text)!r}; 'gadprof models' lists what can be named"
         )
+    if "@" not in text:
+        return replace(_resolved(text), name=text.strip())
+    from gadprof.models.inputs import split_inputs
+
     named, inputs = split_inputs(text)
     return replace(_resolved(named), name=text.strip(), inputs=inputs)
 
@@ -183,6 +185,8 @@ def _built(source: Source, device: str) -> tuple[nn.Module, tuple[Any, dict[str,
         raise SourceError(
             f"{source.name!r} is {what} graph, not a torch module; this command needs a module"
         )
+    from gadprof.models.builders import factory, raised
+
     build = factory(source, device)
     try:
         with torch.device(device):
@@ -353,6 +357,8 @@ def given_inputs(
     What a shape alone does not say goes with each model's string (``model@ids=7:int64``); a model
     that carries inputs keeps its own. Raises InputShapeError.
     """
+    if not texts:
+        return tuple(models), ()
     from gadprof.models.inputs import parse_inputs, split_inputs
 
     inputs = parse_inputs(texts)

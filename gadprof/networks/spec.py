@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -102,7 +102,7 @@ class ModelSpec:
     @property
     def default_input(self) -> tuple[int, int, int]:
         """The input shape (channels, height, width) used when none is given."""
-        return families()[self.family].default_input
+        return find_family(self.family).default_input
 
     def replace(self, **changes: Any) -> ModelSpec:
         """The same design with some knobs changed; raises SpecError like parse_spec."""
@@ -122,10 +122,11 @@ class ModelSpec:
             raise InputShapeError(
                 f"input has {shape[0]} channels; {self.name} takes 3; try 3x{shape[1]}x{shape[2]}"
             )
-        multiple = families()[self.family].multiple
+        family = find_family(self.family)
+        multiple = family.multiple
         if isinstance(multiple, str):
             multiple = int(load_function(multiple)(self))
-        smallest = families()[self.family].smallest
+        smallest = family.smallest
         if isinstance(smallest, str):
             smallest = int(load_function(smallest)(self))
         for word, size in (("height", shape[1]), ("width", shape[2])):
@@ -158,15 +159,35 @@ FAMILY_MODULES: tuple[str, ...] = (
 )
 
 
+def _described() -> Iterator[Family]:
+    """Every family; a module is imported only when those before it have been read."""
+    for module_name in FAMILY_MODULES:
+        yield from importlib.import_module(module_name).FAMILIES
+
+
 @lru_cache(maxsize=1)
 def families() -> Mapping[str, Family]:
     """Every family by name."""
-    found: dict[str, Family] = {}
-    for module_name in FAMILY_MODULES:
-        module = importlib.import_module(module_name)
-        for family in module.FAMILIES:
-            found[family.name] = family
-    return MappingProxyType(found)
+    return MappingProxyType({family.name: family for family in _described()})
+
+
+@lru_cache(maxsize=64)
+def find_family(name: str) -> Family:
+    """A family by its name, without reading those behind it. Raises UnknownNameError."""
+    for family in _described():
+        if family.name == name:
+            return family
+    raise UnknownNameError(f"unknown family {name!r}{nearest(name, families())}")
+
+
+@lru_cache(maxsize=64)
+def find_preset(name: str) -> tuple[Family, Preset] | None:
+    """A preset by its name with its family, without reading the families behind it."""
+    for family in _described():
+        for preset in family.presets:
+            if preset.name == name:
+                return family, preset
+    return None
 
 
 @lru_cache(maxsize=1)
@@ -188,7 +209,7 @@ def known_presets() -> tuple[str, ...]:
 
 def is_builtin(name: str) -> bool:
     """Whether a name is a preset of ours."""
-    return name in presets()
+    return find_preset(name) is not None
 
 
 def parse_spec(text: str) -> ModelSpec:
@@ -198,12 +219,13 @@ def parse_spec(text: str) -> ModelSpec:
     value that breaks a rule.
     """
     name, colon, rest = text.strip().partition(":")
-    if name not in presets():
+    found = find_preset(name)
+    if found is None:
         raise UnknownNameError(
             f"unknown model {name!r}"
             + (nearest(name, presets()) or "; 'gadprof models' lists what can be named")
         )
-    family, preset = presets()[name]
+    family, preset = found
     changes: dict[str, Any] = {}
     if colon and not rest.strip():
         first = family.knobs[0].name
@@ -224,9 +246,7 @@ def make_spec(family_name: str, values: Mapping[str, Any], *, name: str = "") ->
 
     Raises UnknownNameError or SpecError.
     """
-    if family_name not in families():
-        raise UnknownNameError(f"unknown family {family_name!r}{nearest(family_name, families())}")
-    family = families()[family_name]
+    family = find_family(family_name)
     for key in values:
         _knob(family, key)
     items = tuple(
@@ -261,7 +281,7 @@ def load_function(reference: str) -> Callable[..., Any]:
 
 def plan_of(spec: ModelSpec) -> Any:
     """The plan of a spec: its family's planner applied to it."""
-    return load_function(families()[spec.family].planner)(spec)
+    return load_function(find_family(spec.family).planner)(spec)
 
 
 def read_value(knob: Knob, text: str) -> Any:

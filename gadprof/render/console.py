@@ -14,9 +14,8 @@ from gadprof.render.columns import (
     natural_widths,
     total,
 )
-from gadprof.results.cells import cell_text, numeric_columns, padded
+from gadprof.results.cells import cell_text, fitting, indented, numeric_columns, padded
 from gadprof.results.escape import plain
-from gadprof.results.prompt import fitting, indented
 from gadprof.results.table import Table
 
 if TYPE_CHECKING:

@@ -10,7 +10,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from gadprof.results.escape import MISSING
+from gadprof.results.escape import MISSING, plain
+
+GAP = 3  # blanks between two columns
+MOST_INDENT = 40  # blanks that a cell of a tree may begin with
 
 _DECIMAL = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BINARY = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
@@ -125,3 +128,18 @@ def padded(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[list[A
         if len(row) > len(headers):
             raise ValueError(f"a row has {len(row)} cells under {len(headers)} headers")
     return [[*row, *[None] * (len(headers) - len(row))] for row in rows]
+
+
+def fitting(widths: Sequence[int], ranks: Sequence[int], width: int) -> list[int]:
+    """The columns that stay in a line: those of the greatest rank leave first, the last before
+    the first; the first column stays, and so does one other."""
+    kept = list(range(len(widths)))
+    while len(kept) > 2 and sum(widths[i] for i in kept) + GAP * (len(kept) - 1) > width:
+        kept.remove(max(kept[1:], key=lambda index: (ranks[index], index)))
+    return kept
+
+
+def indented(text: str, limit: int = 400) -> str:
+    """A printable cell that keeps the blanks that it begins with, as a tree's names do."""
+    blanks = min(len(text) - len(text.lstrip(" ")), MOST_INDENT)
+    return " " * blanks + plain(text, limit)

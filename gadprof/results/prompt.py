@@ -10,14 +10,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.results import escape
-from gadprof.results.cells import cell_text, is_missing, numeric_columns, padded
+from gadprof.results.cells import (
+    GAP,
+    MOST_INDENT,
+    cell_text,
+    fitting,
+    indented,
+    is_missing,
+    numeric_columns,
+    padded,
+)
 
 if TYPE_CHECKING:
     from gadprof.results.page import Page
     from gadprof.results.table import Shown, Table
-
-GAP = 3  # blanks between two columns
-MOST_INDENT = 40  # blanks that a cell of a tree may begin with
 
 
 def html_of(page: Page) -> str:
@@ -51,21 +57,6 @@ def _unfolded(page: Page) -> list[tuple[tuple[str, ...], Table]]:
         tables = [table for table in section.tables if not table.folded]
         found += [(section.words if not n else (), table) for n, table in enumerate(tables)]
     return found
-
-
-def fitting(widths: Sequence[int], ranks: Sequence[int], width: int) -> list[int]:
-    """The columns that stay in a line: those of the greatest rank leave first, the last before
-    the first; the first column stays, and so does one other."""
-    kept = list(range(len(widths)))
-    while len(kept) > 2 and sum(widths[i] for i in kept) + GAP * (len(kept) - 1) > width:
-        kept.remove(max(kept[1:], key=lambda index: (ranks[index], index)))
-    return kept
-
-
-def indented(text: str, limit: int = 400) -> str:
-    """A printable cell that keeps the blanks that it begins with, as a tree's names do."""
-    blanks = min(len(text) - len(text.lstrip(" ")), MOST_INDENT)
-    return " " * blanks + escape.plain(text, limit)
 
 
 def to_html(
