@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 from process_marks import MARK, marked_processes
+from unknown_operator import write_graph_with_an_unknown_operator
 
 from gadprof.errors import GadprofError, ModelFailedError, SpecError
-from gadprof.models.counting import count_guarded
+from gadprof.models.counting import count_guarded, trace_model
 
 ODD_CLASSES = """
 import enum
@@ -195,3 +196,25 @@ def test_sigterm_ends_a_count_and_the_model_it_runs(tmp_path: Path) -> None:
         psutil.wait_procs([], timeout=0)
         time.sleep(0.05)
     assert marked_processes(mark) == []
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.tflite", "M.TFLITE"])
+def test_a_graph_file_is_read_under_the_limits_of_its_command(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"")
+    with pytest.raises(ModelFailedError, match="no answer within 0 s; allow more with --timeout"):
+        trace_model(str(path), timeout_s=0.0)
+
+
+def test_a_graph_file_is_read_outside_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gadprof.models import counting
+
+    path = str(tmp_path / "m.onnx")
+    write_graph_with_an_unknown_operator(tmp_path / "m.onnx")
+    here = trace_model(path, in_process=True)
+    monkeypatch.setattr(counting, "count_graph", None)
+    there = trace_model(path)
+    assert (here.macs, there.macs) == (384, 384)
+    assert here == there

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gadprof.commands.option_types import Count
+from gadprof.commands.option_types import SIZE, Count
 from gadprof.commands.options import (
     batch_option,
     command,
@@ -38,6 +38,7 @@ class Work:
     run: bool
     weights: str | None
     timeout: float
+    memory_limit: int | None
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,11 @@ dtype_option = click.option(
     click.option("--trace", "run", is_flag=True, help="Run a built-in network, too, on meta."),
     click.option("--weights", metavar="FILE", help="Check that a checkpoint fits the model."),
     timeout_option("How long to wait for the model."),
+    click.option(
+        "--memory-limit",
+        type=SIZE,
+        help="Memory for counting it, like 4GiB; four fifths of the machine's by default.",
+    ),
 )
 @packed(
     "view",
@@ -147,6 +153,7 @@ def count(
             train=work.train,
             run=work.run,
             timeout_s=work.timeout,
+            memory_limit_bytes=work.memory_limit,
         )
     if out.form == "html":
         from gadprof.counting.model_page import model_page

@@ -3,7 +3,7 @@
 Promises that one string gives one number, one refusal and one exit code, whichever command asks:
 
 - a built-in network is read from its plan, without torch, and its module runs only where asked;
-- an ONNX or TensorFlow Lite file is read from its graph;
+- an ONNX or TensorFlow Lite file is read from its graph, by a command in a process of its own;
 - everything else is built on the meta device and run there in a process of its own. A model that
   asks for values while it is built or run is built again with its own weights, seeded, and runs
   with them: no weight is ever invented.
@@ -76,22 +76,18 @@ def trace_model(
     """The trace of one run of a model string.
 
     ``run`` runs a built-in network's module instead of reading its plan. ``in_process`` lets a
-    model that is no code of the user's run here. ``timeout_s`` and ``memory_limit_bytes`` bound
-    the process of its own.
+    model that is no code of the user's run here, and a graph be read here. ``timeout_s`` and
+    ``memory_limit_bytes`` bound the process of its own.
     """
     source = resolve(model) if isinstance(model, str) else model
     given = source.inputs or inputs
     if source.kind in ("onnx", "tflite") and train:
         raise SpecError(f"{source.name} is a graph without gradients; count it without --train")
-    if source.kind == "tflite":
-        from gadprof.counting.tflite.graph import count_tflite
-
-        return count_tflite(source.target, shapes, inputs=given, batch=batch, name=source.name)
-    if source.kind == "onnx":
-        from gadprof.counting.onnx.graph import count_onnx
-
-        trace = count_onnx(source.target, shapes, inputs=given, batch=batch, name=source.name)
-        return _run_for_shapes(source, trace, shapes, given, batch, timeout_s, memory_limit_bytes)
+    if source.kind in ("onnx", "tflite"):
+        names = {"model": source.target, "name": source.name, "kind": source.kind}
+        request = {**names, "shapes": shapes, "batch": batch, "inputs": given}
+        bounds = {"timeout_s": timeout_s, "memory_limit_bytes": memory_limit_bytes}
+        return _graph_trace(request, bounds, in_process=in_process)
     if source.spec is not None and not (train or run) and all(item.plain for item in given):
         from gadprof.networks.plan_trace import count_plan
 
@@ -152,48 +148,48 @@ def trace_of(request: dict[str, Any]) -> Trace:
     return trace_here(request["model"], **given, shapes=shapes, inputs=inputs)
 
 
-def _run_for_shapes(
-    source: Source,
-    trace: Trace,
-    shapes: Shapes,
-    inputs: tuple[Input, ...],
-    batch: int,
-    timeout_s: float,
-    memory_limit_bytes: int | None,
-) -> Trace:
-    """The trace of a graph, counted again with what a run of it in a process of its own finds."""
+def _graph_trace(request: dict[str, Any], bounds: dict[str, Any], *, in_process: bool) -> Trace:
+    """The trace of a graph file, counted again with what a run of it finds where shapes lack.
+
+    A run is in a process of its own whatever ``in_process`` says.
+    """
     from importlib.util import find_spec
 
-    from gadprof.counting.onnx.graph import has_unknown
     from gadprof.counting.records import Trace
     from gadprof.models.guarded import call_guarded
 
-    if not has_unknown(trace) or find_spec("onnxruntime") is None:
+    if in_process:
+        trace = count_graph(request)
+    else:
+        trace = call_guarded(f"{__name__}:count_graph", Trace, request, **bounds)
+    unknown = any(operation.kind == "unknown" for operation in trace.operations)
+    if request["kind"] != "onnx" or not unknown or find_spec("onnxruntime") is None:
         return trace
-    request = {"model": source.target, "name": source.name, "shapes": shapes, "batch": batch}
     try:
-        return call_guarded(
-            f"{__name__}:count_running", Trace, {**request, "inputs": inputs},
-            timeout_s=timeout_s, memory_limit_bytes=memory_limit_bytes,
-        )  # fmt: skip
+        return call_guarded(f"{__name__}:count_graph", Trace, {**request, "run": True}, **bounds)
     except GadprofError as error:
         told = f"running it for the shapes that are not known failed: {error}"
         return replace(trace, note="; ".join(filter(None, (trace.note, told))))
 
 
-def count_running(request: Mapping[str, Any]) -> Trace:
-    """Count the graph of a request, run once for the shapes that nothing else tells."""
-    from gadprof.counting.onnx.graph import count_onnx
+def count_graph(request: Mapping[str, Any]) -> Trace:
+    """Count the graph of a request; ``run`` runs it once for the shapes that nothing else tells."""
     from gadprof.results.rebuild import from_plain
 
-    return count_onnx(
-        request["model"],
-        tuple(tuple(shape) for shape in request["shapes"]),
-        inputs=tuple(from_plain(Input, item) for item in request["inputs"]),
-        batch=request["batch"],
-        name=request["name"],
-        run=True,
+    path, shapes = request["model"], tuple(tuple(shape) for shape in request["shapes"])
+    inputs = tuple(
+        item if isinstance(item, Input) else from_plain(Input, item) for item in request["inputs"]
     )
+    given: dict[str, Any] = {
+        "inputs": inputs, "batch": request["batch"], "name": request["name"]
+    }  # fmt: skip
+    if request["kind"] == "tflite":
+        from gadprof.counting.tflite.graph import count_tflite
+
+        return count_tflite(path, shapes, **given)
+    from gadprof.counting.onnx.graph import count_onnx
+
+    return count_onnx(path, shapes, **given, run=bool(request.get("run")))
 
 
 def trace_here(model: Source | str, **given: Any) -> Trace:
@@ -282,7 +278,7 @@ def count_named(
         )
     given = texts if texts is not None else (Input(tuple(inputs)),) if inputs else ()
     if source.kind in ("onnx", "tflite") or source.spec is not None:
-        return trace_model(source, inputs=given, batch=batch, train=train)
+        return trace_model(source, inputs=given, batch=batch, train=train, in_process=True)
     return trace_here(source, inputs=given, batch=batch, train=train)
 
 

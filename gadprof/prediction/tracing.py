@@ -44,7 +44,7 @@ def trace_of(model: str, shapes: Shapes = (), *, reparam: bool = False) -> Batch
 
     source = resolve(model)
     if source.kind == "onnx" or source.spec is not None:
-        return BatchTrace(trace_model(source, shapes=shapes, in_process=True), 1)
+        return BatchTrace(trace_model(source, shapes=shapes), 1)
     try:
         if source.runs_user_code:
             from gadprof.models.guarded import call_guarded

@@ -59,11 +59,6 @@ def count_onnx(
         ) from error
 
 
-def has_unknown(trace: Trace) -> bool:
-    """Whether a graph holds tensors whose shape nobody knows without running it."""
-    return any(operation.kind == "unknown" for operation in trace.operations)
-
-
 def _weight(step: Step) -> int:
     """What a node costs, to tell the costlier of two branches."""
     work = None if step.unknown else onnx_work(step)
