@@ -218,3 +218,15 @@ def test_a_graph_file_is_read_outside_this_process(
     there = trace_model(path)
     assert (here.macs, there.macs) == (384, 384)
     assert here == there
+
+
+def test_the_proposals_of_a_detector_are_set_by_its_constructor() -> None:
+    pytest.importorskip("torchvision")
+    detector = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
+    trace = count_guarded(
+        f"{detector},rpn_post_nms_top_n_test=20,rpn_score_thresh=0.0", shapes=((3, 64, 64),)
+    )
+    # a proposal's 256 maps of 7x7 go through two layers of 1024 to 91 scores and 4 x 91 corners
+    each = 256 * 7 * 7 * 1024 + 1024 * 1024 + 1024 * (91 + 4 * 91)
+    assert trace.chosen_by_data["torchvision.roi_align"] == 20
+    assert trace.data_dependent_macs == 20 * each
