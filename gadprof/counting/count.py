@@ -33,7 +33,7 @@ from gadprof.counting.trace.modules import (
     Inventory,
     UnshapedError,
     alike,
-    bytes_of,
+    bytes_by_dtype,
     followed,
     materialised,
     meta_twin,
@@ -394,12 +394,12 @@ def _trace(
     train: bool,
 ) -> Trace:
     params = sum([elements for _, elements, _ in inventory.packed])
-    param_bytes = sum([nbytes for _, _, nbytes in inventory.packed])
+    packed_bytes = sum([nbytes for _, _, nbytes in inventory.packed])
+    parameters, buffers = bytes_by_dtype(inventory.parameters), bytes_by_dtype(inventory.buffers)
     trainable = 0
     for _, parameter in inventory.parameters:
         elements = parameter.numel()
         params += elements
-        param_bytes += bytes_of(parameter)
         if parameter.requires_grad:
             trainable += elements
     shapes = tuple(map(plain_shape, given))
@@ -407,8 +407,8 @@ def _trace(
         "model": label,
         "params": params,
         "buffers": sum([buffer.numel() for _, buffer in inventory.buffers]),
-        "param_bytes": param_bytes,
-        "buffer_bytes": sum([bytes_of(buffer) for _, buffer in inventory.buffers]),
+        "param_bytes": sum(parameters.values()) + packed_bytes,
+        "buffer_bytes": sum(buffers.values()),
         "trainable_params": trainable,
         "input_shapes": shapes,
         "input_dtypes": tuple(dtype_name(tensor.dtype) for tensor in given),
@@ -423,7 +423,7 @@ def _trace(
         "train": train,
         "data_dependent_macs": recorder.data_macs,
         "chosen_by_data": dict(sorted(recorder.chosen.items())),
-        "weight_bytes_by_dtype": weight_bytes(inventory),
+        "weight_bytes_by_dtype": weight_bytes(parameters, buffers, inventory),
         "quantised_weights": quantised_weights(inventory),
     }
     later = {

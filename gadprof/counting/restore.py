@@ -55,20 +55,20 @@ class _Memory:
 
     def module(self, module: nn.Module, registered: Container[str] = ()) -> None:
         """Remember a module's attributes and what hangs on them."""
+        maps, empty, atoms = self.maps, self.empty, _ATOMS
         live = module.__dict__
-        self.maps.append((live, live.copy()))
+        maps.append((live, live.copy()))
         for name, value in live.items():
             kind = type(value)
-            if kind in _ATOMS:
-                continue
             if kind is OrderedDict or kind is dict:
                 if not value:
-                    self.empty.append(value)
-                    continue
-                if name in registered:
-                    self.maps.append((value, value.copy()))
-                    continue
-            self.visit(value)
+                    empty.append(value)
+                elif name in registered:
+                    maps.append((value, value.copy()))
+                else:
+                    self.visit(value)
+            elif kind not in atoms:
+                self.visit(value)
 
     def visit(self, root: Any) -> None:
         """Remember whatever can be reached from a value."""

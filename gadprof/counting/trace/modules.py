@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,7 @@ def take_inventory(root: nn.Module) -> Inventory:
     packed: list[tuple[str, int, int]] = []
     scripted, plain, lazy = torch.jit.ScriptModule, nn.Parameter, nn.UninitializedParameter
     eager: set[type] = set()
+    script = torch.ScriptObject
 
     def walk(module: nn.Module, path: str) -> None:
         identity = id(module)
@@ -106,7 +107,7 @@ def take_inventory(root: nn.Module) -> Inventory:
             count += parameter.numel()
         if kind.__module__[:9] != "torch.nn.":
             for name, value in state.items():
-                if type(value) is torch.ScriptObject and id(value) not in seen:
+                if type(value) is script and id(value) not in seen:
                     seen.add(id(value))
                     for tensor in packed_tensors(value):
                         elements = tensor.numel()
@@ -164,6 +165,9 @@ def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().to(META)
 
 
+_PLAIN = (torch.Tensor, nn.Parameter)  # made of nothing else, as nearly every tensor of a model
+
+
 def bytes_of(tensor: torch.Tensor) -> int:
     """The memory of a parameter or a buffer: of what it is made of, where it is made of others."""
     if hasattr(tensor, "__tensor_flatten__"):
@@ -171,16 +175,30 @@ def bytes_of(tensor: torch.Tensor) -> int:
     return stored_bytes(tensor)
 
 
-def weight_bytes(inventory: Inventory) -> dict[str, int]:
-    """The memory of parameters and buffers by type."""
+def bytes_by_dtype(held: Iterable[tuple[str, torch.Tensor]]) -> dict[Any, int]:
+    """The memory of named parameters or buffers by the type of what they are made of."""
     found: dict[Any, int] = {}
-    for _, tensor in inventory.parameters + inventory.buffers:
+    for _, tensor in held:
+        if type(tensor) in _PLAIN and tensor.layout is torch.strided:
+            dtype = tensor.dtype
+            found[dtype] = found.get(dtype, 0) + tensor.nbytes
+            continue
         inner = [tensor]
         if hasattr(tensor, "__tensor_flatten__"):
             inner = [getattr(tensor, name) for name in tensor.__tensor_flatten__()[0]]
         for part in inner:
             found[part.dtype] = found.get(part.dtype, 0) + bytes_of(part)
-    named = {dtype_name(dtype): nbytes for dtype, nbytes in found.items()}
+    return found
+
+
+def weight_bytes(
+    parameters: Mapping[Any, int], buffers: Mapping[Any, int], inventory: Inventory
+) -> dict[str, int]:
+    """The memory of parameters, buffers and packed weights by the name of their type."""
+    named: dict[str, int] = {}
+    for dtype, nbytes in (*parameters.items(), *buffers.items()):
+        name = dtype_name(dtype)
+        named[name] = named.get(name, 0) + nbytes
     for _, elements, nbytes in inventory.packed:
         label = {1: "int8", 2: "float16", 4: "float32"}.get(nbytes // max(1, elements), "packed")
         named[label] = named.get(label, 0) + nbytes
@@ -191,7 +209,7 @@ def quantised_weights(inventory: Inventory) -> dict[str, tuple[str, str]]:
     """For parameters made of integers: the type that inputs are quantised to, and their own."""
     found: dict[str, tuple[str, str]] = {}
     for name, tensor in inventory.parameters:
-        if not hasattr(tensor, "__tensor_flatten__"):
+        if type(tensor) in _PLAIN or not hasattr(tensor, "__tensor_flatten__"):
             continue
         parts = [getattr(tensor, part) for part in tensor.__tensor_flatten__()[0]]
         numbers = next((item for item in parts if not item.is_floating_point()), None)
