@@ -29,12 +29,12 @@ WANTED = 0.03
 # the other side: prints one median for every line that it reads
 TIMER = """
 import sys, torch
-from gadprof.measuring.heap import keep_heap
+from gadprof.measuring.probes.heap import keep_heap
 keep_heap()
 torch.set_flush_denormal(True)
 torch.set_num_threads(1)
 from torch.utils.benchmark import Timer
-from gadprof.sources import load
+from gadprof.models.sources import load
 loaded = load(sys.argv[1])
 model, (x,) = loaded.module, loaded.args
 timer = Timer("with torch.inference_mode(): model(x)", globals={"model": model, "x": x,

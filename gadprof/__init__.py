@@ -52,8 +52,8 @@ __all__ = [
 class _Package(ModuleType):
     """A public function keeps its name where a submodule has the same one.
 
-    ``gadprof.cost`` is the function whether or not ``gadprof/cost.py`` has been imported;
-    ``from gadprof.cost import Cost`` reads the submodule as ever.
+    ``gadprof.audit`` is the function whether or not the package of that name has been imported;
+    ``from gadprof.audit.ledger import …`` reads the package as ever.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:

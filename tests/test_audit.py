@@ -105,7 +105,9 @@ def test_bad_input_costs_one_line_and_the_right_exit_code(
 def test_a_backend_that_is_not_installed_is_named_and_the_others_stand(run_cli) -> None:  # type: ignore[no-untyped-def]
     from gadprof.audit.backends import BACKENDS, distribution_of
 
-    absent = [name for name in BACKENDS if distribution_of(name) is None]
+    absent = [  # thop is run as the other distribution of that module where this one is absent
+        name for name in BACKENDS if name != "thop" and distribution_of(name) is None
+    ]
     if not absent:
         pytest.skip("every backend is installed")
     code, out, err = run_cli(

@@ -12,7 +12,7 @@ from gadprof.measuring.probes.heap import KEPT, heap_policy
 FAULTS = """
 import resource, sys
 import torch
-from gadprof.measuring.heap import keep_heap
+from gadprof.measuring.probes.heap import keep_heap
 if sys.argv[1] == "keep":
     assert keep_heap()
 def run():
