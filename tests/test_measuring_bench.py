@@ -97,6 +97,8 @@ class FakeWorker:
             return {"samples_ns": samples}
         if operation == "memory":
             return {"peak_bytes": 1000, "predicted_peak_bytes": 990}
+        if operation == "sensors":
+            return {"sensors": None}
         if operation == "energy":
             return {"joules_per_run": None, "reason": "not available: a test"}
         return {"notes": []}
@@ -108,6 +110,22 @@ class FakeWorker:
 def run(world: World, models: list[str], **options: Any) -> BenchResult:
     settings = options.pop("settings", Setting())
     return measure(models, settings, spawn=world.spawn, clock=world.clock, **options)
+
+
+def test_a_run_on_a_card_says_before_its_numbers_who_else_is_on_it() -> None:
+    world = World({"a": 0.1, "b": 0.05})
+    asked: list[tuple[str, int]] = []
+
+    def card(device: str) -> dict[str, Any]:
+        asked.append((device, len(world.log)))
+        return {"driver": "580.1", "others": 1, "words": ["the card is in use by 1 other process"]}
+
+    result = run(world, ["a", "b"], settings=Setting(device="cuda:1"), card=card)
+    assert asked == [("cuda:1", 0)]  # before any worker was there
+    (group,) = result.groups
+    assert group.conditions["card"] == {"driver": "580.1", "others": 1}
+    assert group.warnings[0].kind == "card"
+    assert "the card is in use by 1 other process" in page_console(result.page())
 
 
 def test_a_ratio_is_found_and_sampling_ends_at_the_precision() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from gadprof.errors import ModelFailedError, SettingError
 from gadprof.measuring.probes import cuda
 from gadprof.measuring.probes.energy import NvmlCounter, measure_energy
-from gadprof.measuring.probes.nvml import card_state, read_sensors
+from gadprof.measuring.probes.nvml import card_state, open_device, read_sensors
 from gadprof.measuring.runtimes.onnx_runtime import check_used, providers
 from gadprof.measuring.settings import Setting, check_device
 
@@ -317,8 +318,33 @@ def test_a_card_without_sensors_has_one_word() -> None:
         raise ImportError("No module named 'pynvml'")
 
     assert card_state("cuda", missing)["words"] == [
-        "the card's sensors are out of reach: ImportError: No module named 'pynvml'"
+        "the card's sensors are out of reach (ImportError: No module named 'pynvml'): who else "
+        "uses it, its clock and its temperature are not known"
     ]
+
+
+@pytest.mark.parametrize(
+    ("visible", "device", "asked"),
+    [
+        (None, "cuda:1", ("index", 1)),
+        ("2,3", "cuda:1", ("index", 3)),
+        ("GPU-aa,MIG-bb", "cuda:1", ("uuid", "MIG-bb")),
+        ("GPU-aa", "cuda", ("uuid", "GPU-aa")),
+    ],
+)
+def test_a_card_is_found_without_making_a_context_on_it(
+    visible: str | None, device: str, asked: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = types.SimpleNamespace(
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByIndex=lambda index: ("index", index),
+        nvmlDeviceGetHandleByUUID=lambda uuid: ("uuid", uuid),
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert open_device(device) == (library, asked)
 
 
 @pytest.mark.parametrize(

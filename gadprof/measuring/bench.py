@@ -19,6 +19,7 @@ from gadprof.measuring.entry import Entry, Limits, OnTurn, Spawn
 from gadprof.measuring.group_run import GroupRun
 from gadprof.measuring.launcher import Launcher, default_memory_limit
 from gadprof.measuring.probes.heap import heap_policy
+from gadprof.measuring.probes.nvml import card_state
 from gadprof.measuring.progress import Progress, Silent
 from gadprof.measuring.result import BenchGroup, BenchResult, BenchRow
 from gadprof.measuring.settings import Setting, check_device, check_setting
@@ -45,6 +46,7 @@ def measure(
     clock: Callable[[], float] = time.perf_counter,
     factories: Sequence[dict[str, Any] | None] | None = None,
     on_turn: OnTurn | None = None,
+    card: Callable[[str], dict[str, Any]] = card_state,
 ) -> BenchResult:
     """Measure every model under every setting; ratios to the first model of comparable rows.
 
@@ -53,8 +55,8 @@ def measure(
     worker. ``launches`` bounds how often every model is started afresh in a new process during the
     run (None: as often as the time limit allows, where workers can be forked; 1: once), because a
     process keeps for life how the system happened to lay it out. ``on_turn`` is told each turn's
-    row number, model, setting and samples (s) as they
-    arrive. Raises SettingError, UnknownNameError, SourceError.
+    row number, model, setting and samples (s) as they arrive. ``card`` tells the state of a CUDA
+    device before any worker is on it. Raises SettingError, UnknownNameError, SourceError.
     """
     if not models:
         raise SettingError("no model to measure; name at least one")
@@ -101,6 +103,11 @@ def measure(
             progress=progress,
             clock=clock,
             on_turn=on_turn,
+            cards={
+                setting.device: card(setting.device)
+                for setting in chosen
+                if setting.device.startswith("cuda")
+            },
         )
 
 
@@ -117,6 +124,7 @@ def _measure(
     progress: Progress | None,
     clock: Callable[[], float],
     on_turn: OnTurn | None,
+    cards: dict[str, dict[str, Any]],
 ) -> BenchResult:
     entries = [
         Entry(str(index), model, setting, factories[position] if factories else None)
@@ -152,7 +160,7 @@ def _measure(
         run.go()
         interrupted = interrupted or run.interrupted
         left_s -= run.seconds
-        group, group_rows = conclude(run)
+        group, group_rows = conclude(run, cards.get(members[0].setting.device))
         groups.append(group)
         rows.update(group_rows)
     return BenchResult(

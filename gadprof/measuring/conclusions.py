@@ -21,10 +21,17 @@ from gadprof.measuring.verdict import judge
 from gadprof.measuring.warmup import RUNS_TO_SETTLE
 
 
-def conclude(run: GroupRun) -> tuple[BenchGroup, dict[str, BenchRow]]:
-    """Rows, null, verdicts and warnings of a finished group."""
+def conclude(
+    run: GroupRun, card: dict[str, Any] | None = None
+) -> tuple[BenchGroup, dict[str, BenchRow]]:
+    """Rows, null, verdicts and warnings of a finished group; ``card``: its state beforehand."""
     null = _ratio(run, run.null) if run.null and run.null.alive and run.reference.alive else None
     rows = {entry.key: _row(run, entry, null) for entry in run.members}
+    conditions = asdict(run.conditions) if run.conditions else {}
+    known: tuple[Warning, ...] = ()
+    if card is not None:
+        conditions["card"] = {key: value for key, value in card.items() if key != "words"}
+        known = tuple(Warning("card", words) for words in card["words"])
     group = BenchGroup(
         rows=tuple(int(entry.key) for entry in run.members),
         blocks=run.blocks,
@@ -32,8 +39,8 @@ def conclude(run: GroupRun) -> tuple[BenchGroup, dict[str, BenchRow]]:
         stopped_by=run.stopped_by,
         launches=len(run.launched_at),
         null=null,
-        conditions=asdict(run.conditions) if run.conditions else {},
-        warnings=_warnings(run, rows, null),
+        conditions=conditions,
+        warnings=known + _warnings(run, rows, null),
     )
     return group, rows
 

@@ -8,6 +8,7 @@ else uses a card, and what a MIG slice of one cannot tell.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -26,15 +27,26 @@ def open_device(device: str) -> tuple[Any, Any]:
     import pynvml
 
     pynvml.nvmlInit()
+    number = int(device.partition(":")[2] or 0)
+    torch = sys.modules.get("torch")
     try:
-        import torch
-
+        if torch is None or not torch.cuda.is_initialized():
+            return pynvml, _visible(pynvml, number)
         # by uuid: CUDA_VISIBLE_DEVICES renumbers the devices for torch, not for NVML
         uuid = str(torch.cuda.get_device_properties(device).uuid)
         handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
-    except (ImportError, AttributeError, AssertionError, RuntimeError):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(int(device.partition(":")[2] or 0))
+    except (AttributeError, AssertionError, RuntimeError):
+        handle = pynvml.nvmlDeviceGetHandleByIndex(number)
     return pynvml, handle
+
+
+def _visible(nvml: Any, number: int) -> Any:
+    """The handle of torch's card ``number``, found without making a CUDA context on it."""
+    chosen = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    name = chosen[number] if number < len(chosen) else ""
+    if name.startswith(("GPU-", "MIG-")):
+        return nvml.nvmlDeviceGetHandleByUUID(name)
+    return nvml.nvmlDeviceGetHandleByIndex(int(name) if name.isdecimal() else number)
 
 
 def read_sensors(
@@ -76,7 +88,10 @@ def card_state(
     try:
         nvml, handle = opener(device)
     except Exception as error:
-        word = f"the card's sensors are out of reach: {type(error).__name__}: {error}"
+        word = (
+            f"the card's sensors are out of reach ({type(error).__name__}: {error}): who else uses "
+            "it, its clock and its temperature are not known"
+        )
         return {"words": [word]}
 
     def ask(question: Callable[[], Any]) -> Any:
