@@ -375,12 +375,16 @@ class MaxPool(Layer):
 
 
 class AvgPool(Layer):
-    """Average pooling; ``ceil`` keeps a last window that is not full, the mean of what it holds."""
+    """Average pooling; ``ceil`` keeps a last window that is not full, the mean of what it holds.
+
+    ``pads_count`` is whether the zeros around a map count into a mean; with ``ceil`` they do not.
+    """
 
     k: int
     stride: int
     padding: int = 0
     ceil: bool = False
+    pads_count: bool = True
 
     torch: ClassVar[str] = "AvgPool2d"
 
@@ -398,13 +402,15 @@ class AvgPool(Layer):
             "stride": self.stride,
             "padding": self.padding,
             "ceil_mode": self.ceil,
-            "count_include_pad": not self.ceil,
+            "count_include_pad": self.pads_count and not self.ceil,
             "divisor_override": None,
         }
 
     def operation(self, x: Map, *owned: Map) -> Operation | None:
         places = (pair(self.k), pair(self.stride), pair(self.padding))
-        return "aten.avg_pool2d", "default", (x, *places, self.ceil, not self.ceil)
+        return "aten.avg_pool2d", "default", (
+            x, *places, self.ceil, self.pads_count and not self.ceil,
+        )  # fmt: skip
 
 
 class AdaptivePool(Layer):

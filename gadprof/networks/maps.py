@@ -79,6 +79,11 @@ class Map:
         ins = (self, other)
         return run.note("aten.add", "Tensor", None, ins, ins, run.new(self.shape))  # type: ignore[no-any-return]
 
+    def __radd__(self, other: float) -> Map:
+        """A number plus a map, as Python's ``sum`` begins."""
+        run = self.run
+        return run.note("aten.add", "Tensor", other, (self, other), (self,), run.new(self.shape))  # type: ignore[no-any-return]
+
     def __mul__(self, other: Any) -> Map:
         run = self.run
         if not isinstance(other, Map):

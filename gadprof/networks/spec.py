@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from gadprof.errors import InputShapeError, SpecError, UnknownNameError, nearest
 
-KnobKind = Literal["int", "count", "ints", "choice", "flag"]
+KnobKind = Literal["int", "count", "ints", "choice", "words", "flag"]
 
 MOST = 1 << 20  # of any knob, and of a side of the input
 # knobs that repeat a part of the network, and how often they may repeat it together
@@ -33,8 +33,9 @@ class Knob:
     """One parameter of a family.
 
     ``kind``: ``int`` (>= 1), ``count`` (>= 0), ``ints`` (a tuple of ``length`` integers >= 1),
-    ``choice`` (one of ``choices``) or ``flag``. ``default`` is the family's value before a preset
-    changes it; ``help`` is one line, and ``notes`` one for each choice, where they need it.
+    ``choice`` (one of ``choices``), ``words`` (a tuple of ``length`` of them) or ``flag``.
+    ``default`` is the family's value before a preset changes it; ``help`` is one line, and
+    ``notes`` one for each choice, where they need it.
     """
 
     name: str
@@ -156,6 +157,7 @@ FAMILY_MODULES: tuple[str, ...] = (
     "gadprof.networks.families.lite_hrnet",
     "gadprof.networks.families.cpn",
     "gadprof.networks.families.hourglass_residual",
+    "gadprof.networks.families.search_spaces",
 )
 
 
@@ -304,6 +306,8 @@ def read_value(knob: Knob, text: str) -> Any:
             return words[text.lower()]
         case "choice":
             return check_value(knob, text)
+        case "words":
+            return check_value(knob, _words(knob, text))
     raise TypeError(f"no reader for knob kind {knob.kind}")
 
 
@@ -337,7 +341,35 @@ def check_value(knob: Knob, value: Any) -> Any:
                     + nearest(str(value), knob.choices)
                 )
             return value
+        case "words":
+            words = (value,) if isinstance(value, str) else tuple(value)
+            if len(words) == 1:
+                words = words * knob.length
+            wrong = next((str(word) for word in words if word not in knob.choices), "")
+            if wrong or len(words) != knob.length:
+                shown = wrong or f"{len(words)} words"
+                raise SpecError(
+                    f"{knob.name}={shown[:80]} is not allowed; {_rule(knob)}"
+                    + (nearest(wrong, knob.choices) if wrong else "")
+                )
+            return words
     raise TypeError(f"no check for knob kind {knob.kind}")
+
+
+def _words(knob: Knob, text: str) -> tuple[str, ...]:
+    """Words parted by ``-``, or by ``|`` and ``+`` with the node that each reads, as in
+    ``|a~0|+|a~0|b~1|``."""
+    parts = [part for part in re.split(r"[-|+]", text) if part]
+    if "~" not in text:
+        return tuple(parts)
+    read = [part.partition("~")[2] for part in parts]
+    nodes = [str(node) for count in range(1, len(parts) + 1) for node in range(count)]
+    if read != nodes[: len(read)]:
+        raise SpecError(
+            f"{knob.name}={text[:80]} reads its nodes in another order than 0, 0 1, 0 1 2; "
+            f"{_rule(knob)}"
+        )
+    return tuple(part.partition("~")[0] for part in parts)
 
 
 def _rule(knob: Knob) -> str:
@@ -356,6 +388,8 @@ def _rule(knob: Knob) -> str:
             return f"type {knob.name}=yes or {knob.name}=no"
         case "choice":
             return f"it is one of {', '.join(knob.choices)}"
+        case "words":
+            return f"it is {knob.length} of {', '.join(knob.choices)}, with - between"
     raise TypeError(f"no rule for knob kind {knob.kind}")
 
 
