@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from threading import RLock
 from typing import Any, Literal
@@ -27,7 +28,6 @@ from gadprof.counting.trace.fused_attention import (
     fused_attention,
     has_parts,
 )
-from gadprof.counting.trace.layers import HANDLERS
 from gadprof.counting.trace.lifetimes import collector_paused
 from gadprof.counting.trace.modules import (
     Inventory,
@@ -56,6 +56,18 @@ Speed = Literal["stand-ins", "quick", "plain", "no-grad", "grad"]
 
 # what torch says where a model takes gradients of its own, which inference mode cannot make
 _OWN_GRADIENTS = ("does not require grad", "nference tensor")
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What is counted: a module and all that it holds, and what it is called with."""
+
+    label: str
+    module: nn.Module
+    inventory: Inventory
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    train: bool
 
 
 def count(
@@ -90,43 +102,33 @@ def count(
     except UnshapedError:
         module = materialised(module, inputs, named)
         inventory = take_inventory(module)
-    label = name or type(module).__name__
+    subject = _Subject(name or type(module).__name__, module, inventory, inputs, named, train)
     # one count at a time: two threads that count one model would see each other's changes to it
     with _one_at_a_time, outer_counts_asleep():
-        return _count(label, module, inventory, inputs, named, train, device, fast, fallback)
+        return _count(subject, device, fast, fallback)
 
 
-def _count(
-    label: str,
-    module: nn.Module,
-    inventory: Inventory,
-    inputs: tuple[Any, ...],
-    named: dict[str, Any],
-    train: bool,
-    device: Device,
-    fast: bool,
-    fallback: bool,
-) -> Trace:
+def _count(subject: _Subject, device: Device, fast: bool, fallback: bool) -> Trace:
     if device == "cpu":
-        return _run_on_cpu(label, module, inventory, inputs, named, train, "asked for")
+        return _run_on_cpu(subject, "asked for")
     try:
-        return _run(label, module, inventory, inputs, named, train, "meta", fast, "")
+        return _run(subject, "meta", fast, "")
     except (GadprofError, KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {_first_line(error)}"
-        clause = _clause(module, inputs, named, error)
-        _reset(inventory)
+        clause = _clause(subject, error)
+        _reset(subject.inventory)
         if not fallback:
-            _refuse_too_large(label, inventory, reason, clause)
-            told = f"{label} cannot run on the meta device ({reason})"
+            _refuse_too_large(subject, reason, clause)
+            told = f"{subject.label} cannot run on the meta device ({reason})"
             raise NeedsValuesError(told + (clause and f"; {clause}")) from error
         try:
-            return _run_on_cpu(label, module, inventory, inputs, named, train, reason, clause)
+            return _run_on_cpu(subject, reason, clause)
         except GadprofError:
             raise
         except Exception as real:
-            raise _failure(label, module, inventory, inputs, named, real) from real
+            raise _failure(subject, real) from real
 
 
 def _dynamo_loaded() -> bool:
@@ -143,28 +145,20 @@ def _reset(inventory: Inventory) -> None:
         frame.output_shapes.clear()
 
 
-def _run_on_cpu(
-    label: str,
-    module: nn.Module,
-    inventory: Inventory,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    train: bool,
-    reason: str,
-    clause: str = "",
-) -> Trace:
-    _refuse_too_large(label, inventory, reason, clause)
-    note = f"ran on the CPU: {reason}"
-    return _run(label, module, inventory, args, kwargs, train, "cpu", False, note)
+def _run_on_cpu(subject: _Subject, reason: str, clause: str = "") -> Trace:
+    _refuse_too_large(subject, reason, clause)
+    return _run(subject, "cpu", False, f"ran on the CPU: {reason}")
 
 
-def _refuse_too_large(label: str, inventory: Inventory, reason: str, clause: str) -> None:
-    needed = sum(p.numel() * p.element_size() for _, p in inventory.parameters if p.is_meta)
+def _refuse_too_large(subject: _Subject, reason: str, clause: str) -> None:
+    held = subject.inventory.parameters
+    needed = sum(p.numel() * p.element_size() for _, p in held if p.is_meta)
     available = _available_bytes()
     if available is not None and needed > available // 2:
         raise ModelFailedError(
-            f"{label} cannot run on the meta device ({reason}) and its {needed / 1e9:.1f} GB of "
-            f"weights do not fit in memory for a real run{clause and f'; {clause}'}"
+            f"{subject.label} cannot run on the meta device ({reason}) and its "
+            f"{needed / 1e9:.1f} GB of weights do not fit in memory for a real run"
+            f"{clause and f'; {clause}'}"
         )
 
 
@@ -179,69 +173,49 @@ def _available_bytes() -> int | None:
     return None
 
 
-def _run(
-    label: str,
-    module: nn.Module,
-    inventory: Inventory,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    train: bool,
-    device: Device,
-    fast: bool,
-    note: str,
-) -> Trace:
+def _run(subject: _Subject, device: Device, fast: bool, note: str) -> Trace:
+    inventory, train = subject.inventory, subject.train
     if fast and device == "meta" and not train:
         try:
             with collector_paused():  # known code alone runs, and keeps no cycle of maps
-                return _observe(
-                    label, module, inventory, args, kwargs, train, device, "stand-ins", note
-                )
+                return _observe(subject, device, "stand-ins", note)
         except Exception:  # whatever it was, the dispatcher says it with certainty
             _reset(inventory)
     speed: Speed = "quick" if fast else "plain"
     try:
-        trace = _observe(label, module, inventory, args, kwargs, train, device, speed, note)
+        trace = _observe(subject, device, speed, note)
     except RuntimeError as error:
         if train or not any(words in str(error) for words in _OWN_GRADIENTS):
             raise
         try:
             _reset(inventory)
-            trace = _observe(label, module, inventory, args, kwargs, train, device, "no-grad", note)
+            trace = _observe(subject, device, "no-grad", note)
         except RuntimeError as repeated:
             if not any(words in str(repeated) for words in _OWN_GRADIENTS):
                 raise
             _reset(inventory)
-            trace = _observe(label, module, inventory, args, kwargs, train, device, "grad", note)
+            trace = _observe(subject, device, "grad", note)
     if train and device == "meta" and has_parts(op.name for op in trace.operations):
         # what was counted stays; what a CPU allocates is seen in a run with its fused kernel
         _ = trace.modules  # made from what the next run writes anew
         _reset(inventory)
         with contextlib.suppress(Exception), fused_attention():
-            again = _observe(label, module, inventory, args, kwargs, train, device, speed, note)
+            again = _observe(subject, device, speed, note)
             trace = trace.with_allocator_peak(again.allocator_peak_bytes)
     return trace
 
 
-def _observe(
-    label: str,
-    module: nn.Module,
-    inventory: Inventory,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    train: bool,
-    device: Device,
-    speed: Speed,
-    note: str,
-) -> Trace:
+def _observe(subject: _Subject, device: Device, speed: Speed, note: str) -> Trace:
     """One run, seen by stand-ins, by the dispatcher with own shape rules, or by it alone.
 
     "no-grad" is the last, where gradients that the model takes itself can be made; "grad" has them
     on from the start.
     """
+    module, inventory, train = subject.module, subject.inventory, subject.train
     recorder = Recorder(inventory.frames[id(module)])
     quick = speed == "quick" and device == "meta" and not train
     recorder.gradients = train
-    known = HANDLERS if speed == "stand-ins" else ()
+    known = by_stand_in.LOCKED if speed == "stand-ins" else ()
     with contextlib.ExitStack() as stack:
         stack.enter_context(model_restored(inventory.modules, locked=known))
         stack.enter_context(default_algorithms())
@@ -249,7 +223,7 @@ def _observe(
             stack.enter_context(training_flags(inventory.modules, train))
         twins = {} if speed == "stand-ins" else _substitutes(inventory, device, train)
         given_as = once(meta_input if device == "meta" else real_input)
-        inputs, named = mapped(args, given_as), mapped(kwargs, given_as)
+        inputs, named = mapped(subject.args, given_as), mapped(subject.kwargs, given_as)
         numbers = _register(recorder, inventory, twins)
         given = tensors_in(inputs) + tensors_in(named)
         gradients = _no_gradients(speed != "no-grad")
@@ -278,7 +252,7 @@ def _observe(
         results = tensors_in(output)
         output_shapes = tuple(map(plain_shape, results))
         del output, results
-    return _trace(label, inventory, recorder, given, output_shapes, device, note, train)
+    return _trace(subject, recorder, given, output_shapes, device, note)
 
 
 @contextlib.contextmanager
@@ -384,32 +358,25 @@ def _backward(recorder: Recorder, root: Frame, output: Any, twins: Mapping[int, 
 
 
 def _trace(
-    label: str,
-    inventory: Inventory,
+    subject: _Subject,
     recorder: Recorder,
     given: list[torch.Tensor],
     output_shapes: tuple[tuple[int, ...], ...],
-    device: str,
+    device: Device,
     note: str,
-    train: bool,
 ) -> Trace:
-    params = sum([elements for _, elements, _ in inventory.packed])
+    inventory = subject.inventory
     packed_bytes = sum([nbytes for _, _, nbytes in inventory.packed])
     parameters, buffers = bytes_by_dtype(inventory.parameters), bytes_by_dtype(inventory.buffers)
-    trainable = 0
-    for _, parameter in inventory.parameters:
-        elements = parameter.numel()
-        params += elements
-        if parameter.requires_grad:
-            trainable += elements
+    trained = [parameter for _, parameter in inventory.parameters if parameter.requires_grad]
     shapes = tuple(map(plain_shape, given))
     fields = {
-        "model": label,
-        "params": params,
+        "model": subject.label,
+        "params": sum(inventory.owned.values()),
         "buffers": sum([buffer.numel() for _, buffer in inventory.buffers]),
         "param_bytes": sum(parameters.values()) + packed_bytes,
         "buffer_bytes": sum(buffers.values()),
-        "trainable_params": trainable,
+        "trainable_params": sum([parameter.numel() for parameter in trained]),
         "input_shapes": shapes,
         "input_dtypes": tuple(dtype_name(tensor.dtype) for tensor in given),
         "output_shapes": output_shapes,
@@ -420,7 +387,7 @@ def _trace(
         "peak_activation_bytes": recorder.peak,
         "allocator_peak_bytes": recorder.allocator_peak(),
         "live_bytes": tuple(recorder.live_after),
-        "train": train,
+        "train": subject.train,
         "data_dependent_macs": recorder.data_macs,
         "chosen_by_data": dict(sorted(recorder.chosen.items())),
         "weight_bytes_by_dtype": weight_bytes(parameters, buffers, inventory),
@@ -490,33 +457,26 @@ def _first_line(error: BaseException) -> str:
     return lines[0] if lines else ""
 
 
-def _clause(*given: Any) -> str:
+def _clause(subject: _Subject, error: Exception, *runs: Callable[..., bool]) -> str:
     """What the model seems to want, "" where that cannot be said of such inputs."""
     try:
-        return wanted_input(*given)
+        return wanted_input(subject.module, subject.args, subject.kwargs, error, *runs)
     except Exception:
         return ""
 
 
-def _failure(
-    label: str,
-    module: nn.Module,
-    inventory: Inventory,
-    args: tuple[Any, ...],
-    kwargs: Any,
-    error: Exception,
-) -> ModelFailedError:
+def _failure(subject: _Subject, error: Exception) -> ModelFailedError:
     def runs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        _reset(inventory)
+        _reset(subject.inventory)
         try:
-            _run(label, module, inventory, args, kwargs, False, "meta", True, "")
+            _run(replace(subject, args=args, kwargs=kwargs, train=False), "meta", True, "")
         except Exception:
             return False
         return True
 
-    clause = _clause(module, args, kwargs, error, runs)
+    clause = _clause(subject, error, runs)
     told = f"{type(error).__name__}: {_first_line(error)}".rstrip(": ")
-    return ModelFailedError(f"{label} raised {told}{clause and f'; {clause}'}")
+    return ModelFailedError(f"{subject.label} raised {told}{clause and f'; {clause}'}")
 
 
 __all__ = ["RuleError", "count"]

@@ -1,7 +1,7 @@
 """A forward pass of known code on stand-ins: the trace in a fraction of the dispatcher's time.
 
 ``forward`` runs a model's own ``forward`` methods and promises the very events that the dispatcher
-would have recorded, or raises RefusedError; layers of the types in ``HANDLERS`` are as before
+would have recorded, or raises RefusedError; modules of the types in ``LOCKED`` are as before
 afterwards. Only code of torch.nn, gadprof, timm and torchvision is run so; hooks, patched methods,
 active modes and whatever a stand-in cannot answer are refused. An operation that reaches the
 dispatcher behind the stand-ins' back is seen there and refused too.
@@ -28,6 +28,8 @@ from gadprof.counting.trace.stand_in import RefusedError, StandIn
 
 KNOWN_PACKAGES = frozenset(("gadprof", "timm", "torchvision"))
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+# what a run on stand-ins refuses to see changed, so that nobody need remember it
+LOCKED = frozenset((*HANDLERS, *CONTAINERS))
 _GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks")
 
 
@@ -96,7 +98,7 @@ def forward(
         )
         return output
 
-    doors = {"__call__": call, **locked(frames, HANDLERS, engine.refuse)}
+    doors = {"__call__": call, **locked(frames, LOCKED, engine.refuse)}
     with seen_here(nn.Module, doors), mode:
         output = call(module, *given, **named)
     if engine.refused:

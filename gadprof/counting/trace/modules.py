@@ -74,13 +74,14 @@ def take_inventory(root: nn.Module) -> Inventory:
     seen: set[int] = set()
     packed: list[tuple[str, int, int]] = []
     scripted, plain, lazy = torch.jit.ScriptModule, nn.Parameter, nn.UninitializedParameter
-    eager: set[type] = set()
+    # whether modules of a type may hold packed weights in attributes of their own
+    packs: dict[type, bool] = {}
     script = torch.ScriptObject
 
     def walk(module: nn.Module, path: str) -> None:
         identity = id(module)
         kind = type(module)
-        if kind not in eager and isinstance(module, scripted):
+        if kind not in packs and isinstance(module, scripted):
             raise ModelFailedError(
                 f"{f'{path!r} is' if path else 'this is'} a TorchScript module, which torch runs "
                 "out of sight; count the module that it was made from, or export it to ONNX"
@@ -88,7 +89,8 @@ def take_inventory(root: nn.Module) -> Inventory:
         if identity in frames:
             aliases.setdefault(identity, []).append(path)
             return
-        eager.add(kind)
+        if kind not in packs:
+            packs[kind] = not kind.__module__.startswith("torch.nn.")
         frames[identity] = Frame(path, kind.__name__)
         modules.append(module)
         prefix = path + "." if path else ""
@@ -105,7 +107,7 @@ def take_inventory(root: nn.Module) -> Inventory:
                 )
             parameters.append((prefix + name, parameter))
             count += parameter.numel()
-        if kind.__module__[:9] != "torch.nn.":
+        if packs[kind]:
             for name, value in state.items():
                 if type(value) is script and id(value) not in seen:
                     seen.add(id(value))
@@ -178,8 +180,9 @@ def bytes_of(tensor: torch.Tensor) -> int:
 def bytes_by_dtype(held: Iterable[tuple[str, torch.Tensor]]) -> dict[Any, int]:
     """The memory of named parameters or buffers by the type of what they are made of."""
     found: dict[Any, int] = {}
+    plain, strided = _PLAIN, torch.strided
     for _, tensor in held:
-        if type(tensor) in _PLAIN and tensor.layout is torch.strided:
+        if type(tensor) in plain and tensor.layout is strided:
             dtype = tensor.dtype
             found[dtype] = found.get(dtype, 0) + tensor.nbytes
             continue
