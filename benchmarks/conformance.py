@@ -1,137 +1,247 @@
 """The referee: our count of real models beside torch's own counter and every installed one.
 
-python benchmarks/conformance.py --results FILE [--workers 2] [--seconds 600] [--every]
+python benchmarks/conformance.py --results FILE.jsonl [--seconds 600] [--package timm] [--model M]
+python benchmarks/conformance.py --results FILE.jsonl --page reports/conformance.md
 
-Every model of timm is built on the meta device, counted by gadprof and by torch's own counter with
-its meta tensors; both must agree, or the convention that states what torch's counter leaves out
-must say why (residual 0). ``--every`` also runs each installed counter on the CPU for models of at
-most 30 million parameters and asks for the residual of each. ``--results`` keeps a line a model, so
-that a run goes on where it was stopped; ``--seconds`` ends it early. ``--page`` writes what was
-really run as markdown.
+Every model of timm, and a fixed list of ten other packages (``benchmarks/unchanged.py``), by every
+counter that is installed: the counter's own code runs, and its number less what its convention
+makes of the model is the residual, 0 where every operation of the difference is named. One of each
+architecture comes first, a small one, so that a run that was ended early stands for the whole;
+``--results`` keeps a line a model, so that it goes on where it was.
+
+timm's models run on the meta device, where no arithmetic happens, and the counters that replace
+functions of torch are kept from seeing what its Python kernels call within. What a counter cannot
+run there, and the other packages' small models, run with values on the CPU. A counter that fails
+on a model fails by itself (its error is kept); a model that we cannot count is a fault.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
+import signal
 import time
 import warnings
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-LARGEST = 30_000_000
+# what may be computed with values where a counter fails without
+MOST_MACS = 6_000_000_000
+MOST_PARAMETERS = 150_000_000
+SECONDS_A_COUNTER = 90
+
+Built = tuple[Any, tuple[Any, ...], dict[str, Any]]
 
 
-def judged(name: str, every: bool) -> dict[str, Any]:
-    """One model's counts and residuals as plain values."""
-    import timm
+def waiting(packages: tuple[str, ...], done: set[str]) -> Iterator[tuple[str, str]]:
+    """Package and model name of what was not judged yet, one of each architecture first."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for package in packages:
+        for name, family in names_of(package):
+            found.setdefault((package, family), []).append(name)
+    turn = 0
+    while any(turn < len(names) for names in found.values()):
+        for (package, _), names in found.items():
+            if turn < len(names) and f"{package}:{names[turn]}" not in done:
+                yield package, names[turn]
+        turn += 1
+
+
+def names_of(package: str) -> list[tuple[str, str]]:
+    """The models of a package with their architecture (a file of timm)."""
+    if package == "timm":
+        import timm
+        from timm.models import _registry
+
+        from benchmarks.unchanged import SIGNS
+
+        files: dict[str, str] = getattr(_registry, "_model_to_module")  # noqa: B009
+        small_first = sorted(timm.list_models(), key=lambda name: not any(
+            sign in name for sign in SIGNS))  # fmt: skip
+        return [(name, files[name]) for name in small_first]
+    from benchmarks.unchanged import PACKAGES
+
+    try:
+        return [(name, name) for name, _ in PACKAGES[package]()]
+    except ImportError as error:
+        click.echo(f"{package}: not installed ({error})", err=True)
+        return []
+
+
+def built(package: str, name: str, device: str) -> Built:
+    """A model with random weights in eval mode, and its inputs."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
-    from gadprof.audit.audit import explain
-    from gadprof.audit.backends import installed_backends, run_backend
-    from gadprof.audit.conventions import total
+    torch.manual_seed(0)
+    if package == "timm":
+        import timm
+
+        with torch.device(device):
+            model = timm.create_model(name).eval()
+            size = model.default_cfg.get("input_size", (3, 224, 224))
+            return model, (torch.randn(1, *size),), {}
+    from benchmarks.unchanged import PACKAGES
+
+    model, args, kwargs = dict(PACKAGES[package]())[name]()
+    return model.eval(), args, kwargs
+
+
+@contextlib.contextmanager
+def limited(seconds: int) -> Iterator[None]:
+    """End what takes longer. Raises TimeoutError."""
+
+    def late(*_: Any) -> None:
+        raise TimeoutError(f"took longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def judged(package: str, name: str) -> dict[str, Any]:
+    """One model: our count, and for each counter what it reports, and what stays unexplained."""
+    from gadprof.audit.audit import on_meta
     from gadprof.audit.observe import observe
     from gadprof.counting.count import count
 
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
-    row: dict[str, Any] = {"model": name, "residuals": {}, "words": ""}
-    started = time.perf_counter()
+    row: dict[str, Any] = {"model": f"{package}:{name}", "pairs": {}}
+    started = time.process_time()
     try:
-        with torch.device("meta"):
-            model = timm.create_model(name).eval()
-        size = model.default_cfg.get("input_size", (3, 224, 224))
-        x = torch.zeros(1, *size, device="meta")
-        trace = count(model, (x,))
-        row.update(params=trace.params, macs=trace.macs, uncovered=dict(trace.uncovered))
-        row["device"], row["seconds"] = trace.device, time.perf_counter() - started
-        seen = observe(model, (x,))
-        model.requires_grad_(False)  # torch's module tracker fails on parameters that are inputs
-        counter = FlopCounterMode(display=False)
-        with torch.no_grad(), counter:
-            model(x)
-        reported = int(counter.get_total_flops())
-        row["torch"] = reported
-        row["residuals"]["torch on meta"] = reported - total("torch-meta", seen, trace)
-        if every and trace.params <= LARGEST:
-            names = [item for item in installed_backends() if item != "gadprof"]
-            real = timm.create_model(name).eval()
-            for backend in names:
-                answer = run_backend(backend, real, (torch.randn(1, *size),))
-                judgement = explain(answer, trace, seen)
-                if answer.error is None:
-                    row["residuals"][backend] = judgement.residual
+        with limited(SECONDS_A_COUNTER):
+            model, args, kwargs = built(package, name, "meta" if package == "timm" else "cpu")
+            trace = count(model, args, kwargs)
     except Exception as error:
-        row["words"] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        return {**row, "error": f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"}
+    row.update(macs=trace.macs, params=trace.params, uncovered=dict(trace.uncovered),
+               device=trace.device, count_s=time.process_time() - started)  # fmt: skip
+    small = trace.macs <= MOST_MACS and trace.params <= MOST_PARAMETERS
+    without_values = trace.device == "meta"
+    if without_values:
+        model, args, kwargs = model.to("meta"), on_meta(args), on_meta(kwargs)
+    elif package == "timm":
+        model, args, kwargs = built(package, name, "cpu")
+
+    def again() -> Any:
+        return observe(*built(package, name, "cpu"))
+
+    seen = observe(model, args, kwargs, again if small else None)
+    row["pairs"].update(pairs(package, name, (model, args, kwargs), trace, seen, small))
+    row["seconds"] = time.process_time() - started
     return row
 
 
-def page(rows: list[dict[str, Any]]) -> str:
-    """What was run, as markdown."""
-    counted = [row for row in rows if "macs" in row]
-    pairs = [(row["model"], name, amount) for row in counted
-             for name, amount in row["residuals"].items()]  # fmt: skip
-    explained = [pair for pair in pairs if pair[2] == 0]
-    equal = [row for row in counted if row.get("torch") == 2 * row["macs"]]
-    lines = [
-        "# Conformance",
-        "",
-        f"{len(rows)} models of timm were tried; {len(counted)} were counted, "
-        f"{sum(bool(row['uncovered']) for row in counted)} of them with an operation that has no "
-        f"rule. Torch's own counter on the meta device reports exactly twice our MACs for "
-        f"{len(equal)}. Of {len(pairs)} pairs of a model and a counter {len(explained)} are "
-        "explained to residual 0.",
-        "",
-        "| counter | models | residual 0 |",
-        "| --- | ---: | ---: |",
-    ]
-    tried = Counter(name for _, name, _ in pairs)
-    right = Counter(name for _, name, _ in explained)
-    lines += [f"| {name} | {tried[name]} | {right[name]} |" for name in sorted(tried)]
-    rest = [f"- {model}, {name}: residual {amount:,}" for model, name, amount in pairs if amount]
-    failed = [f"- {row['model']}: {row['words']}" for row in rows if row["words"]]
-    for title, listed in (("Not explained", rest), ("Not run", failed)):
-        if listed:
-            lines += ["", f"## {title}", "", *listed]
-    return "\n".join(lines) + "\n"
+def pairs(
+    package: str, name: str, given: Built, trace: Any, seen: Any, small: bool
+) -> dict[str, dict[str, Any]]:
+    """Every installed counter's number of one model with its ledger in short."""
+    from gadprof.audit.audit import explain_all
+    from gadprof.audit.backends import installed_backends, run_backend
+    from gadprof.audit.views.jit import Untraced
+    from gadprof.audit.views.kernels import Unpatched
+
+    installed = [item for item in installed_backends() if item != "gadprof"]
+    found: dict[str, dict[str, Any]] = {}
+
+    def kept(backend: str, given: Built, mode: Any, explained: Any) -> bool:
+        try:
+            with limited(SECONDS_A_COUNTER), mode:
+                answer = run_backend(backend, *given)
+            row = explained.row(answer)
+        except Exception as error:
+            found[backend] = {"error": f"{type(error).__name__}: {error}"}
+            return False
+        if answer.error is not None:
+            found[backend] = {"error": answer.error}
+            return False
+        found[backend] = {"reported": row.reported, "residual": row.residual}
+        found[backend]["causes"] = {item.cause: item.amount for item in row.differences}
+        if row.unexplained:
+            found[backend]["unexplained"] = row.unexplained
+        return True
+
+    failed = installed
+    if trace.device == "meta" and package == "timm":
+        with limited(3 * SECONDS_A_COUNTER):
+            explained = explained_on_meta(installed, trace, seen)
+        failed = []
+        for backend in installed:
+            mode = Untraced if backend in ("fvcore", "torchprofile") else Unpatched
+            if not kept(backend, given, mode(), explained):
+                failed.append(backend)
+    if failed and (small or package != "timm"):
+        with limited(3 * SECONDS_A_COUNTER):
+            explained = explain_all(failed, trace, seen)
+        with_values = built(package, name, "cpu")
+        for backend in failed:
+            kept(backend, with_values, contextlib.nullcontext(), explained)
+            found[backend]["with values"] = True
+    return found
+
+
+def explained_on_meta(backends: list[str], trace: Any, seen: Any) -> Any:
+    """The ledgers of counters that run on the meta device, where no kernel is fused."""
+    from dataclasses import replace
+
+    from gadprof.audit.audit import explain_all
+    from gadprof.audit.conventions import aten, convention
+    from gadprof.audit.ledger import make_ledger
+
+    explained = explain_all(backends, trace, seen)
+    unfused = {"torch": aten.read_torch_meta, "ptflops-aten": aten.read_ptflops_meta}
+    ledgers = dict(explained.ledgers)
+    for name, reader in unfused.items():
+        ledgers[name] = make_ledger(convention(name), reader(seen, trace), trace)
+    return replace(explained, ledgers=ledgers)
 
 
 @click.command()
-@click.option("--workers", default=2, show_default=True)
-@click.option("--seconds", default=600.0, show_default=True, help="When to stop asking for more.")
-@click.option("--every", is_flag=True, help="Every installed counter, on the CPU.")
 @click.option("--results", type=click.Path(path_type=Path), required=True)
-@click.option("--page", "target", type=click.Path(path_type=Path))
-def main(workers: int, seconds: float, every: bool, results: Path, target: Path | None) -> None:
-    """Judge every model of timm that was not judged before."""
-    import timm
+@click.option("--seconds", default=600.0, show_default=True, help="When to begin no more models.")
+@click.option("--package", "packages", multiple=True, help="Only these; all by default.")
+@click.option("--model", "chosen", multiple=True, help="Only these, again, as package:name.")
+@click.option("--page", type=click.Path(path_type=Path), help="Write the page, run nothing more.")
+def main(results: Path, seconds: float, packages: tuple[str, ...], chosen: tuple[str, ...],
+         page: Path | None) -> None:  # fmt: skip
+    """Judge every model that was not judged before, or write down what was found."""
+    import torch
 
-    kept = results.read_text().splitlines() if results.exists() else []
-    rows = [json.loads(line) for line in kept]
-    done = {row["model"] for row in rows}
-    waiting = [name for name in timm.list_models() if name not in done]
+    from benchmarks.unchanged import PACKAGES
+
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    rows = read(results)
     deadline = time.monotonic() + seconds
-    with ProcessPoolExecutor(workers) as pool, results.open("a") as stream:
-        running = {pool.submit(judged, name, every) for name in waiting[: 2 * workers]}
-        rest = iter(waiting[2 * workers :])
-        while running:
-            for future in as_completed(running):
-                running.remove(future)
-                rows.append(future.result())
-                stream.write(json.dumps(rows[-1]) + "\n")
-                stream.flush()
-                name = next(rest, None) if time.monotonic() < deadline else None
-                if name is not None:
-                    running.add(pool.submit(judged, name, every))
-                break
-    text = page(rows)
-    click.echo(text)
-    if target is not None:
-        target.write_text(text)
+    order = (tuple(item.partition(":")[::2]) for item in chosen) if chosen else waiting(
+        packages or tuple(PACKAGES), set(rows))  # fmt: skip
+    for package, name in order:
+        if page is not None or time.monotonic() > deadline:
+            break
+        try:
+            row = judged(package, name)
+        except Exception as error:
+            row = {"model": f"{package}:{name}", "pairs": {}, "error": repr(error)[:300]}
+        rows[row["model"]] = row
+        with results.open("a") as stream:
+            stream.write(json.dumps(row) + "\n")
+        bad = {key: pair.get("residual", pair.get("error"))
+               for key, pair in row["pairs"].items() if pair.get("residual") != 0}  # fmt: skip
+        if chosen or bad or "error" in row:
+            click.echo(f"{row['model']}: {row.get('error', '')} {bad or 'every residual is 0'}")
+        gc.collect()
+
+
+def read(results: Path) -> dict[str, dict[str, Any]]:
+    """The last line of each model."""
+    lines = results.read_text().splitlines() if results.exists() else []
+    return {row["model"]: row for row in map(json.loads, lines)}
 
 
 if __name__ == "__main__":

@@ -109,3 +109,36 @@ def test_a_prediction_marks_the_macs(graph: Path, capsys: pytest.CaptureFixture[
     assert "at least 384" in capsys.readouterr().out
     cli.run([*words, "--format", "json"])
     assert json.loads(capsys.readouterr().out)["rows"][0]["at_least"] is True
+
+
+def test_growth_of_a_lower_bound_settles_nothing(
+    graph: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["diff", "m.onnx", "m.onnx", "--fail-on", "macs"]) == 1
+    words = "macs of m.onnx is a lower bound, for no rule counts own_ops.Mystery"
+    assert words in capsys.readouterr().err
+    assert cli.run(["diff", "m.onnx", "m.onnx", "--fail-on", "params"]) == 0
+    assert cli.run(["diff", "m.onnx", "m.onnx", "--fail-on", "macs", "--uncounted", "warn"]) == 0
+
+
+def test_an_audit_marks_our_own_lower_bound() -> None:
+    import torch
+
+    from gadprof.audit.audit import Audit, explain_all
+    from gadprof.audit.observe import observe
+    from gadprof.audit.page import audit_page, audit_payload
+    from gadprof.counting.count import count
+    from gadprof.render.tables import render
+
+    class Tangents(torch.nn.Module):
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            return z.tan() @ z
+
+    model, inputs = Tangents(), (torch.zeros(2, 2, dtype=torch.complex64),)
+    trace = count(model, inputs)
+    seen = explain_all((), trace, observe(model, inputs))
+    audit = Audit("tangents", seen.input_shapes, 1, seen.ours, 0, "", (), seen.uncovered)
+    text = render(audit_page([audit]), "table")
+    assert "at least 32 MACs by our count" in text
+    assert "aten.tan x1" in " ".join(text.split())
+    assert audit_payload(audit)["at_least"] is True

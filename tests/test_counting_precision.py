@@ -137,3 +137,66 @@ def test_weights_of_torchao_are_told_apart_from_what_they_multiply(dynamic):
     assert macs_by_dtype(trace) == {"int8" if dynamic else "bfloat16": 4 * 64 * 32}
     assert bops(trace) == trace.macs * 8 * (8 if dynamic else 16)
     assert trace.weight_bytes_by_dtype["int8"] >= 64 * 32
+
+
+@pytest.fixture
+def sparse_file(tmp_path):
+    """A builder of two layers, the second with half its weights zero in a checkpoint (2:4)."""
+    code = """
+from torch import nn
+from torch.nn.utils import prune
+def plain():
+    return nn.Sequential(nn.Conv2d(4, 8, 3), nn.Flatten(), nn.Linear(288, 4))
+def masked():
+    model = plain()
+    prune.random_structured(model[0], "weight", amount=2, dim=0)
+    return model
+"""
+    (tmp_path / "sparse_net.py").write_text(code)
+    model = nn.Sequential(nn.Conv2d(4, 8, 3), nn.Flatten(), nn.Linear(288, 4)).eval()
+    with torch.no_grad():
+        model[0].weight.fill_(1.0)
+        model[2].weight.fill_(1.0).view(-1, 4)[:, 1:3] = 0
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    return tmp_path, model
+
+
+def counted(capsys, *words):
+    assert run(["count", *map(str, words), "--format", "json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_count_shows_what_a_checkpoint_leaves_to_multiply(sparse_file, capsys):
+    folder, _ = sparse_file
+    words = (f"{folder}/sparse_net.py:plain", "--input", "4x8x8")
+    found = counted(capsys, *words, "--weights", folder / "weights.pt")
+    assert (found["macs"], found["effective_macs"]) == (11520, 11520 - 288 * 4 // 2)
+    assert found["sparse_weights"] == {"2.weight": "2:4, 50.0 % kept"}
+    assert counted(capsys, *words)["effective_macs"] is None
+
+
+def test_masked_weights_count_as_what_the_product_reads(sparse_file, capsys):
+    folder, _ = sparse_file
+    found = counted(capsys, f"{folder}/sparse_net.py:masked", "--input", "4x8x8", "--sparsity")
+    assert found["sparse_weights"] == {"0.weight": "75.0 % kept"}
+    assert found["effective_macs"] == 11520 - 36 * 36 * 8 * 2 // 8
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_zeros_of_an_onnx_file_are_those_of_its_module(sparse_file, capsys):
+    pytest.importorskip("onnx")
+    folder, model = sparse_file
+    path = folder / "m.onnx"
+    torch.onnx.export(model, (torch.zeros(1, 4, 8, 8),), str(path), dynamo=False)
+    found = counted(capsys, path, "--sparsity")
+    assert (found["macs"], found["effective_macs"]) == (11520, 10944)
+    assert found["sparse_weights"] == {"2.weight": "2:4, 50.0 % kept"}
+
+
+def test_two_of_four_along_the_channels_of_a_kernel_is_the_pattern_of_hardware():
+    model = nn.Conv2d(4, 1, 3)
+    with torch.no_grad():
+        model.weight.fill_(1.0)[:, 2:] = 0
+    found = sparsity(gadprof.count(model, (torch.zeros(1, 4, 3, 3),)), model)
+    assert (found.macs, found.effective_macs) == (36, 18)
+    assert found.patterns == {"weight": "2:4, 50.0 % kept"}

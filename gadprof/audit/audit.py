@@ -8,7 +8,7 @@ the convention is understood. A backend that fails costs its own row.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gadprof.audit.backends import BackendCount, describe_error, installed_backends
@@ -48,7 +48,11 @@ class AuditRow:
 
 @dataclass(frozen=True)
 class Audit(Tabular):
-    """One model under every backend. ``note`` says where the trace ran, if not on meta."""
+    """One model under every backend. ``note`` says where the trace ran, if not on meta.
+
+    ``uncovered`` are operations that we did not count, each with how often it ran; ``ours`` is
+    then a lower bound.
+    """
 
     model: str
     input_shapes: tuple[tuple[int, ...], ...]
@@ -57,6 +61,7 @@ class Audit(Tabular):
     params: int
     note: str
     backends: tuple[AuditRow, ...]
+    uncovered: Mapping[str, int] = field(default_factory=dict)
 
     def page(self) -> Page:
         """What each counter reported, the ledgers and the JSON document."""
@@ -79,6 +84,7 @@ class Explained:
     input_shapes: tuple[tuple[int, ...], ...]
     note: str
     ledgers: Mapping[str, Ledger | str]
+    uncovered: Mapping[str, int] = field(default_factory=dict)
 
     def row(self, answer: BackendCount) -> AuditRow:
         """What a backend reported, with its ledger."""
@@ -148,6 +154,7 @@ def audit(
         explained.params,
         explained.note,
         tuple(rows),
+        explained.uncovered,
     )
 
 
@@ -195,6 +202,7 @@ def explain_all(backends: Sequence[str], trace: Trace, observation: Observation)
         tuple(shape[1:] for shape in trace.input_shapes),
         trace.note,
         {name: _ledger(name, trace, observation) for name in backends},
+        dict(trace.uncovered),
     )
 
 

@@ -104,6 +104,7 @@ def audits_of(data: Data) -> tuple[Audit, ...]:
             item["params"],
             item["note"],
             tuple(_row(row) for row in item["backends"]),
+            item.get("uncovered", {}),
         )
         for item in data["models"]
     )

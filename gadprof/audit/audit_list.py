@@ -141,5 +141,9 @@ def audit_models(
             continue
         seen = explain_all(backends, trace, observation)
         rows = tuple(seen.row(answers[backend, name]) for backend in backends)
-        audits.append(Audit(name, seen.input_shapes, 1, seen.ours, seen.params, seen.note, rows))
+        audits.append(
+            Audit(
+                name, seen.input_shapes, 1, seen.ours, seen.params, seen.note, rows, seen.uncovered
+            )
+        )
     return tuple(audits), refused

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gadprof.audit.page import audit_payload
 from gadprof.results.cells import share_text, short_signed_text
+from gadprof.results.figures import total
 from gadprof.results.page import Page, Section
 from gadprof.results.plain import SCHEMA_VERSION, package_version, to_plain
 from gadprof.results.table import Column, Table
@@ -200,7 +201,8 @@ def _numbers(audits: Sequence[Audit]) -> Table:
         by_name = {row.name: row for row in audit.backends}
         shapes = ", ".join("x".join(map(str, shape)) for shape in audit.input_shapes)
         cells = [_number(by_name[name]) for name in names]
-        lines.append((audit.model, shapes, audit.ours, *cells))
+        ours = total("macs", audit.ours, bool(audit.uncovered))
+        lines.append((audit.model, shapes, ours, *cells))
     note = (
         "A number in brackets is not explained to the last operation; torch and calflops count "
         "FLOPs, two a multiply-accumulate."

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.audit.ledger import name_modules
+from gadprof.results.figures import lower_bound_note
 from gadprof.results.page import Page, Section
 from gadprof.results.table import Column, Table
 
@@ -45,6 +46,8 @@ def audit_payload(audit: Audit, *, patterns: bool = False) -> dict[str, Any]:
         "input_shapes": audit.input_shapes,
         "batch": audit.batch,
         "ours": audit.ours,
+        "at_least": bool(audit.uncovered),
+        "uncovered": dict(audit.uncovered),
         "params": audit.params,
         "note": audit.note,
         "backends": [_row_payload(row, patterns) for row in audit.backends],
@@ -85,9 +88,14 @@ def _difference_payload(difference: Difference, patterns: bool) -> dict[str, Any
 
 def _section(audit: Audit) -> Section:
     shapes = ", ".join("x".join(map(str, shape)) for shape in audit.input_shapes)
-    title = f"{audit.model} at {shapes}, batch {audit.batch}: {audit.ours:,} MACs by our count"
+    least = "at least " if audit.uncovered else ""
+    title = (
+        f"{audit.model} at {shapes}, batch {audit.batch}: {least}{audit.ours:,} MACs by our count"
+    )
     ledger = tuple(line for row in audit.backends for line in _ledger(row))
     notes = [f"The model {audit.note}"] if audit.note else []
+    if audit.uncovered:
+        notes.append(lower_bound_note(audit.model, audit.uncovered))
     notes += [f"{row.name}: {row.error}" for row in audit.backends if row.error]
     notes += [f"{row.name}: {row.unexplained}" for row in audit.backends if row.unexplained]
     counters = Table(

@@ -37,6 +37,7 @@ class Work:
     train: bool
     run: bool
     weights: str | None
+    sparsity: bool
     timeout: float
     memory_limit: int | None
 
@@ -81,7 +82,8 @@ dtype_option = click.option(
     batch_option,
     click.option("--train", is_flag=True, help="Forward and backward of a training step."),
     click.option("--trace", "run", is_flag=True, help="Run a built-in network, too, on meta."),
-    click.option("--weights", metavar="FILE", help="Check that a checkpoint fits the model."),
+    click.option("--weights", metavar="FILE", help="A checkpoint, which has to fit."),
+    click.option("--sparsity", is_flag=True, help="Read the weights; count without their zeros."),
     timeout_option("How long to wait for the model."),
     click.option(
         "--memory-limit",
@@ -141,10 +143,6 @@ def count(
         raise click.UsageError("--optimizer and --dtype are of CUDA memory; add --memory cuda")
     if cuda.memory is not None:
         return _memory(model, inputs, work, cuda, out)
-    if work.weights is not None:
-        from gadprof.comparison.compare import check_weights
-
-        check_weights(model, work.weights)
     with Working(f"counting {model}"):
         trace = trace_model(
             model,
@@ -152,6 +150,8 @@ def count(
             batch=work.batch,
             train=work.train,
             run=work.run,
+            weights=work.weights,
+            sparsity=work.sparsity,
             timeout_s=work.timeout,
             memory_limit_bytes=work.memory_limit,
         )

@@ -50,6 +50,13 @@ class Given:
     help="Exit 1 where a figure grows beyond a share (0 by default): params, macs, flops, "
     "activations, peak_activation_bytes, weight_bytes, latency; 'any' allows no change at all.",
 )
+@click.option(
+    "--uncounted",
+    type=click.Choice(["fail", "warn"]),
+    default="fail",
+    show_default=True,
+    help="What --fail-on makes of a total that lacks an operation without a rule.",
+)
 @packed(
     "given",
     Given,
@@ -63,6 +70,7 @@ def diff(
     words: tuple[str, ...],
     devices: str | None,
     fail_on: tuple[str, ...],
+    uncounted: str,
     given: Given,
     out: Output,
 ) -> int:
@@ -102,7 +110,8 @@ def diff(
             store=given.store,
         )
     found = compare_sides(before, after)
-    found = dataclasses.replace(found, failures=judged(found, limits))
+    failures = judged(found, limits, unsettled=uncounted == "warn")
+    found = dataclasses.replace(found, failures=failures)
     show(out, found.page())
     for failure in found.failures:
         tell(f"gadprof: {failure.message}")

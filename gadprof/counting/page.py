@@ -75,6 +75,8 @@ def count_object(trace: Trace, rows: tuple[Line, ...], by: str) -> dict[str, Any
         "active_params": active_params(trace),
         "data_dependent_macs": trace.data_dependent_macs,
         "chosen_by_data": dict(trace.chosen_by_data),
+        "effective_macs": trace.effective_macs,
+        "sparse_weights": dict(trace.sparse_weights),
         "by": by,
         "modules" if by == "module" else "groups": list(rows),
         **({"modules": []} if by != "module" else {}),
@@ -134,6 +136,8 @@ def _notes(trace: Trace, by: str, depth: int | None) -> list[str]:
     if len(types) > 1 or set(types) - {"float32"}:
         listed = ", ".join(f"{dtype} {macs:,}" for dtype, macs in types.items())
         found.append(f"MACs by type: {listed}; {bops(trace):,} bit-operations")
+    if trace.effective_macs is not None:
+        found.append(_zeros(trace))
     active = active_params(trace)
     if active != trace.params:
         found.append(f"{active:,} of {trace.params:,} parameters are active for one token")
@@ -146,3 +150,16 @@ def _notes(trace: Trace, by: str, depth: int | None) -> list[str]:
     else:
         found.append("every operation that does arithmetic has a rule")
     return found
+
+
+def _zeros(trace: Trace) -> str:
+    """What the zeros of weights save, and how many weights have the pattern that hardware uses."""
+    sparse = trace.sparse_weights
+    if not sparse:
+        return "no product has a weight with zeros: the effective MACs are all of them"
+    two_of_four = sum(words.startswith("2:4") for words in sparse.values())
+    saved = trace.macs - (trace.effective_macs or 0)
+    return (
+        f"effective MACs {trace.effective_macs:,}: {saved:,} have a weight that is zero; "
+        f"weights with zeros: {len(sparse)}, {two_of_four} of them 2:4"
+    )

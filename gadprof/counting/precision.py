@@ -8,7 +8,7 @@ quantisation) show in the bytes. Refuses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -119,28 +119,47 @@ class Sparsity:
 def sparsity(trace: Trace, module: nn.Module) -> Sparsity:
     """How many multiply-adds of a traced module have a weight that is not zero.
 
-    The module must hold its weights (not on the meta device) under the names of the trace.
+    The module must hold its weights (not on the meta device) under the names of the trace. A
+    weight that is masked or parametrised counts as what the product reads.
     """
-    kept: dict[str, tuple[int, int]] = {}
-    patterns: dict[str, str] = {}
-    for name, parameter in module.named_parameters():
-        if parameter.is_meta or parameter.dim() < 2:
-            continue
-        filled, count = int((parameter.detach() != 0).sum()), parameter.numel()
-        if filled < count:
-            kept[name] = (filled, count)
-            patterns[name] = _pattern(parameter.detach(), filled, count)
+    return sparsity_of(trace, {name: weight != 0 for name, weight in _weights(module)})
+
+
+def sparsity_of(trace: Trace, filled: Mapping[str, Any]) -> Sparsity:
+    """As ``sparsity``, from arrays that say by name which weights are not zero, outputs first."""
+    kept = {name: (int(array.sum()), prod(array.shape)) for name, array in filled.items()}
+    patterns = {
+        name: _pattern(filled[name], share) for name, share in kept.items() if share[0] < share[1]
+    }
     effective = 0
     for operation in trace.operations:
-        filled, count = next((kept[name] for name in operation.params if name in kept), (1, 1))
-        product = operation.macs if operation.kind in MATMUL_KINDS else 0
-        effective += product * filled // count
+        if operation.macs and operation.kind in MATMUL_KINDS:
+            names = (*operation.params, f"{operation.module}.weight".lstrip("."))
+            share, whole = next((kept[name] for name in names if name in patterns), (1, 1))
+            effective += operation.macs * share // whole
     return Sparsity(trace.macs, effective, patterns)
 
 
-def _pattern(weight: Any, filled: int, count: int) -> str:
-    rows = weight.flatten(1)
-    share = f"{100 * filled / count:.1f} % kept"
-    if rows.shape[1] % 4 == 0 and bool(((rows != 0).unflatten(1, (-1, 4)).sum(-1) <= 2).all()):
-        return f"2:4, {share}"
-    return share
+def _weights(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Every weight of at least two dimensions as products read it, by its path."""
+    for path, inner in module.named_modules():
+        before = f"{path}." if path else ""
+        names = [name.removesuffix("_orig") for name in inner._parameters]
+        masked = [name for name in names if f"{name}_mask" in inner._buffers]
+        parametrised = getattr(inner, "parametrizations", {})
+        for name in dict.fromkeys([*names, *parametrised]):
+            weight = getattr(inner, name, None)
+            if name in masked:
+                weight = getattr(inner, f"{name}_orig") * getattr(inner, f"{name}_mask")
+            if weight is not None and not weight.is_meta and weight.dim() > 1:
+                yield f"{before}{name}", weight.detach()
+
+
+def _pattern(filled: Any, share: tuple[int, int]) -> str:
+    words = f"{100 * share[0] / share[1]:.1f} % kept"
+    outputs, inputs = filled.shape[:2]
+    by_channel = filled.reshape(outputs, inputs, -1).swapaxes(1, 2).reshape(-1, inputs)
+    for rows in (filled.reshape(outputs, -1), by_channel):
+        if rows.shape[1] % 4 == 0 and bool((rows.reshape(-1, 4).sum(-1) <= 2).all()):
+            return f"2:4, {words}"
+    return words

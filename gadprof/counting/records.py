@@ -155,7 +155,9 @@ class Trace(Tabular):
     CPU, and ``chosen_by_data`` the most that each choosing operation kept (proposals of a
     detector). ``weight_bytes_by_dtype`` is the memory of parameters and buffers by type, where it
     is known, and ``quantised_weights`` the types of those that are stored in fewer bits: what their
-    inputs are quantised to ("" for weights only), and what they are stored as.
+    inputs are quantised to ("" for weights only), and what they are stored as. Where weights were
+    read, ``effective_macs`` are those with a weight that is not zero, and ``sparse_weights`` says
+    of each weight with zeros what share is kept.
     """
 
     model: str
@@ -181,6 +183,8 @@ class Trace(Tabular):
     chosen_by_data: Mapping[str, int] = field(default_factory=dict)
     weight_bytes_by_dtype: Mapping[str, int] = field(default_factory=dict, compare=False)
     quantised_weights: Mapping[str, tuple[str, str]] = field(default_factory=dict, compare=False)
+    effective_macs: int | None = field(default=None, compare=False)
+    sparse_weights: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def page(self) -> Page:
         """Its modules as a table; a DataFrame has every level."""
@@ -201,8 +205,10 @@ class Trace(Tabular):
     ) -> Trace:
         """A trace whose fields in ``later`` are made when first read, and totals known already."""
         trace = cls.__new__(cls)
-        unknown = {"data_dependent_macs": 0, "chosen_by_data": {}, "weight_bytes_by_dtype": {},
-                   "quantised_weights": {}}  # fmt: skip
+        unknown = {
+            "data_dependent_macs": 0, "chosen_by_data": {}, "weight_bytes_by_dtype": {},
+            "quantised_weights": {}, "effective_macs": None, "sparse_weights": {},
+        }  # fmt: skip
         trace.__dict__.update({**unknown, **fields}, **totals, _later=later)
         return trace
 

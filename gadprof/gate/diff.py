@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
-from gadprof.results.figures import KEYS, total
+from gadprof.results.figures import KEYS, SUMMED, total
 from gadprof.results.tabular import Tabular
 
 if TYPE_CHECKING:
@@ -215,12 +215,17 @@ def _change(before: ModuleFigures | None, after: ModuleFigures | None) -> Module
     return ModuleChange(kind, known.path, before, after, difference)
 
 
-def judged(diff: Diff, limits: Mapping[str, Fraction | None]) -> tuple[Failure, ...]:
+def judged(
+    diff: Diff, limits: Mapping[str, Fraction | None], *, unsettled: bool = False
+) -> tuple[Failure, ...]:
     """The limits that do not hold: growth of a figure beyond a share; None allows no change.
 
-    ``latency`` is each device's predicted latency; ``any`` is every total and every module.
+    ``latency`` is each device's predicted latency; ``any`` is every total and every module. A
+    total that lacks an operation settles nothing: its limit fails, unless ``unsettled`` is given.
     """
     found: list[Failure] = []
+    if not unsettled:
+        found += _unsettled(diff, limits)
     for figure, share in limits.items():
         if figure == "any":
             changed = [key for key, value in diff.difference.items() if value]
@@ -232,6 +237,18 @@ def judged(diff: Diff, limits: Mapping[str, Fraction | None]) -> tuple[Failure, 
         else:
             found += _growth_failures(diff, figure, share or Fraction(0))
     return tuple(found)
+
+
+def _unsettled(diff: Diff, limits: Mapping[str, Fraction | None]) -> list[Failure]:
+    """A failure for each limit on what operations add up, where one of a side was not counted."""
+    found = []
+    for side in (side for side in (diff.before, diff.after) if side.at_least):
+        names = ", ".join(sorted(side.uncovered)) or "some operation"
+        for figure in limits:
+            if figure in (*SUMMED, "any", "latency"):
+                words = f"{figure} of {side.name} is a lower bound, for no rule counts {names}"
+                found.append(Failure(figure, f"{words}; add a rule, or type --uncounted warn"))
+    return found
 
 
 def _growth_failures(diff: Diff, figure: str, share: Fraction) -> list[Failure]:

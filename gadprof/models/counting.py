@@ -5,8 +5,9 @@ Promises that one string gives one number, one refusal and one exit code, whiche
 - a built-in network is read from its plan, without torch, and its module runs only where asked;
 - an ONNX or TensorFlow Lite file is read from its graph, by a command in a process of its own;
 - everything else is built on the meta device and run there in a process of its own. A model that
-  asks for values while it is built or run is built again with its own weights, seeded, and runs
-  with them: no weight is ever invented.
+  asks for values while it is built or run is built again with its own weights, seeded, or with
+  those of a file that was given, and runs with them: no weight is ever invented. Weights that are
+  there are asked for zeros.
 
 Raises GadprofError alone.
 """
@@ -70,22 +71,29 @@ def trace_model(
     train: bool = False,
     run: bool = False,
     in_process: bool = False,
+    weights: str | None = None,
+    sparsity: bool = False,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     memory_limit_bytes: int | None = None,
 ) -> Trace:
     """The trace of one run of a model string.
 
     ``run`` runs a built-in network's module instead of reading its plan. ``in_process`` lets a
-    model that is no code of the user's run here, and a graph be read here. ``timeout_s`` and
-    ``memory_limit_bytes`` bound the process of its own.
+    model that is no code of the user's run here, and a graph be read here. ``weights`` is a
+    checkpoint that has to fit; ``sparsity`` has the model built with its weights and these asked
+    for zeros. ``timeout_s`` and ``memory_limit_bytes`` bound the process of its own.
     """
     source = resolve(model) if isinstance(model, str) else model
     given = source.inputs or inputs
     if source.kind in ("onnx", "tflite") and train:
         raise SpecError(f"{source.name} is a graph without gradients; count it without --train")
     if source.kind in ("onnx", "tflite"):
+        if weights is not None:
+            raise SpecError(f"{source.name} holds its own weights; leave --weights out")
+        if sparsity and source.kind == "tflite":
+            raise SpecError(f"zeros of {source.name} are not read; export it to ONNX, too")
         names = {"model": source.target, "name": source.name, "kind": source.kind}
-        request = {**names, "shapes": shapes, "batch": batch, "inputs": given}
+        request = {**names, "sparsity": sparsity, "shapes": shapes, "batch": batch, "inputs": given}
         bounds = {"timeout_s": timeout_s, "memory_limit_bytes": memory_limit_bytes}
         return _graph_trace(request, bounds, in_process=in_process)
     if source.spec is not None and not (train or run) and all(item.plain for item in given):
@@ -94,18 +102,14 @@ def trace_model(
         shape = _picture(source, shapes, given, batch)
         planned = count_plan(source.spec, shape, batch=batch, name=source.name)
         if planned is not None:
-            return planned
+            if weights is None and not sparsity:
+                return planned
+            return _with_zeros(planned, _with_values(source, weights))
+    how: dict[str, Any] = {"train": train, "weights": weights, "sparsity": sparsity}
     if source.spec is not None or (in_process and not source.runs_user_code):
-        return trace_here(source, shapes=shapes, inputs=inputs, batch=batch, train=train)
-    return count_guarded(
-        source.name,
-        shapes=shapes,
-        batch=batch,
-        train=train,
-        timeout_s=timeout_s,
-        memory_limit_bytes=memory_limit_bytes,
-        inputs=inputs,
-    )
+        return trace_here(source, shapes=shapes, inputs=inputs, batch=batch, **how)
+    how |= {"timeout_s": timeout_s, "memory_limit_bytes": memory_limit_bytes}
+    return count_guarded(source.name, shapes=shapes, batch=batch, inputs=inputs, **how)
 
 
 def count_guarded(
@@ -114,21 +118,22 @@ def count_guarded(
     shapes: tuple[tuple[int, ...], ...] = (),
     batch: int = 1,
     train: bool = False,
+    weights: str | None = None,
+    sparsity: bool = False,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     memory_limit_bytes: int | None = None,
     inputs: tuple[Input, ...] = (),
 ) -> Trace:
     """Count one run of a model string in a child process.
 
-    ``shapes`` are inputs without batch (empty: the model's own), ``inputs`` the same with types
-    and keywords. ``memory_limit_bytes`` defaults
-    to four fifths of the machine's memory. Raises ModelFailedError, or the GadprofError that
-    reading the model string gives.
+    As ``trace_model``; ``memory_limit_bytes`` defaults to four fifths of the machine's memory.
+    Raises ModelFailedError, or the GadprofError that reading the model string gives.
     """
     from gadprof.counting.records import Trace
     from gadprof.models.guarded import call_guarded
 
     request = {"model": model, "shapes": shapes, "batch": batch, "train": train}
+    request |= {"weights": weights, "sparsity": sparsity}
     return call_guarded(
         f"{__name__}:trace_of",
         Trace,
@@ -142,7 +147,7 @@ def trace_of(request: dict[str, Any]) -> Trace:
     """Count the model of a request. Raises GadprofError, and what building the model raises."""
     from gadprof.results.rebuild import from_plain
 
-    given = {name: request[name] for name in ("batch", "train")}
+    given = {name: request[name] for name in ("batch", "train", "weights", "sparsity")}
     shapes = tuple(tuple(shape) for shape in request["shapes"])
     inputs = tuple(from_plain(Input, item) for item in request["inputs"])
     return trace_here(request["model"], **given, shapes=shapes, inputs=inputs)
@@ -189,7 +194,14 @@ def count_graph(request: Mapping[str, Any]) -> Trace:
         return count_tflite(path, shapes, **given)
     from gadprof.counting.onnx.graph import count_onnx
 
-    return count_onnx(path, shapes, **given, run=bool(request.get("run")))
+    trace = count_onnx(path, shapes, **given, run=bool(request.get("run")))
+    if not request["sparsity"]:
+        return trace
+    from gadprof.counting.onnx.file import filled_weights
+    from gadprof.counting.precision import sparsity_of
+
+    found = sparsity_of(trace, filled_weights(path))
+    return replace(trace, effective_macs=found.effective_macs, sparse_weights=found.patterns)
 
 
 def trace_here(model: Source | str, **given: Any) -> Trace:
@@ -224,20 +236,51 @@ def count_here(
     inputs: tuple[Input, ...] = (),
     batch: int = 1,
     train: bool = False,
+    weights: str | None = None,
+    sparsity: bool = False,
 ) -> tuple[Trace, Loaded]:
     """Build and count a model in this process; the trace, and what was run."""
     from gadprof.counting.count import count
 
     given: dict[str, Any] = {"shapes": shapes, "inputs": inputs, "batch": batch}
-    loaded = load_without_values(model, **given)
+    source = resolve(model) if isinstance(model, str) else model
+    if weights is not None or sparsity:
+        loaded = load(source, **given)
+        _checkpoint(loaded.module, weights)
+    else:
+        loaded = load_without_values(source, **given)
     called = (loaded.module, loaded.args, loaded.kwargs)
     valueless = any(item.is_meta for item in loaded.module.parameters())
     try:
-        return count(*called, train=train, name=loaded.name, fallback=not valueless), loaded
+        trace = count(*called, train=train, name=loaded.name, fallback=not valueless)
     except NeedsValuesError:
-        loaded = load(model, **given)
-    called = (loaded.module, loaded.args, loaded.kwargs)
-    return count(*called, train=train, name=loaded.name), loaded
+        loaded = load(source, **given)
+        called = (loaded.module, loaded.args, loaded.kwargs)
+        trace = count(*called, train=train, name=loaded.name)
+    if weights is not None or sparsity or source.kind == "model file":
+        trace = _with_zeros(trace, loaded.module)
+    return trace, loaded
+
+
+def _with_values(source: Source, weights: str | None) -> nn.Module:
+    """A built-in network's module with its weights, of a checkpoint where one is given."""
+    from gadprof.models.sources import build_module
+
+    return _checkpoint(build_module(source), weights)
+
+
+def _checkpoint(module: nn.Module, weights: str | None) -> nn.Module:
+    from gadprof.networks.build import load_weights
+
+    return module if weights is None else load_weights(module, weights)
+
+
+def _with_zeros(trace: Trace, module: nn.Module) -> Trace:
+    """A trace that says which multiply-adds have a weight that is not zero."""
+    from gadprof.counting.precision import sparsity
+
+    found = sparsity(trace, module)
+    return replace(trace, effective_macs=found.effective_macs, sparse_weights=found.patterns)
 
 
 def count_module(

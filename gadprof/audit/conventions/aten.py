@@ -7,6 +7,7 @@ gradients off, and LSTMs.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import prod
 
 from gadprof.audit.conventions import (
@@ -56,13 +57,25 @@ def read_torch_meta(observation: Observation, trace: Trace) -> Reading:
 
 def read_ptflops(observation: Observation, trace: Trace) -> Reading:
     """ptflops' aten engine, run with gradients on; it knows neither baddbmm nor fused attention."""
-    entries: list[Entry] = []
     fused = observation.fused_with_gradients(hooked=False)
-    for call in observation.aten:
-        if any(path in fused for path in call.stack):
-            continue
-        if (call.attention and call.fused[1]) or in_fused_lstm(observation, call):
-            continue
+    seen = [
+        call
+        for call in observation.aten
+        if not any(path in fused for path in call.stack)
+        and not (call.attention and call.fused[1])
+        and not in_fused_lstm(observation, call)
+    ]
+    return Reading(_by_ptflops(seen), missed_beside(fused, _missed))
+
+
+def read_ptflops_meta(observation: Observation, trace: Trace) -> Reading:
+    """ptflops' aten engine on the meta device, where nothing is fused."""
+    return Reading(_by_ptflops(observation.aten), _missed)
+
+
+def _by_ptflops(calls: Iterable[AtenCall]) -> tuple[Entry, ...]:
+    entries: list[Entry] = []
+    for call in calls:
         if call.name == "baddbmm":
             continue
         operation = f"aten.{call.name}"
@@ -70,7 +83,7 @@ def read_ptflops(observation: Observation, trace: Trace) -> Reading:
         bias = _bias(call)
         if bias:
             entries.append(Entry(bias, call.path, operation, "", BIAS))
-    return Reading(tuple(entries), missed_beside(fused, _missed))
+    return tuple(entries)
 
 
 def macs(call: AtenCall) -> int:

@@ -17,7 +17,7 @@ from gadprof.audit.views.records import JitNode, Shape
 def jit_nodes(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[JitNode, ...]:
     """The nodes of a jit trace of a module, in order."""
     trace: Callable[..., Any] = getattr(torch.jit, "_get_trace_graph")  # noqa: B009
-    with _Untraced():  # type: ignore[no-untyped-call]
+    with Untraced():  # type: ignore[no-untyped-call]
         graph, _ = trace(module, inputs)
     return tuple(_describe_node(node) for node in graph.nodes())
 
@@ -46,7 +46,7 @@ def module_scopes(paths: dict[nn.Module, str]) -> Iterator[None]:
             handle.remove()
 
 
-class _Untraced(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Untraced(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Runs operations with the jit tracer switched off, once it has noted them.
 
     Meta kernels are written in Python, and a tracer would hand them sizes that are tensors. The
