@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from gadprof.pose.synthetic import make_stick_figures
+
 FOLDER = Path(__file__).resolve().parents[1] / "gadprof" / "data" / "schemas"
 # each command's runs; {tmp} is a folder of the run's own, with what PREPARED makes in it
 RUNS: dict[str, list[str]] = {
@@ -50,18 +52,42 @@ RUNS: dict[str, list[str]] = {
         "bench gadnet32:width=8 --input 3x64x64 --time-limit 1s --no-null --no-memory",
     ],
     "explain": ["explain gadnet32:width=8 hrnet32:width=8 --input 3x64x64 --time-limit 3s"],
-    "predict": ["predict hrnet32 gadnet32 --device rtx3090", "predict hrnet32 --device rtx3090 "
-                "--batch 1"],
+    "predict": [
+        "predict hrnet32 gadnet32 --device rtx3090",
+        "predict hrnet32 --device rtx3090 --batch 1",
+    ],
     "fit": ["fit gadnet32 --device 24GiB"],
-    "sweep": ["sweep gadnet --width 16:64:8 --s 2,3 --max macs=3G",
-              "sweep gadnet --width 16,32 --latency rtx3090 --front latency,params:max"],
+    "sweep": [
+        "sweep gadnet --width 16:64:8 --s 2,3 --max macs=3G",
+        "sweep gadnet --width 16,32 --latency rtx3090 --front latency,params:max",
+    ],
     "search": ["search gadnet --width 16:64:8 --s 2,3 --trials 20 --population 8"],
     "report": ["report hrnet32 gadnet32 -o {tmp}/report"],
     "check": ["check --no-latency --config {root}/gadprof.toml"],
     "history": ["history --store {tmp}/store.sqlite", "history hrnet32 --store {tmp}/store.sqlite"],
     "ablate": ["ablate"],
     "doctor": ["doctor --store off"],
-}  # fmt: skip
+    "train": ["train {tmp}/toy.py:build --data {tmp} --input 64x64 --epochs 2 -o {tmp}/run"],
+    "evaluate": ["evaluate {tmp}/toy.py:build --weights {tmp}/kept/weights.pt --data {tmp}"],
+    "detect": ["detect {tmp}/toy.py:build --weights {tmp}/kept/weights.pt --image {picture}"],
+    "redundancy": ["redundancy gadnet32:width=8 --image {picture} --input 64x64"],
+    "calibrate": ["calibrate --from csv {tmp}/times.csv -o {tmp}/mine.json"],
+}
+TOY = """from torch import nn
+
+def build():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 5, 4, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 17, 3, 1, 1)
+    )
+"""
+TIMES = """model,batch,input,latency
+hrnet32:width=8,1,3x64x64,0.021
+gadnet32:width=8,1,3x64x64,0.026
+ghost-hrnet32:width=8,1,3x64x64,0.034
+hrnet32:width=16,1,3x64x64,0.029
+gadnet32:width=16,1,3x64x64,0.033
+ghost-se-hrnet32:width=8,1,3x64x64,0.041
+"""  # fmt: skip
 # objects whose keys are names of things, not of fields
 MAPS = {
     "packages", "backends", "uncovered", "elementwise", "totals", "latency", "refused", "by_class",
@@ -84,7 +110,8 @@ def main() -> None:
                 "title": f"gadprof {name} --format json",
                 **merged(samples, ""),
             }
-            schema["properties"]["schema_version"] = {"const": 1}
+            if "properties" in schema:  # keypoints are a list, in COCO's own format
+                schema["properties"]["schema_version"] = {"const": 1}
             (FOLDER / f"{name}.json").write_text(
                 json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
             )
@@ -95,11 +122,17 @@ def prepare(folder: str) -> None:
     """The files that some runs read."""
     run(f"compare hrnet32 -o {folder}/compare.json", folder, json_out=False)
     run(f"compare hrnet32 --store {folder}/store.sqlite", folder)
+    make_stick_figures(Path(folder), train=4, val=2, seed=0)
+    (Path(folder) / "toy.py").write_text(TOY)
+    (Path(folder) / "times.csv").write_text(TIMES)
+    run(RUNS["train"][0].replace("/run", "/kept"), folder)
 
 
 def run(line: str, folder: str, *, json_out: bool = True) -> Any:
     root = str(FOLDER.parents[2])
-    words = line.replace("{tmp}", folder).replace("{root}", root).split()
+    picture = str(next(iter(sorted(Path(folder).glob("val2017/*"))), ""))
+    line = line.replace("{tmp}", folder).replace("{root}", root).replace("{picture}", picture)
+    words = line.split()
     more = ["--format", "json"] if json_out else []
     done = subprocess.run(
         [sys.executable, "-m", "gadprof", *words, *more], capture_output=True, text=True, cwd=folder

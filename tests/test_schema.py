@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
+from test_forms import CALIBRATION
 
 from gadprof.cli import COMMANDS
 from gadprof.commands.schema import commands_with_schema
 
 jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema")
 
-# what has no JSON of its own, or needs data, a picture or trained weights to make any
-WITHOUT = {
-    "completion",
-    "comment",
-    "schema",
-    "train",
-    "evaluate",
-    "detect",
-    "redundancy",
-    "calibrate",
-}
+WITHOUT = {"completion", "comment", "schema"}  # what has no JSON of its own
 
 RUNS = {
     "compare": ("compare", "hrnet32", "gadnet32", "nosuchmodel"),
@@ -58,6 +50,56 @@ def test_real_output_obeys_the_schema(name, run_cli):
     schema = schema_of(name, run_cli)
     _, out, _ = run_cli(*RUNS[name], "--format", "json")
     jsonschema.validate(json.loads(out), schema)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with stick figures, a small network, its weights and the JSON of its training."""
+    pytest.importorskip("cv2")
+    pytest.importorskip("lightning")
+    import contextlib
+
+    from test_pose_training import TOY
+
+    from gadprof.cli import run
+    from gadprof.pose.synthetic import make_split
+
+    folder = tmp_path_factory.mktemp("trained")
+    make_split(folder, "train2017", 2, 1)
+    make_split(folder, "val2017", 2, 2)
+    (folder / "toy.py").write_text(TOY)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = run(
+            [
+                *("train", f"{folder / 'toy.py'}:build", "--data", str(folder), "--epochs", "1"),
+                *("--input", "64x64", "-o", str(folder / "run"), "--format", "json"),
+            ]
+        )
+    assert code == 0
+    (folder / "train.json").write_text(printed.getvalue())
+    return folder
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "detect", "redundancy", "calibrate"])
+def test_the_json_of_training_and_what_follows_it_obeys_its_schema(name, trained, run_cli):
+    model, weights = f"{trained / 'toy.py'}:build", str(trained / "run" / "weights.pt")
+    picture = str(next((trained / "val2017").iterdir()))
+    times = trained / "times.csv"
+    times.write_text(CALIBRATION)
+    lines = {
+        "evaluate": ("evaluate", model, "--weights", weights, "--data", str(trained)),
+        "detect": ("detect", model, "--weights", weights, "--image", picture),
+        "redundancy": ("redundancy", "gadnet32:width=8", "--image", picture, "--input", "64x64"),
+        "calibrate": ("calibrate", "--from", "csv", str(times), "-o", str(trained / "mine.json")),
+    }
+    if name == "train":
+        out = (trained / "train.json").read_text()
+    else:
+        out = run_cli(*lines[name], "--format", "json")[1]
+    document = json.loads(out)
+    assert document
+    jsonschema.validate(document, schema_of(name, run_cli))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gadprof.commands.option_types import DURATION, Count, Number
-from gadprof.commands.options import command, option, packed, store_option
+from gadprof.commands.options import command, format_option, option, packed, store_option
 from gadprof.commands.show import show
 from gadprof.output import Output, check_writable, emit, tell, write_atomic
 from gadprof.render.progress import Working
@@ -46,7 +46,7 @@ class Page:
 
     folder: str | None
     name: str
-    form: str | None
+    output_format: str | None
 
 
 @command(name="ablate")
@@ -91,12 +91,7 @@ class Page:
         help="Write NAME.md and NAME.json into this folder.",
     ),
     click.option("--name", default="ablation", show_default=True, help="The files' name, for -o."),
-    click.option(
-        "--format",
-        "form",
-        type=click.Choice(("table", "json", "csv", "md")),
-        help="How to print the result.  [default: table]",
-    ),
+    format_option(),
 )
 @store_option
 def ablate(
@@ -132,14 +127,14 @@ def ablate(
         target = Path(page.folder) / f"{page.name}.md"
         write_atomic(target.with_suffix(".json"), to_json(made.json()))
         write_atomic(target, page_markdown(made, str, [("JSON", f"{page.name}.json")]))
-        if page.form is None:
+        if page.output_format is None:
             emit(f"wrote {target}")
             return
         tell(f"wrote {target}")
-    if page.form == "md":
+    if page.output_format == "md":
         emit(page_markdown(made, str))
     else:
-        out = Output(page.form or "table")
+        out = Output(page.output_format or "table")
         show(out, made)
 
 

@@ -106,7 +106,7 @@ class Run:
         "--strict", is_flag=True, help="Exit 1 where a number is not explained to the last."
     ),
 )
-@result_options("table", "json", "md")
+@result_options()
 @save_as_option
 @store_option
 def audit(

@@ -69,7 +69,7 @@ class Probes:
     click.option("--energy/--no-energy", default=True, help="Read energy counters."),
 )
 @cluster_option("One task a model on a Dask scheduler.")
-@result_options("table", "json", "csv", "md", "latex")
+@result_options("latex")
 @store_option
 def bench(
     models: tuple[str, ...],

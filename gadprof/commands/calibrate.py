@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gadprof.commands.options import command, packed, store_option
-from gadprof.output import check_writable, emit, tell, write_atomic
+from gadprof.commands.options import command, format_option, packed, store_option
+from gadprof.commands.show import show
+from gadprof.output import Output, check_writable, tell, write_atomic
 from gadprof.render.progress import Working
+
+if TYPE_CHECKING:
+    from gadprof.results.page import Page
 
 
 @dataclass(frozen=True)
@@ -62,14 +67,7 @@ class Table:
     help="Here: so many models are timed, the most informative ones.",
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="Write the coefficients here.")
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(("table", "json")),
-    default="table",
-    show_default=True,
-    help="How to print what was fitted.",
-)
+@format_option()
 @store_option
 def calibrate(
     table: str | None,
@@ -79,7 +77,7 @@ def calibrate(
     only: tuple[str, ...],
     count: int,
     output: str,
-    output_format: str,
+    output_format: str | None,
     store: str | None,
 ) -> int:
     """Fit the latency model to your own measurements; 'predict --coefficients FILE' uses it.
@@ -97,7 +95,6 @@ def calibrate(
     from gadprof.prediction.calibrate import calibrate as fit_to
     from gadprof.prediction.fits import fits_text
     from gadprof.prediction.measurements import read_csv, read_store
-    from gadprof.results.plain import describe_machine, to_json
 
     check_writable(output)
     if source == "here":
@@ -142,23 +139,7 @@ def calibrate(
         fit = fit_to(rows, target, place, work.count)
     command = f"gadprof calibrate --from {source}"
     write_atomic(output, fits_text({fit.key: fit}, command))
-    if output_format == "json":
-        payload: dict[str, Any] = {
-            "device": fit.device,
-            "layout": fit.layout,
-            "dtype": fit.dtype,
-            "models": fit.models,
-            "families": fit.families,
-            "method": fit.method,
-            "error_on_what_was_left_out": dict(fit.cv),
-            "batches": [fit.least_batch, fit.most_batch],
-            "left_out": [{"model": model, "error": error} for model, error in failed],
-            "file": output,
-            "machine": describe_machine(),
-        }
-        emit(to_json(payload), None)
-    else:
-        emit(_text(fit, output), None)
+    show(Output(output_format or "table"), _page(fit, failed, output))
     return 0
 
 
@@ -207,13 +188,41 @@ def _only(texts: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _text(fit: Any, output: str) -> str:
+def _page(fit: Any, failed: Sequence[tuple[str, str]], output: str) -> Page:
+    """What was fitted, its error on what was left out, and the file that predict takes."""
+    from gadprof.results.page import Page, Section
+    from gadprof.results.plain import describe_machine
+    from gadprof.results.table import Column, Table
+
     cv = fit.cv
-    return (
-        f"{fit.device}, {fit.dtype}, {fit.layout}: {fit.method}, {fit.models} models of "
-        f"{fit.families} families\n"
-        f"{cv['method']}: mean error {100 * cv['mean_absolute_error']:.1f} %, median "
-        f"{100 * cv['median_absolute_error']:.1f} %, {100 * cv['within_10_percent']:.0f} % within "
-        f"10 %\n"
-        f"wrote {output}; type: gadprof predict MODEL --coefficients {output}\n"
+    columns = (
+        Column("device", "device", rank=0),
+        Column("dtype", "dtype", rank=2),
+        Column("layout", "layout", rank=2),
+        Column("models", "models", "count", rank=1),
+        Column("families", "families", "count", rank=3),
+        Column("mean_absolute_error", "mean error", "share", rank=0),
+        Column("median_absolute_error", "median", "share", rank=1),
+        Column("within_10_percent", "within 10 %", "share", digits=0, rank=1),
     )
+    row = (fit.device, fit.dtype, fit.layout, fit.models, fit.families,
+           *(cv[column.key] for column in columns[5:]))  # fmt: skip
+    notes = (
+        f"{fit.method}; the errors are on what was left out, {cv['method']}",
+        f"wrote {output}; type: gadprof predict MODEL --coefficients {output}",
+    )
+    document = {
+        "device": fit.device,
+        "layout": fit.layout,
+        "dtype": fit.dtype,
+        "models": fit.models,
+        "families": fit.families,
+        "method": fit.method,
+        "error_on_what_was_left_out": dict(cv),
+        "batches": [fit.least_batch, fit.most_batch],
+        "left_out": [{"model": model, "error": error} for model, error in failed],
+        "file": output,
+        "machine": describe_machine(),
+    }
+    table = Table("fit", "", columns, (row,), notes=notes)
+    return Page("calibrate", "calibrate", (Section("fit", "", (), (table,)),), document)

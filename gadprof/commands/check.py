@@ -22,6 +22,7 @@ from gadprof.output import Output, append_text, check_writable, write_atomic
 if TYPE_CHECKING:
     from gadprof.comparison.compare import ComparedRow
     from gadprof.gate.config import Config
+    from gadprof.results.page import Page
     from gadprof.results.verdicts import BaseChange, CheckResult
 
 
@@ -79,7 +80,7 @@ class Beside:
         help="Sampling time of each latency rule, and of each model against --base.",
     ),
 )
-@result_options("table", "json", "github", "junit", "md")
+@result_options("github", "junit")
 @packed(
     "beside",
     Beside,
@@ -186,15 +187,11 @@ def _changes(settings: Config, models: tuple[str, ...], judging: Judging) -> tup
 
 
 def _render(result: CheckResult, config: Config, out: Output) -> str:
-    from gadprof.render.annotations import MARKS, to_annotations, to_step_summary
-    from gadprof.render.console import to_console
+    from gadprof.render.annotations import to_annotations, to_step_summary
     from gadprof.render.junit import to_junit
-    from gadprof.results.plain import to_json
-    from gadprof.results.verdicts import ordered
+    from gadprof.render.tables import render
 
     match out.form:
-        case "json":
-            return to_json(_object(result))
         case "github":
             return to_annotations(
                 result, lambda v: config.line_of(v.budget, v.rule.partition(".")[0])
@@ -203,9 +200,33 @@ def _render(result: CheckResult, config: Config, out: Output) -> str:
             return to_junit(result)
         case "md":
             return to_step_summary(result)
-    rows = [[MARKS[v.status], v.budget, v.rule, v.message] for v in ordered(result.verdicts)]
+    return render(_page(result), out.form, color=out.color)
+
+
+def _page(result: CheckResult) -> Page:
+    """One verdict a row, broken rules first."""
+    from gadprof.render.annotations import MARKS
+    from gadprof.results.page import page_of
+    from gadprof.results.table import Column, Table
+    from gadprof.results.verdicts import ordered
+
+    columns = (
+        Column("mark", "", place="shown", rank=0),
+        Column("status", "status", place="exact"),
+        Column("budget", "model", rank=0),
+        Column("model", "model", place="exact"),
+        Column("rule", "rule", rank=0),
+        Column("message", "result", rank=0),
+        Column("limit", "limit", place="exact"),
+        Column("actual", "actual", place="exact"),
+    )
+    rows = tuple(
+        (MARKS[v.status], v.status, v.budget, v.model, v.rule, v.message, v.limit, v.actual)
+        for v in ordered(result.verdicts)
+    )
     verdict = f"{MARKS['fail' if result.exit_code else 'pass']} {result.summary}"
-    return to_console(["", "model", "rule", "result"], rows, title=verdict, color=out.color)
+    table = Table("verdicts", verdict, columns, rows)
+    return page_of(table, document=_object(result), name="check")
 
 
 def _object(result: CheckResult) -> dict[str, object]:

@@ -107,7 +107,7 @@ class Beside:
     click.option("--threads", type=THREADS, default=1, show_default=True, help="For --measure."),
 )
 @timeout_option("For one answer of a model or counter.")
-@result_options("table", "json", "csv", "md", "latex")
+@result_options("latex")
 @packed("kept", Kept, baseline_option, save_as_option, store_option)
 def compare(
     models: tuple[str, ...],

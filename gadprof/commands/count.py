@@ -113,7 +113,7 @@ dtype_option = click.option(
     optimizer_option,
     dtype_option,
 )
-@result_options("table", "json", "csv", "md", "html")
+@result_options("html")
 @save_as_option
 @store_option
 def count(

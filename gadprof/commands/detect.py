@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +17,11 @@ from gadprof.commands.pose_options import (
     input_size,
     network_source,
 )
+from gadprof.commands.show import show
 from gadprof.output import Output, check_writable, write_atomic
+
+if TYPE_CHECKING:
+    from gadprof.results.page import Page
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Picture:
 @option("--draw", metavar="PNG", help="Write the picture with skeletons.")
 @option("--least-score", type=Number(-1e9, 1e9), default=0.2, help="Least score to draw.")
 @decoding_options
-@result_options("json")
+@result_options()
 def detect(
     model: str,
     picture: Picture,
@@ -59,7 +65,8 @@ def detect(
 ) -> None:
     """Find keypoints in a picture, with MODEL and its trained weights.
 
-    COCO-format keypoints go out as JSON, and with --draw the picture with its skeletons.
+    With --format json, or -o FILE.json, the keypoints go out in COCO's results format; with --draw
+    the picture with its skeletons.
     """
     if weights is None:
         raise click.UsageError(
@@ -104,4 +111,29 @@ def detect(
     )
     if draw:
         write_atomic(draw, found.drawn_png)
-    out.emit(found.to_json())
+    if out.form == "json":
+        out.emit(found.to_json())  # COCO's own format, a list
+    else:
+        show(out, _page(found.results))
+
+
+def _page(results: Sequence[Mapping[str, Any]]) -> Page:
+    """One keypoint a row, in pixels of the picture, with the person's number and score."""
+    from gadprof.pose.keypoints import NAMES
+    from gadprof.results.page import page_of
+    from gadprof.results.table import Column, Table
+
+    columns = (
+        Column("person", "person", rank=0),
+        Column("person_score", "person's score", "ratio", rank=1),
+        Column("keypoint", "keypoint", rank=0),
+        Column("x", "x in pixels", "ratio", digits=1, rank=0),
+        Column("y", "y in pixels", "ratio", digits=1, rank=0),
+        Column("score", "score", "ratio", rank=0),
+    )
+    rows = tuple(
+        (str(number), item["score"], name, *item["keypoints"][3 * index : 3 * index + 3])
+        for number, item in enumerate(results, start=1)
+        for index, name in enumerate(NAMES)
+    )
+    return page_of(Table("keypoints", "", columns, rows), document={}, name="detect")

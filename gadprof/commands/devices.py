@@ -19,7 +19,7 @@ from gadprof.output import Output
 @click.option(
     "--coefficients", metavar="FILE", help="List what this file of 'gadprof calibrate' holds."
 )
-@result_options("table", "json", "csv", "md", "latex")
+@result_options("latex")
 def devices(coefficients: str | None, out: Output) -> None:
     """Every device that 'gadprof predict --device' knows, and how well.
 

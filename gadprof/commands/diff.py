@@ -65,7 +65,7 @@ class Given:
     timeout_option("How long to wait for a model."),
     store_option,
 )
-@result_options("table", "json", "csv", "md")
+@result_options()
 def diff(
     words: tuple[str, ...],
     devices: str | None,

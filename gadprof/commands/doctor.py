@@ -27,7 +27,7 @@ class Finding:
 
 
 @command(name="doctor")
-@result_options("table", "json", "csv", "md")
+@result_options()
 @store_option
 def doctor(out: Output, store: str | None) -> int:
     """Look at extras, counters, GPU, threads and the results store.

@@ -88,7 +88,7 @@ class Files:
     click.option("--results", metavar="FILE", help="Write predictions in COCO's results format."),
     click.option("--accuracy", metavar="FILE", help="Add the figures to a file for compare."),
 )
-@result_options("table", "json", "csv", "md")
+@result_options()
 @store_option
 def evaluate(
     model: str,

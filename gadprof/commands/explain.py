@@ -36,7 +36,7 @@ from gadprof.output import Output, check_writable, tell
     metavar="FILE",
     help="Write a Chrome/Perfetto trace; of several models, one file each (FILE-1, FILE-2).",
 )
-@result_options("table", "json", "md")
+@result_options()
 @store_option
 def explain(
     models: tuple[str, ...],

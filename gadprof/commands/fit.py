@@ -50,7 +50,7 @@ class Step:
     click.option("--batch", type=click.IntRange(min=1), help="Also say whether this batch fits."),
 )
 @input_option
-@result_options("table", "json", "csv", "md")
+@result_options()
 def fit(
     models: tuple[str, ...], device: str, step: Step, input_texts: tuple[str, ...], out: Output
 ) -> int:

@@ -174,7 +174,7 @@ _TRIED = (
 @command(name="formula")
 @packed("grid", Grid, *_GRID)
 @packed("tried", Tried, *_TRIED)
-@result_options("table", "json", "csv", "md", "latex")
+@result_options("latex")
 @store_option
 def formula(grid: Grid, tried: Tried, out: Output, store: str | None) -> int:
     """Closed forms GP, GG and Rs of a block, every term apart, beside the ordinary convolution.

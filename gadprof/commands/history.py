@@ -33,7 +33,7 @@ from gadprof.store.history import QUANTITIES
     show_default=True,
     help="What --plot draws.",
 )
-@result_options("table", "json", "csv", "md")
+@result_options()
 @store_option
 def history(
     model: str | None,

@@ -32,7 +32,7 @@ OTHER_FORMS = (
     metavar="MODEL",
     help="List a model's knobs, as MODEL:knob=value takes.",
 )
-@result_options("table", "json", "csv", "md")
+@result_options()
 def models(knobs: str | None, out: Output) -> None:
     """List what can be named, one line each."""
     from gadprof.networks.spec import families, format_value, parse_spec, presets

@@ -87,34 +87,37 @@ def packed(parameter: str, record: type[Any], *options: Decorator[Any]) -> Decor
     return decorate
 
 
-def result_options(
-    *forms: str, writes: str = "FILE", checked: Callable[..., Any] = choose_output
-) -> Decorator[Any]:
+RESULT_FORMS = ("table", "json", "csv", "md")
+
+
+def format_option(*more: str) -> Decorator[Any]:
+    """``--format``, as ``output_format``: the four forms that every result has, and ``more``."""
+    return option(
+        "--format",
+        "output_format",
+        type=click.Choice((*RESULT_FORMS, *more)),
+        help=f"How to print the result.  [default: {RESULT_FORMS[0]}]",
+    )
+
+
+def output_option(help_text: str = "Write to a file; its suffix names the form.") -> Decorator[Any]:
+    """``-o FILE``, as ``output``."""
+    return option("-o", "--output", "output", aliases=("--out",), metavar="FILE", help=help_text)
+
+
+def result_options(*more: str, checked: Callable[..., Any] = choose_output) -> Decorator[Any]:
     """``--format`` and ``-o``: the command gets ``out``, an ``Output`` that was checked.
 
-    The form is what ``--format`` says, else what the file's suffix says, else the first one.
+    The form is what ``--format`` says, else what the file's suffix says, else a table.
     """
 
     def decorate(function: Function) -> Any:
         @functools.wraps(function)
         def called(*args: Any, **values: Any) -> Any:
             form, path = values.pop("output_format"), values.pop("output")
-            return function(*args, out=checked(form, path, forms), **values)
+            return function(*args, out=checked(form, path, (*RESULT_FORMS, *more)), **values)
 
-        made: Any = option(
-            "-o",
-            "--output",
-            "output",
-            aliases=("--out",),
-            metavar=writes,
-            help="Write to a file; its suffix names the form.",
-        )(called)
-        return option(
-            "--format",
-            "output_format",
-            type=click.Choice(forms),
-            help=f"How to print the result.  [default: {forms[0]}]",
-        )(made)
+        return format_option(*more)(output_option()(called))
 
     return decorate
 

@@ -9,6 +9,11 @@ from gadprof.errors import OutputError
 from gadprof.output import check_writable, emit, tell, write_folder
 
 
+def wants_page(path: str | None, form: str | None, *, whole: bool) -> bool:
+    """Whether ``-o PAGE.md`` asks for the page and its files, not for one printed form."""
+    return path is not None and path.endswith(".md") and whole and form is None
+
+
 def page_path(text: str, command: str, *, check: bool) -> Path:
     """A page's path, checked before any work. Raises OutputError."""
     from gadprof.results.escape import file_stem

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import click
 
-from gadprof.commands.options import command, limit_option, option
-from gadprof.commands.pages import page_path, write_or_check
+from gadprof.commands.options import (
+    RESULT_FORMS,
+    command,
+    format_option,
+    limit_option,
+    output_option,
+)
+from gadprof.commands.pages import page_path, wants_page, write_or_check
 from gadprof.output import choose_output
 
 PAGE = "reports/gadnet-paper.md"
-FORMS = ("table", "json", "md")
 
 
 @command(name="paper")
 @click.option("--search", is_flag=True, help="Only the reconstruction search.")
 @limit_option(None, "With --search: designs shown.  [default: 10]")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 where the page is stale.")
-@click.option(
-    "--format", "form", type=click.Choice(FORMS), help="How to print it.  [default: table]"
-)
-@option(
-    "-o",
-    "--output",
-    "path",
-    aliases=("--out",),
-    metavar="FILE",
-    help="Write to a file; PAGE.md is the whole page, its data beside it.",
-)
-def paper(search: bool, limit: int | None, check: bool, form: str | None, path: str | None) -> int:
+@format_option()
+@output_option("Write to a file; PAGE.md is the whole page, its data beside it.")
+def paper(
+    search: bool, limit: int | None, check: bool, output_format: str | None, output: str | None
+) -> int:
     """Judge every table, equation and figure of GADNet's paper.
 
     With -o PAGE.md the page and its data are written into the page's folder (data/). The page is
@@ -35,21 +33,21 @@ def paper(search: bool, limit: int | None, check: bool, form: str | None, path: 
     """
     from gadprof.render.progress import Working
 
-    if check and (search or form):
+    if check and (search or output_format):
         raise click.UsageError("--check compares the page; leave --search and --format out")
     if limit is not None and not search:
         raise click.UsageError("--limit goes with --search")
-    if check or (path is not None and path.endswith(".md") and not search and form is None):
+    if check or wants_page(output, output_format, whole=not search):
         from gadprof.paper.gather import gather, paper_page
         from gadprof.render.page_files import page_files
 
-        target = page_path(path or PAGE, "paper", check=check)
+        target = page_path(output or PAGE, "paper", check=check)
         with Working("judging the paper"):
             files = page_files(paper_page(gather(), target.stem))
         return write_or_check(target, files, "paper", check=check)
-    out = choose_output(form, path, FORMS)
+    out = choose_output(output_format, output, RESULT_FORMS)
     with Working("judging the paper"):
-        stem = (path or PAGE).rpartition("/")[2].rpartition(".")[0]
+        stem = (output or PAGE).rpartition("/")[2].rpartition(".")[0]
         text = _search_text(out.form, limit or 10) if search else _paper_text(out.form, stem)
     out.emit(text)
     return 0

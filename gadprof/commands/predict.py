@@ -59,7 +59,7 @@ class Target:
 )
 @input_option
 @plot_option("Plot the ratios of --device all (svg, pdf or png).")
-@result_options("table", "json", "csv", "md")
+@result_options()
 def predict(
     models: tuple[str, ...],
     target: Target,

@@ -29,7 +29,7 @@ from gadprof.output import Output
 @input_option
 @limit_option(12, "How many readings to print.")
 @timeout_option("For a model that is code of yours.")
-@result_options("table", "json", "md")
+@result_options()
 @store_option
 def reconcile(
     model: str,

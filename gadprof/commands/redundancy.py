@@ -52,7 +52,7 @@ class Subject:
 )
 @plot_option("Write the maps as a grid: .png, .svg or .pdf.")
 @limit_option(64, "Maps a grid shows.")
-@result_options("table", "json", "csv", "md")
+@result_options()
 @store_option
 def redundancy(
     models: tuple[str, ...],

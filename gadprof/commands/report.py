@@ -13,6 +13,7 @@ from gadprof.commands.options import (
     cluster_option,
     command,
     config_option,
+    format_option,
     input_option,
     models_argument,
     option,
@@ -44,7 +45,7 @@ class Mode:
 
     check: bool
     index_only: bool
-    form: str
+    output_format: str | None
 
 
 @command(name="report")
@@ -85,14 +86,7 @@ class Mode:
     Mode,
     click.option("--check", is_flag=True, help="Write nothing; exit 1 where a file is stale."),
     click.option("--index-only", is_flag=True, help="Only make (or check) the folder's index.md."),
-    click.option(
-        "--format",
-        "form",
-        type=click.Choice(("table", "json", "csv", "md")),
-        default="table",
-        show_default=True,
-        help="How to print which files were written or are stale.",
-    ),
+    format_option(),
 )
 @store_option
 @click.pass_context
@@ -150,7 +144,8 @@ def report(
         files = page_files(made, pages.plots or ("svg",), html=True)
     files[INDEX] = index_page(folder, files)
     if mode.check:
-        return _check(folder, files, f"gadprof {' '.join(_words(context, '--check'))}", mode.form)
+        again = f"gadprof {' '.join(_words(context, '--check'))}"
+        return _check(folder, files, again, mode.output_format)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{pages.output!r} is not a folder; name another with -o")
     write_folder(folder, files)
@@ -158,11 +153,11 @@ def report(
     for failure in failures:
         tell(f"gadprof: {' '.join(failure.split())}")
     page = folder / (INDEX if mode.index_only else f"{pages.name}.md")
-    _tell_files(folder, files, "written", f"wrote {len(files)} files: {page}", mode.form)
+    _tell_files(folder, files, "written", f"wrote {len(files)} files: {page}", mode.output_format)
     return 1 if failures else 0
 
 
-def _check(folder: Path, files: dict[str, bytes], again: str, form: str) -> int:
+def _check(folder: Path, files: dict[str, bytes], again: str, form: str | None) -> int:
     """Say which files differ from what is on the disk; 1 where one does."""
     from gadprof.render.page_files import stale_files
 
@@ -171,7 +166,7 @@ def _check(folder: Path, files: dict[str, bytes], again: str, form: str) -> int:
         tell(f"gadprof: stale: {folder / path}")
     if stale:
         tell(f"gadprof: {len(stale)} of {len(files)} files are stale; type: {again}")
-    if stale and form == "table":
+    if stale and form in (None, "table"):
         return 1
     words = f"{len(files)} files are up to date in {folder}"
     _tell_files(folder, files, "up to date", words, form, stale)
@@ -183,14 +178,14 @@ def _tell_files(
     files: dict[str, bytes],
     state: str,
     words: str,
-    form: str,
+    form: str | None,
     stale: tuple[str, ...] | list[str] = (),
 ) -> None:
     """The outcome in one line, or each file with its state."""
     from gadprof.results.page import page_of
     from gadprof.results.table import Column, Table
 
-    if form == "table":
+    if form in (None, "table"):
         emit(words)
         return
     columns = (Column("path", "path"), Column("state", "state"), Column("bytes", "size", "bytes"))

@@ -16,7 +16,7 @@ from gadprof.output import Output
     type=click.Choice(["MACs", "FLOPs", "data", "sparse"]),
     help="Only what is counted as this; data moves and computes nothing.",
 )
-@result_options("table", "json", "csv", "md")
+@result_options()
 def rules(words: tuple[str, ...], kind: str | None, out: Output) -> None:
     """List what is counted, or the operations whose names hold every WORD."""
     from gadprof.counting.rules.catalogue import entries

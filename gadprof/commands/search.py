@@ -47,7 +47,7 @@ class Trials:
 )
 @plot_option("Plot the front (svg, pdf or png).")
 @limit_option(25, "Front rows to print: those nearest the budget.")
-@result_options("table", "json", "csv", "md")
+@result_options()
 @click.pass_context
 def search(
     ctx: click.Context,

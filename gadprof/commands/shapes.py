@@ -13,7 +13,7 @@ from gadprof.output import Output
 @model_argument
 @picture_option
 @click.option("--every", is_flag=True, help="Every module, not only stages and branches.")
-@result_options("table", "json", "csv", "md", "latex")
+@result_options("latex")
 def shapes(
     model: str,
     input_texts: tuple[str, ...],

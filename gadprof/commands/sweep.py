@@ -116,14 +116,7 @@ def wanted_options(function: Any) -> Any:
 )
 @plot_option("Plot the front (svg, pdf or png).")
 @limit_option(SHOWN, "Front rows to print: those nearest the budget.")
-@result_options(
-    "table",
-    "json",
-    "csv",
-    "md",
-    writes="FILE",
-    checked=choose_sweep_output,
-)
+@result_options(checked=choose_sweep_output)
 @click.pass_context
 def sweep(
     ctx: click.Context,

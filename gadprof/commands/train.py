@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gadprof.commands.option_types import DEVICE, SEED, Count, Number
-from gadprof.commands.options import command, model_argument, option, packed, store_option
+from gadprof.commands.options import (
+    command,
+    format_option,
+    model_argument,
+    option,
+    packed,
+    store_option,
+)
 from gadprof.commands.pose_options import Data, data_options, input_size, network_source
-from gadprof.output import emit, tell
+from gadprof.commands.show import show
+from gadprof.output import Output, tell
 
 if TYPE_CHECKING:
     from gadprof.pose.training import RunSettings
+    from gadprof.results.page import Page
 
 MOST_EPOCHS = 1_000_000
 
@@ -135,14 +145,7 @@ _WHERE = (
 @click.option("--input", "input_text", metavar="HxW", help="Crop size.  [preset: 256x192]")
 @packed("recipe", Recipe, *_RECIPE)
 @packed("where", Where, *_WHERE)
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(("table", "json")),
-    default="table",
-    show_default=True,
-    help="How to print the result: the weights' path, or what was done as JSON.",
-)
+@format_option()
 @store_option
 def train(
     model: str,
@@ -151,7 +154,7 @@ def train(
     input_text: str | None,
     recipe: Recipe,
     where: Where,
-    output_format: str,
+    output_format: str | None,
     store: str | None,
 ) -> int:
     """Train MODEL on COCO keypoints.
@@ -171,7 +174,7 @@ def train(
     from gadprof.pose.training import WEIGHTS
     from gadprof.pose.training import train as run_training
     from gadprof.render.progress import Working
-    from gadprof.results.plain import describe_machine, to_json
+    from gadprof.results.plain import describe_machine
     from gadprof.store.recording import record_training
 
     size = input_size(input_text)
@@ -226,20 +229,44 @@ def train(
         weights=run.out / WEIGHTS,
         store=store,
     )
-    if output_format == "json":
-        done: dict[str, Any] = {
-            "model": source.name,
-            "weights": str(run.out / WEIGHTS),
-            "settings": settings_dict(settings),
-            "persons": len(people),
-            "losses": losses,
-            "train_s": time.monotonic() - start,
-            "machine": describe_machine(),
-        }
-        emit(to_json(done))
-    else:
-        emit(str(run.out / WEIGHTS))
+    done: dict[str, Any] = {
+        "model": source.name,
+        "weights": str(run.out / WEIGHTS),
+        "settings": settings_dict(settings),
+        "persons": len(people),
+        "losses": losses,
+        "train_s": time.monotonic() - start,
+        "machine": describe_machine(),
+    }
+    show(Output(output_format or "table"), training_page(done))
     return 0
+
+
+def training_page(done: Mapping[str, Any]) -> Page:
+    """What was trained, where its weights are, and each epoch's mean loss for programs."""
+    from gadprof.results.page import Page, Section
+    from gadprof.results.table import Column, Table
+
+    losses = done["losses"]
+    columns = (
+        Column("model", "model", rank=0),
+        Column("persons", "persons", "count", rank=2),
+        Column("epochs", "epochs", "count", rank=1),
+        Column("loss", "last loss", rank=1),
+        Column("train_s", "time", "seconds", rank=1),
+        Column("weights", "weights", rank=0),
+    )
+    loss = f"{losses[-1]:.3e}" if losses else None
+    row = (done["model"], done["persons"], len(losses), loss, done["train_s"], done["weights"])
+    run = Table("run", "", columns, (row,))
+    first = done["settings"]["epochs"] - len(losses) + 1  # a resumed run has its last epochs alone
+    epochs = Table(
+        "epochs",
+        "",
+        (Column("epoch", "epoch"), Column("loss", "loss")),
+        tuple(enumerate(losses, start=first)),
+    )
+    return Page("train", "train", (Section("train", "", (), (run,)),), done, frame=epochs)
 
 
 def _run_settings(folder: Path, where: Where) -> RunSettings:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gadprof.commands.options import command, option
-from gadprof.commands.pages import page_path, write_or_check
+from gadprof.commands.options import RESULT_FORMS, command, format_option, output_option
+from gadprof.commands.pages import page_path, wants_page, write_or_check
 from gadprof.commands.show import show
 from gadprof.output import choose_output
 
@@ -15,25 +15,17 @@ if TYPE_CHECKING:
     from gadprof.audit.published import Explained, Row
 
 PAGE = "reports/zoo.md"
-FORMS = ("table", "json", "md")
 
 
 @command(name="zoo")
 @click.option("--only", metavar="TEXT", help="Rows whose network, source or model holds TEXT.")
 @click.option("--fresh", is_flag=True, help="Count and read every row anew; takes minutes.")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 where the page is stale.")
-@click.option(
-    "--format", "form", type=click.Choice(FORMS), help="How to print the rows.  [default: table]"
-)
-@option(
-    "-o",
-    "--output",
-    "path",
-    aliases=("--out",),
-    metavar="FILE",
-    help="Write to a file; PAGE.md is the whole page, its data and plot beside it.",
-)
-def zoo(only: str | None, fresh: bool, check: bool, form: str | None, path: str | None) -> int:
+@format_option()
+@output_option("Write to a file; PAGE.md is the whole page, its data and plot beside it.")
+def zoo(
+    only: str | None, fresh: bool, check: bool, output_format: str | None, output: str | None
+) -> int:
     """Explain published parameters and complexities of pose networks, row by row.
 
     The readings are those that gadprof keeps; --fresh finds them anew. With -o PAGE.md the page,
@@ -41,16 +33,15 @@ def zoo(only: str | None, fresh: bool, check: bool, form: str | None, path: str 
     """
     from gadprof.report.zoo_page import zoo_page
 
-    if check and (only or form):
+    if check and (only or output_format):
         raise click.UsageError("--check compares the page; leave --only and --format out")
-    page = check or (path is not None and path.endswith(".md") and not only and form is None)
-    if page:
+    if check or wants_page(output, output_format, whole=not only):
         from gadprof.render.page_files import page_files
 
-        target = page_path(path or PAGE, "zoo", check=check)
+        target = page_path(output or PAGE, "zoo", check=check)
         files = page_files(zoo_page(_explained(None, fresh), target.stem))
         return write_or_check(target, files, "zoo", check=check)
-    out = choose_output(form, path, FORMS)
+    out = choose_output(output_format, output, RESULT_FORMS)
     made = zoo_page(_explained(only, fresh))
     if out.form == "md":
         from gadprof.render.page_files import markdown_of

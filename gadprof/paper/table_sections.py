@@ -62,7 +62,7 @@ def equation_section(equations: Sequence[Checked], traced: Sequence[TracedPoint]
                 folded=True,
             ),
         ),
-        commands=("gadprof formula --block ga --cin 64 --cout 64 --verify",),
+        commands=("gadprof formula --block ga --c-in 64 --c-out 64 --verify",),
     )  # fmt: skip
 
 

@@ -205,7 +205,7 @@ def train(
     if run.resume:
         check_resume(last, settings)
     elif last.exists():
-        raise DataError(f"'{last}' exists; go on with --resume, or choose another --out")
+        raise DataError(f"'{last}' exists; go on with --resume, or choose another folder with -o")
     quiet()
     seed_everything(settings.seed, workers=True, verbose=False)
     module = PoseModule(build().train(), people, settings, run)
@@ -311,7 +311,7 @@ def make_trainer(
         reason = str(error).splitlines()[0]
         raise SourceError(
             f"cannot train with accelerator {run.accelerator!r}, devices {run.devices!r}, "
-            f"precision {run.precision!r} ({reason}); try --accelerator cpu"
+            f"precision {run.precision!r} ({reason}); try --device cpu"
         ) from error
 
 

@@ -16,7 +16,9 @@ TITLE = "Published figures against exact counts"
 def zoo_page(explained: Sequence[Explained], stem: str = "zoo") -> Page:
     """The page; its JSON has every row with exact integers and its reading, and the tally."""
     document = {"counts": counts(explained), "rows": [_plain(item) for item in explained]}
-    return Page(stem, TITLE, sections(explained), document, f"gadprof zoo -o {stem}.md")
+    parts = sections(explained)
+    (rows,) = (table for part in parts for table in part.tables if table.key == "rows")
+    return Page(stem, TITLE, parts, document, f"gadprof zoo -o {stem}.md", frame=rows)
 
 
 def _plain(item: Explained) -> dict[str, Any]:
