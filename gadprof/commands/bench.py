@@ -32,6 +32,7 @@ class Probes:
     null: bool
     memory: bool
     energy: bool
+    keep: str | None
 
     def named(self) -> dict[str, Any]:
         """As the measuring functions call them."""
@@ -41,6 +42,7 @@ class Probes:
             "null": self.null,
             "memory": self.memory,
             "energy": self.energy,
+            "keep": self.keep,
         }
 
 
@@ -67,6 +69,11 @@ class Probes:
     ),
     click.option("--memory/--no-memory", default=True, help="Record peak memory."),
     click.option("--energy/--no-energy", default=True, help="Read energy counters."),
+    click.option(
+        "--keep",
+        metavar="FOLDER",
+        help="Keep the files that runtimes make of a model, and take those that lie there.",
+    ),
 )
 @cluster_option("One task a model on a Dask scheduler.")
 @result_options("latex")
@@ -86,6 +93,7 @@ def bench(
     \b
     gadprof bench hrnet32 gadnet32
     gadprof bench timm:resnet18 --batch 1,8 --runtime eager,onnxruntime
+    gadprof bench hrnet32 gadnet32 --runtime all --precision fp32,int8
     gadprof bench a.py:build b.py:build --precision 1% --time-limit 2m --format json -o run.json
 
     Ratios are to the first model. Exits 1 when a row failed, 130 after Ctrl-C (what was measured
@@ -94,7 +102,7 @@ def bench(
     from gadprof.models.sources import given_inputs
 
     models, shapes = given_inputs(models, input_texts)
-    chosen = settings.read(shapes)
+    chosen = settings.read(shapes, limits.formats)
     options = {**limits.named(), **probes.named(), "seed": settings.seed}
     if cluster is not None:
         from gadprof.cluster.clients import cluster_bench

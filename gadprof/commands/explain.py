@@ -61,7 +61,7 @@ def explain(
     from gadprof.models.sources import given_inputs
 
     models, shapes = given_inputs(models, input_texts)
-    chosen = settings.read(shapes)
+    chosen = settings.read(shapes, limits.formats)
     if len(chosen) != 1:
         raise SettingError("explain takes one setting; drop the lists, or use gadprof bench")
     paths = trace_paths(trace, len(models))

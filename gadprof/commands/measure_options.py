@@ -12,14 +12,15 @@ from gadprof.commands.option_types import (
     DURATION,
     MOST_BATCH,
     MOST_THREADS,
+    PRECISION,
     RUNTIME_LIST,
     SEED,
-    SHARE,
     Integers,
     Words,
 )
 from gadprof.commands.options import Decorator, packed
-from gadprof.measuring.settings import DTYPES, MODES, Setting, sweep
+from gadprof.errors import SettingError
+from gadprof.measuring.settings import DTYPES, MODES, Setting, installed_runtimes, sweep
 
 
 @dataclass(frozen=True)
@@ -36,35 +37,72 @@ class Settings:
     runtimes: tuple[str, ...]
     cuda_graph: bool
     flush_l2: bool
+    calibration: str
     seed: int
 
-    def read(self, input_shapes: tuple[tuple[int, ...], ...] = ()) -> tuple[Setting, ...]:
-        """The settings that the options name. Raises SettingError."""
+    def read(
+        self,
+        input_shapes: tuple[tuple[int, ...], ...] = (),
+        formats: tuple[str, ...] | None = None,
+    ) -> tuple[Setting, ...]:
+        """The settings that the options name; ``formats`` are those of ``--precision``.
+
+        Raises SettingError, DataError.
+        """
+        if formats and self.dtypes and formats != self.dtypes:
+            raise SettingError(
+                f"--dtype {','.join(self.dtypes)} and --precision {','.join(formats)} say two "
+                "things; leave one out"
+            )
+        if self.calibration:
+            from gadprof.measuring.runtimes.calibration import find_pictures
+
+            find_pictures(self.calibration)
         devices = tuple(dict.fromkeys(word.strip() for word in self.devices.split(",")))
         low = "bf16" if devices[0] == "cpu" else "fp16"
         return sweep(
             devices=devices,
             batches=self.batches,
-            dtypes=self.dtypes or ((low if self.amp else "fp32"),),  # type: ignore[arg-type]
+            dtypes=formats or self.dtypes or ((low if self.amp else "fp32"),),  # type: ignore[arg-type]
             threads=self.threads,
             modes=self.modes,  # type: ignore[arg-type]
-            runtimes=self.runtimes,
+            runtimes=tuple(dict.fromkeys(self._runtimes())),
             layouts=(self.channels_last,),
             input_shapes=input_shapes,
             amp=self.amp,
             cuda_graph=self.cuda_graph,
             flush_l2=self.flush_l2,
             seed=self.seed,
+            calibration=self.calibration,
+            lenient="all" in self.runtimes,
         )
+
+    def _runtimes(self) -> list[str]:
+        """The runtimes, with those that are installed in the place of ``all``."""
+        named: list[str] = []
+        for name in self.runtimes:
+            named += installed_runtimes() if name == "all" else (name,)
+        return named
 
 
 @dataclass(frozen=True)
 class Limits:
     """How precise, and how long at most."""
 
-    precision: float
+    precisions: tuple[float | tuple[str, ...], ...]
     time_limit: float
     timeout: float
+
+    @property
+    def precision(self) -> float:
+        """The interval's half width to reach: the last one named."""
+        return next(item for item in reversed(self.precisions) if isinstance(item, float))
+
+    @property
+    def formats(self) -> tuple[str, ...] | None:
+        """The number formats that ``--precision`` names, None where it names none."""
+        words = [word for item in self.precisions if isinstance(item, tuple) for word in item]
+        return tuple(dict.fromkeys(words)) or None
 
     def named(self) -> dict[str, Any]:
         """As the measuring functions call them."""
@@ -82,10 +120,13 @@ def limit_options(precision: str, time_limit: str) -> Decorator[Any]:
         Limits,
         click.option(
             "--precision",
-            type=SHARE,
-            default=precision,
-            show_default=True,
-            help="Half width of the ratio's 95 % interval to reach.",
+            "precisions",
+            type=PRECISION,
+            multiple=True,
+            metavar="SHARE|FORMATS",
+            callback=lambda _ctx, _option, given: (float(precision.rstrip("%")) / 100, *given),
+            help="Half width of the ratio's 95 % interval to reach, like 2%; or number formats, "
+            f"like fp32,int8 (as --dtype). Both may be given.  [default: {precision}]",
         ),
         click.option(
             "--time-limit",
@@ -127,8 +168,9 @@ _OPTIONS = (
         "dtypes",
         type=Words(DTYPES),
         default=None,
-        metavar="fp32|fp16|bf16",
-        help="Precision; a list sweeps. [default: fp32]",
+        metavar="fp32|fp16|bf16|int8",
+        help="Number format; a list sweeps. Files of runtimes are made of the fp32 model, integers "
+        "by the runtime's own quantiser. [default: fp32]",
     ),
     click.option(
         "--threads",
@@ -158,7 +200,15 @@ _OPTIONS = (
         default="eager",
         show_default=True,
         metavar="NAME,…",
-        help="eager, compile, torchscript, onnxruntime, openvino, tensorrt; a list sweeps.",
+        help="eager, compile, torchscript, onnxruntime, openvino, executorch, litert, ncnn, mnn, "
+        "tensorrt; a list sweeps; all: eager and every deployed runtime that is installed.",
+    ),
+    click.option(
+        "--calibrate",
+        "calibration",
+        default="",
+        metavar="FOLDER",
+        help="Pictures to calibrate integers on.  [default: synthetic inputs]",
     ),
     click.option("--cuda-graph", is_flag=True, help="Capture and replay a CUDA graph."),
     click.option("--flush-l2", is_flag=True, help="Flush the GPU's L2 cache before each sample."),

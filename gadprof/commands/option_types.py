@@ -118,6 +118,25 @@ class Share(_Quantity):
         return share
 
 
+class ShareOrFormats(Share):
+    """A share like ``2%``, or number formats like ``fp32,int8``: as a float, or as words."""
+
+    name = "share"
+
+    def __init__(self, formats: Callable[[], Sequence[str]]) -> None:
+        self._formats = formats
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and re.match(r"\s*[a-zA-Z]", value):
+            return Words(self._formats).convert(value, param, ctx)
+        return super().convert(value, param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return completed(self._formats(), incomplete)
+
+
 class Integers(click.ParamType):  # type: ignore[type-arg]
     """``8``, ``8,16,32`` or a range ``16:64:8`` (end included) as positive integers.
 
@@ -244,7 +263,13 @@ def _sheets() -> Sequence[str]:
 def _runtimes() -> Sequence[str]:
     from gadprof.measuring.settings import RUNTIMES
 
-    return RUNTIMES
+    return (*RUNTIMES, "all")
+
+
+def _formats() -> Sequence[str]:
+    from gadprof.measuring.settings import DTYPES
+
+    return DTYPES
 
 
 DURATION = Duration()
@@ -258,3 +283,4 @@ SHEET = Named("device", _sheets)
 DEVICE = Named("device", lambda: ("cpu", "cuda", "mps"))
 PLACE = Named("device", lambda: ("cpu", "cuda", "mps", *_cards()))
 RUNTIME_LIST = Words(_runtimes)
+PRECISION = ShareOrFormats(_formats)

@@ -9,6 +9,7 @@ of models and settings that cannot run here.
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,6 +25,9 @@ from gadprof.measuring.progress import Progress, Silent
 from gadprof.measuring.result import BenchGroup, BenchResult, BenchRow
 from gadprof.measuring.settings import Setting, check_device, check_setting
 from gadprof.results.plain import MACHINE_PACKAGES, describe_machine
+
+# as they are called where packages are installed from
+RUNTIME_PACKAGES = ("onnxruntime", "openvino", "executorch", "ai-edge-litert", "ncnn", "mnn")
 
 __all__ = ["BenchResult", "GroupRun", "Launcher", "Limits", "measure"]
 
@@ -47,6 +51,7 @@ def measure(
     factories: Sequence[dict[str, Any] | None] | None = None,
     on_turn: OnTurn | None = None,
     card: Callable[[str], dict[str, Any]] = card_state,
+    keep: str | None = None,
 ) -> BenchResult:
     """Measure every model under every setting; ratios to the first model of comparable rows.
 
@@ -56,7 +61,8 @@ def measure(
     run (None: as often as the time limit allows, where workers can be forked; 1: once), because a
     process keeps for life how the system happened to lay it out. ``on_turn`` is told each turn's
     row number, model, setting and samples (s) as they arrive. ``card`` tells the state of a CUDA
-    device before any worker is on it. Raises SettingError, UnknownNameError, SourceError.
+    device before any worker is on it. ``keep`` is a folder in which the files that runtimes make of
+    a model stay, for runs to come. Raises SettingError, UnknownNameError, SourceError.
     """
     if not models:
         raise SettingError("no model to measure; name at least one")
@@ -77,7 +83,12 @@ def measure(
                 resolve(model)
         memory_limit_bytes = memory_limit_bytes or default_memory_limit()
     with contextlib.ExitStack() as stack:
+        folder: str | None = None
         if spawn is None:
+            if keep is not None:
+                folder = keep
+            elif any(setting.is_file for setting in chosen):
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gadprof-bench-"))
             assert memory_limit_bytes is not None
             launcher = stack.enter_context(Launcher(models, chosen, memory_limit_bytes))
             spawn = launcher.spawn
@@ -108,6 +119,7 @@ def measure(
                 for setting in chosen
                 if setting.device.startswith("cuda")
             },
+            folder=folder,
         )
 
 
@@ -125,6 +137,7 @@ def _measure(
     clock: Callable[[], float],
     on_turn: OnTurn | None,
     cards: dict[str, dict[str, Any]],
+    folder: str | None,
 ) -> BenchResult:
     entries = [
         Entry(str(index), model, setting, factories[position] if factories else None)
@@ -135,7 +148,7 @@ def _measure(
     grouped: dict[tuple[object, ...], list[Entry]] = {}
     for entry in entries:
         grouped.setdefault(entry.setting.comparable_key, []).append(entry)
-    machine = describe_machine((*MACHINE_PACKAGES, "onnxruntime", "openvino", "scipy"))
+    machine = describe_machine((*MACHINE_PACKAGES, *RUNTIME_PACKAGES, "scipy"))
     groups: list[BenchGroup] = []
     rows: dict[str, BenchRow] = {}
     interrupted = False
@@ -153,6 +166,7 @@ def _measure(
             progress=progress or Silent(),
             position=(number + 1, len(grouped)),
             on_turn=on_turn,
+            folder=folder,
         )
         if interrupted:
             rows.update((entry.key, unmeasured(entry)) for entry in members)

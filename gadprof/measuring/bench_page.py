@@ -12,6 +12,14 @@ from gadprof.results.table import Column, Table
 if TYPE_CHECKING:
     from gadprof.measuring.result import BenchResult, BenchRow
 
+DEPLOYED = (
+    "file_bytes",
+    "load_s",
+    "first_run_s",
+    "grown_bytes",
+    "snr_db",
+    "joints_within_cell",
+)
 SETTINGS = ("device", "batch", "dtype", "threads", "mode", "runtime")
 
 
@@ -53,6 +61,12 @@ def bench_table(result: BenchResult) -> Table:
         Column("throughput_per_s", "per s", "ratio", rank=3),
         Column("peak_bytes", "peak", "bytes", rank=2),
         Column("predicted_peak_bytes", "predicted", "bytes", place="shown", rank=4),
+        Column("file_bytes", "file", "bytes", rank=3),
+        Column("load_s", "load", "seconds", rank=4),
+        Column("first_run_s", "first", "seconds", rank=4),
+        Column("grown_bytes", "grows by", "bytes", rank=4),
+        Column("snr_db", "SNR dB", "ratio", digits=1, rank=2),
+        Column("joints_within_cell", "joints kept", "share", rank=4),
         Column("joules_per_run", "energy", place="exact"),
         Column("energy", "energy", place="shown", rank=2),
         Column("verdict", "verdict", place="exact"),
@@ -71,6 +85,7 @@ def bench_table(result: BenchResult) -> Table:
 def _row(row: BenchRow) -> tuple[Any, ...]:
     latency, ratio, reference = row.latency_s, row.ratio, row.outcome == "reference"
     low, high = (latency.ci95 or (None, None)) if latency else (None, None)
+    facts = row.deployed or {}
     joules = (row.energy or {}).get("joules_per_run")
     return (
         row.model,
@@ -93,6 +108,7 @@ def _row(row: BenchRow) -> tuple[Any, ...]:
         row.throughput_per_s,
         row.peak_bytes,
         row.predicted_peak_bytes,
+        *(facts.get(name) for name in DEPLOYED),
         joules,
         f"{joules:.3g} J" if joules else None,
         row.verdict,
@@ -157,6 +173,12 @@ def _notes(result: BenchResult) -> list[str]:
         notes.append(_group_line(result, group))
         notes.extend(f"warning ({warning.kind}): {warning.text}" for warning in group.warnings)
     notes.append("±: half of the median's 95 % interval; spread: scaled median absolute deviation")
+    if any(row.deployed for row in result.rows):
+        notes.append(
+            "file, load, first: the runtime's file, loading it and the first run of it in a fresh "
+            "process, which grows by so much; SNR dB: the outputs' power over their error's, "
+            "against eager fp32"
+        )
     notes.extend(_energy_notes(result.rows))
     if result.interrupted:
         notes.append("interrupted: the table holds what was measured until then")

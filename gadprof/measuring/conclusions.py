@@ -111,6 +111,7 @@ def _row(run: GroupRun, entry: Entry, null: Ratio | None) -> BenchRow:
         "input_shapes": shapes,
         "runtime_version": entry.loaded.get("runtime_version", ""),
         "runtime_difference": entry.loaded.get("difference"),
+        "deployed": entry.loaded.get("deployed"),
         "warm_up": entry.warm,
         "notes": tuple(entry.notes),
     }

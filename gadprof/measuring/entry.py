@@ -53,6 +53,8 @@ class Entry:
     failure: WorkerFailedError | None = None
     memory: dict[str, Any] | None = None
     energy: dict[str, Any] | None = None
+    # the file that its runtime loads: its folder and the shapes of its inputs
+    converted: dict[str, Any] | None = None
     sensors_before: dict[str, Any] | None = None
     sensors_after: dict[str, Any] | None = None
 

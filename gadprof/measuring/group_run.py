@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from gadprof.measuring import schedule, statistics
 from gadprof.measuring.entry import NULL, Entry, Limits, OnTurn, Spawn
-from gadprof.measuring.launcher import load
+from gadprof.measuring.kept import folder_of, kept, made_empty
+from gadprof.measuring.launcher import convert, load
 from gadprof.measuring.probes import noise
 from gadprof.measuring.progress import Progress, RowProgress, RunProgress
 from gadprof.measuring.warmup import AGAIN, MINIMUM_S, WarmUp
@@ -49,6 +50,7 @@ class GroupRun:
         progress: Progress,
         position: tuple[int, int],
         on_turn: OnTurn | None = None,
+        folder: str | None = None,
     ) -> None:
         self.members = members
         self.limits = limits
@@ -72,6 +74,7 @@ class GroupRun:
         self._progress = progress
         self._position = position
         self._on_turn = on_turn
+        self._folder = folder
 
     def go(self) -> None:
         """Load, warm up, sample, look at memory and energy; workers are closed in any case."""
@@ -103,6 +106,7 @@ class GroupRun:
         limits = self.limits
 
         def start() -> None:
+            self._convert(entry)
             entry.runner = self._spawn(entry.model, entry.setting)
             entry.loaded = load(
                 entry.runner,
@@ -110,6 +114,7 @@ class GroupRun:
                 entry.setting,
                 timeout_s=limits.timeout_s,
                 factory=entry.factory,
+                converted=entry.converted,
             )
             entry.note(entry.loaded.get("notes", []))
             self._report(f"warming up {entry.model}")
@@ -131,6 +136,31 @@ class GroupRun:
                 entry.warm = WarmUp(**warm)
 
         self._at_its_own_cost(entry, start)
+
+    def _convert(self, entry: Entry) -> None:
+        """Have the runtime's file written once, in a process that is gone before any is measured.
+
+        The null and other rows of the same file share it, and so do runs that keep their files.
+        """
+        if self._folder is None or not entry.setting.is_file or entry.converted is not None:
+            return
+        folder = folder_of(self._folder, entry.model, entry.setting, entry.factory)
+        entry.converted = kept(folder)
+        if entry.converted is not None:
+            return
+        self._report(f"converting {entry.model}")
+        entry.runner = self._spawn(entry.model, entry.setting)
+        made_empty(folder)
+        convert(
+            entry.runner,
+            entry.model,
+            entry.setting,
+            folder=folder,
+            timeout_s=self.limits.timeout_s,
+            factory=entry.factory,
+        )
+        entry.runner.close()
+        entry.converted = kept(folder)
 
     def _prepare(self) -> None:
         taken: list[float] = []
@@ -300,6 +330,8 @@ class GroupRun:
             words.append(entry.setting.runtime)
         if len({member.setting.channels_last for member in self.members}) > 1:
             words.append("channels last" if entry.setting.channels_last else "contiguous")
+        if len({member.setting.dtype for member in self.members}) > 1:
+            words.append(entry.setting.dtype)
         return f"{entry.model} ({', '.join(words)})" if words else entry.model
 
     def comparable(self, entry: Entry) -> bool:

@@ -38,13 +38,44 @@ def load(
     *,
     timeout_s: float,
     factory: dict[str, Any] | None = None,
+    converted: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Have a worker build a model string (or call ``factory``) under a setting.
+    """Have a worker build a model string (or call ``factory``) under a setting, or load the file
+    that was made of it.
 
     Raises WorkerFailedError.
     """
     return worker.request(
-        "load", timeout_s=timeout_s, model=model, setting=asdict(setting), factory=factory
+        "load",
+        timeout_s=timeout_s,
+        model=model,
+        setting=asdict(setting),
+        factory=factory,
+        converted=converted,
+    )
+
+
+def convert(
+    worker: Runner,
+    model: str,
+    setting: Setting,
+    *,
+    folder: str,
+    timeout_s: float,
+    factory: dict[str, Any] | None = None,
+) -> None:
+    """Have a worker write a model's file for its runtime into a folder.
+
+    The worker's process may crash or hang in a converter, and is done with afterwards. Raises
+    WorkerFailedError.
+    """
+    worker.request(
+        "convert",
+        timeout_s=timeout_s,
+        model=model,
+        setting=asdict(setting),
+        factory=factory,
+        folder=folder,
     )
 
 

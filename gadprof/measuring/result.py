@@ -70,7 +70,8 @@ class BenchRow:
     """One model under one setting.
 
     ``error`` is one line when the row failed, ``error_kind`` one of usage, model, crash, timeout,
-    memory, nan; ``stderr_tail`` the last lines that its process printed.
+    memory, nan; ``stderr_tail`` the last lines that its process printed. ``deployed`` holds the
+    fields of ``runtimes.converted.Deployed`` of a row that runs a runtime's file.
     """
 
     model: str
@@ -90,6 +91,7 @@ class BenchRow:
     sensors: dict[str, Any] | None = None
     warm_up: WarmUp | None = None
     runtime_difference: float | None = None
+    deployed: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
     error: str | None = None
     error_kind: str | None = None

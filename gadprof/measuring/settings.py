@@ -2,7 +2,8 @@
 
 Promises: a setting is plain data, checked before anything is built; a sweep is the product of its
 lists. Two rows get a ratio only when device, batch, input, precision, threads and mode agree;
-runtime and memory layout are ways to run the same computation and may differ. Refuses a
+runtime and memory layout are ways to run the same computation and may differ, and so is a lower
+precision of a file that a runtime made of an fp32 model, whose error is stated. Refuses a
 combination that cannot exist (a CUDA graph on the CPU, training in ONNX Runtime).
 """
 
@@ -16,9 +17,9 @@ from typing import Literal
 
 from gadprof.errors import SettingError, UnknownNameError, nearest
 
-Dtype = Literal["fp32", "fp16", "bf16"]
+Dtype = Literal["fp32", "fp16", "bf16", "int8"]
 Mode = Literal["infer", "train"]
-DTYPES: tuple[Dtype, ...] = ("fp32", "fp16", "bf16")
+DTYPES: tuple[Dtype, ...] = ("fp32", "fp16", "bf16", "int8")
 MODES: tuple[Mode, ...] = ("infer", "train")
 RUNTIMES: tuple[str, ...] = (
     "eager",
@@ -27,8 +28,37 @@ RUNTIMES: tuple[str, ...] = (
     "onnxruntime",
     "openvino",
     "tensorrt",
+    "executorch",
+    "litert",
+    "ncnn",
+    "mnn",
 )
 TORCH_RUNTIMES = ("eager", "compile", "torchscript")
+# the packages of a runtime that come with an extra; what is not here comes with torch
+PACKAGES: dict[str, tuple[str, ...]] = {
+    "onnxruntime": ("onnxruntime", "onnx", "onnxscript"),
+    "openvino": ("openvino", "onnx", "onnxscript"),
+    "executorch": ("executorch",),
+    "litert": ("ai_edge_litert", "litert_torch"),
+    "ncnn": ("ncnn", "pnnx"),
+    "mnn": ("MNN", "onnx", "onnxscript"),
+}
+# the runtimes whose own quantiser writes integers, and those that write halves
+INTEGER_RUNTIMES = ("onnxruntime", "openvino", "executorch", "litert")
+HALF_RUNTIMES = (*INTEGER_RUNTIMES, "ncnn", "mnn")
+
+
+def installed_runtimes() -> tuple[str, ...]:
+    """The runtimes that this machine's CPU and packages have: what ``--runtime all`` measures.
+
+    ``torch.compile`` and TorchScript are left out: they are ways to run torch, not to deploy.
+    """
+    from importlib.util import find_spec
+
+    return (
+        "eager",
+        *(name for name, parts in PACKAGES.items() if all(find_spec(part) for part in parts)),
+    )
 
 
 @dataclass(frozen=True)
@@ -36,7 +66,8 @@ class Setting:
     """Everything about a run that is not the model.
 
     ``input_shapes`` are without the batch; empty means the model's own default. ``threads`` is the
-    number of threads inside one operation, the same for every runtime.
+    number of threads inside one operation, the same for every runtime. ``calibration`` is a
+    folder of pictures on which integers are calibrated, "" for synthetic inputs.
     """
 
     device: str = "cpu"
@@ -51,6 +82,7 @@ class Setting:
     cuda_graph: bool = False
     flush_l2: bool = False
     seed: int = 0
+    calibration: str = ""
 
     @property
     def label(self) -> str:
@@ -73,13 +105,18 @@ class Setting:
         return ", ".join(words)
 
     @property
+    def is_file(self) -> bool:
+        """Whether a file of the runtime is run, and no torch module."""
+        return self.runtime not in TORCH_RUNTIMES
+
+    @property
     def comparable_key(self) -> tuple[object, ...]:
         """Equal for settings whose latencies may be divided by each other."""
         return (
             self.device,
             self.batch,
             self.input_shapes,
-            self.dtype,
+            "fp32" if self.is_file else self.dtype,
             self.amp,
             self.threads,
             self.mode,
@@ -107,6 +144,7 @@ def check_setting(setting: Setting) -> Setting:
             f"unknown dtype {setting.dtype!r}; one of {', '.join(DTYPES)}"
             + nearest(setting.dtype, DTYPES)
         )
+    _check_precision(setting)
     if setting.mode not in MODES:
         raise UnknownNameError(f"unknown mode {setting.mode!r}; one of {', '.join(MODES)}")
     if setting.batch < 1:
@@ -127,19 +165,35 @@ def check_setting(setting: Setting) -> Setting:
     if setting.runtime not in TORCH_RUNTIMES:
         if setting.mode == "train":
             raise SettingError(f"{setting.runtime} does not train; use --mode infer")
-        if setting.amp or setting.dtype != "fp32":
-            raise SettingError(
-                f"{setting.runtime} is measured in fp32 here; drop --dtype and --amp"
-            )
+        if setting.amp:
+            raise SettingError(f"{setting.runtime} has no --amp; drop it")
         if setting.channels_last:
             raise SettingError(f"{setting.runtime} chooses its own layout; drop --channels-last")
         if setting.device == "mps":
             raise SettingError(f"{setting.runtime} does not run on mps; use --device cpu")
-    if setting.runtime == "openvino" and setting.device != "cpu":
-        raise SettingError("openvino is measured on the CPU; use --device cpu")
+    if setting.is_file and setting.runtime not in ("onnxruntime", "tensorrt") and on_cuda:
+        raise SettingError(f"{setting.runtime} is measured on the CPU; use --device cpu")
     if setting.runtime == "tensorrt" and not on_cuda:
         raise SettingError("tensorrt needs --device cuda")
     return setting
+
+
+def precisions_of(runtime: str) -> tuple[str, ...]:
+    """The number formats that a runtime is measured in."""
+    if runtime in TORCH_RUNTIMES:
+        return ("fp32", "fp16", "bf16")
+    halves = ("fp16",) if runtime in HALF_RUNTIMES else ()
+    return ("fp32", *halves, *(("int8",) if runtime in INTEGER_RUNTIMES else ()))
+
+
+def _check_precision(setting: Setting) -> None:
+    """Refuse a precision that a runtime lacks. Raises SettingError."""
+    able = precisions_of(setting.runtime)
+    if setting.dtype not in able:
+        way = f"; for int8 --runtime {','.join(INTEGER_RUNTIMES)}" if "int8" not in able else ""
+        raise SettingError(
+            f"{setting.runtime} has no {setting.dtype} here, but {', '.join(able)}{way}"
+        )
 
 
 def _driver_fault() -> str:
@@ -189,29 +243,33 @@ def sweep(
     cuda_graph: bool = False,
     flush_l2: bool = False,
     seed: int = 0,
+    calibration: str = "",
+    lenient: bool = False,
 ) -> tuple[Setting, ...]:
     """Every combination of the lists, checked, in the order in which they were given.
 
-    Raises SettingError or UnknownNameError.
+    ``lenient`` leaves out a precision that a runtime lacks. Raises SettingError,
+    UnknownNameError.
     """
-    return tuple(
-        check_setting(
-            Setting(
-                device=device,
-                batch=batch,
-                input_shapes=input_shapes,
-                dtype=dtype,
-                threads=thread_count,
-                channels_last=layout,
-                amp=amp,
-                mode=mode,
-                runtime=runtime,
-                cuda_graph=cuda_graph,
-                flush_l2=flush_l2,
-                seed=seed,
-            )
+    made = [
+        Setting(
+            device=device,
+            batch=batch,
+            input_shapes=input_shapes,
+            dtype=dtype,
+            threads=thread_count,
+            channels_last=layout,
+            amp=amp,
+            mode=mode,
+            runtime=runtime,
+            cuda_graph=cuda_graph,
+            flush_l2=flush_l2,
+            seed=seed,
+            calibration=calibration,
         )
         for device, batch, dtype, thread_count, mode, layout, runtime in itertools.product(
             devices, batches, dtypes, threads, modes, layouts, runtimes
         )
-    )
+    ]
+    able = [setting for setting in made if setting.dtype in precisions_of(setting.runtime)]
+    return tuple(check_setting(setting) for setting in (able if lenient and able else made))

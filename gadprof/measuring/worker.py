@@ -12,13 +12,16 @@ import gc
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import GadprofError
 from gadprof.measuring.probes.heap import keep_heap
 from gadprof.measuring.settings import Setting
+
+if TYPE_CHECKING:
+    from gadprof.measuring.runtimes import Prepared
 
 
 class NanOutputError(GadprofError):
@@ -64,6 +67,8 @@ def serve(message: dict[str, Any], held: Held | None) -> tuple[Held | None, dict
         if held is not None:
             release(held)
         return load(message)
+    if operation == "convert":
+        return held, convert(message)
     if operation == "peaks":
         from gadprof.measuring.explain.roofline import measure_peaks
 
@@ -108,7 +113,7 @@ def serve(message: dict[str, Any], held: Held | None) -> tuple[Held | None, dict
 
             if isinstance(held.module, OnnxGraph):
                 raise GadprofError(
-                    f"{held.module.path} is an ONNX graph, whose operations cannot be timed here; "
+                    f"{held.module.path} is a file, whose operations cannot be timed here; "
                     "gadprof bench --runtime onnxruntime times the whole of it"
                 )
             return held, work_reply(
@@ -129,9 +134,69 @@ def serve(message: dict[str, Any], held: Held | None) -> tuple[Held | None, dict
 
 
 def load(message: dict[str, Any]) -> tuple[Held, dict[str, Any]]:
-    """Build the model, its inputs and its runtime."""
+    """Build the model, its inputs and its runtime, or load the file that was made of it."""
     started = time.perf_counter()
     setting = _setting(message["setting"])
+    _quieten(setting)
+    converted = message.get("converted")
+    if converted is not None:
+        return _load_file(converted, setting, started)
+    module, args, kwargs, shapes = _ready(message, setting)
+    from gadprof.measuring.runtimes import prepare
+
+    prepared = prepare(module, args, kwargs, setting)
+    held = _held(prepared, setting, module, args, kwargs)
+    return held, _loaded(prepared, shapes, started)
+
+
+def convert(message: dict[str, Any]) -> dict[str, Any]:
+    """Build the model and write its runtime's file into a folder."""
+    setting = _setting(message["setting"])
+    _quieten(setting)
+    module, args, kwargs, shapes = _ready(message, setting)
+    from gadprof.measuring.runtimes.converted import convert_model
+
+    convert_model(module, args, kwargs, setting, message["folder"], shapes)
+    return {}
+
+
+def _load_file(
+    converted: dict[str, Any], setting: Setting, started: float
+) -> tuple[Held, dict[str, Any]]:
+    from gadprof.measuring.runtimes.converted import load_converted
+    from gadprof.measuring.runtimes.onnx_graph import OnnxGraph
+
+    prepared = load_converted(converted["folder"], setting)
+    held = _held(prepared, setting, OnnxGraph(converted["folder"]), (), {})
+    return held, _loaded(prepared, converted["input_shapes"], started)
+
+
+def _held(
+    prepared: Prepared,
+    setting: Setting,
+    module: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Held:
+    run, sample, apart_bytes = _timer(prepared.run, setting)
+    return Held(
+        setting, module, args, kwargs, run, sample, prepared.closers, prepared.run, apart_bytes
+    )
+
+
+def _loaded(prepared: Prepared, shapes: Sequence[Sequence[int]], started: float) -> dict[str, Any]:
+    return {
+        "input_shapes": [list(shape) for shape in shapes],
+        "runtime_version": prepared.version,
+        "notes": list(prepared.notes),
+        "difference": prepared.difference,
+        "deployed": prepared.deployed,
+        "load_s": time.perf_counter() - started,
+        "pid": os.getpid(),
+    }
+
+
+def _quieten(setting: Setting) -> None:
     import torch
 
     # before any thread pool starts, since threads inherit it. An untrained network's activations
@@ -141,6 +206,14 @@ def load(message: dict[str, Any]) -> tuple[Held, dict[str, Any]]:
     torch.set_num_threads(setting.threads)
     with contextlib.suppress(RuntimeError):
         torch.set_num_interop_threads(1)
+
+
+def _ready(
+    message: dict[str, Any], setting: Setting
+) -> tuple[Any, tuple[Any, ...], dict[str, Any], tuple[tuple[int, ...], ...]]:
+    """The module in its mode and layout, on its device."""
+    import torch
+
     module, args, kwargs, shapes = _build(message, setting)
     module.train(setting.mode == "train")
     if setting.channels_last:
@@ -154,21 +227,7 @@ def load(message: dict[str, Any]) -> tuple[Held, dict[str, Any]]:
     if setting.device.startswith("cuda"):
         torch.cuda.set_device(setting.device)
         torch.backends.cudnn.benchmark = True
-    from gadprof.measuring.runtimes import prepare
-
-    prepared = prepare(module, args, kwargs, setting)
-    run, sample, apart_bytes = _timer(prepared.run, setting)
-    held = Held(
-        setting, module, args, kwargs, run, sample, prepared.closers, prepared.run, apart_bytes
-    )
-    return held, {
-        "input_shapes": [list(shape) for shape in shapes],
-        "runtime_version": prepared.version,
-        "notes": list(prepared.notes),
-        "difference": prepared.difference,
-        "load_s": time.perf_counter() - started,
-        "pid": os.getpid(),
-    }
+    return module, args, kwargs, shapes
 
 
 def _setting(fields: dict[str, Any]) -> Setting:
@@ -181,8 +240,8 @@ def _build(
 ) -> tuple[Any, tuple[Any, ...], dict[str, Any], tuple[tuple[int, ...], ...]]:
     import torch
 
-    dtype = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[setting.dtype]
-    if setting.amp:
+    dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(setting.dtype)
+    if setting.amp or setting.is_file:  # a file is made of the fp32 model, and then cast
         dtype = None
     factory = message.get("factory")
     if factory is not None:

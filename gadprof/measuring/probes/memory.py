@@ -95,7 +95,7 @@ def measure_memory(
                 "nothing, its maps lie in the graph's own pool, which is in the reserved bytes"
             )
         return asdict(_cuda(run, held, apart_bytes, note))
-    before = _reset_process_peak()
+    before = reset_process_peak()
     if setting.runtime not in ("eager", "compile", "torchscript"):
         outputs = run()
         del outputs
@@ -103,17 +103,17 @@ def measure_memory(
             None,
             None,
             held,
-            process_peak_bytes=_process_peak(),
+            process_peak_bytes=process_peak(),
             process_before_bytes=before,
             note=f"{setting.runtime} does not use torch's allocator: only the process's peak",
         )
         return asdict(use)
     outputs = run()
     del outputs
-    process_peak = _process_peak()
+    highest = process_peak()
     if setting.device != "cpu":
         note = f"no allocator record on {setting.device}"
-        return asdict(MemoryUse(None, None, held, None, process_peak, before, None, note))
+        return asdict(MemoryUse(None, None, held, None, highest, before, None, note))
     changes = recorded_changes(run)
     transient = peak_of(changes)
     return asdict(
@@ -121,7 +121,7 @@ def measure_memory(
             peak_bytes=held + transient,
             transient_bytes=transient,
             resident_bytes=held,
-            process_peak_bytes=process_peak,
+            process_peak_bytes=highest,
             process_before_bytes=before,
             allocations=sum(1 for change in changes if change > 0),
         )
@@ -139,7 +139,7 @@ def _cuda(run: Callable[[], Any], held: int, apart_bytes: int, note: str) -> Mem
         transient_bytes=allocated - before,
         resident_bytes=held,
         reserved_bytes=reserved,
-        process_peak_bytes=_process_peak(),
+        process_peak_bytes=process_peak(),
         note=note,
     )
 
@@ -154,14 +154,15 @@ def _status_bytes(field: str) -> int | None:
     return None
 
 
-def _reset_process_peak() -> int | None:
+def reset_process_peak() -> int | None:
     """Set the kernel's high-water mark to the present size, which is returned."""
     with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w", encoding="ascii") as f:
         f.write("5")
     return _status_bytes("VmRSS")
 
 
-def _process_peak() -> int | None:
+def process_peak() -> int | None:
+    """The most memory that the process held since the mark was set, or since it began."""
     peak = _status_bytes("VmHWM")
     if peak is not None:
         return peak

@@ -8,24 +8,22 @@ inputs. Refuses a runtime whose package is missing, with the extra to install.
 from __future__ import annotations
 
 import importlib
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import ModelFailedError
-from gadprof.measuring.runtimes.onnx_graph import OnnxGraph
 
 if TYPE_CHECKING:
     from gadprof.measuring.settings import Setting
 
-# runtime -> module with a function prepare(module, args, kwargs, setting) -> Prepared
+# runtime -> module with a function prepare(module, args, kwargs, setting) -> Prepared; the others
+# are files of a runtime (``converted``)
 PREPARERS: dict[str, str] = {
     "eager": "gadprof.measuring.runtimes.eager",
     "compile": "gadprof.measuring.runtimes.compiled",
     "torchscript": "gadprof.measuring.runtimes.torchscript",
-    "onnxruntime": "gadprof.measuring.runtimes.onnx_runtime",
-    "openvino": "gadprof.measuring.runtimes.open_vino",
-    "tensorrt": "gadprof.measuring.runtimes.onnx_runtime",
 }
 
 # largest relative difference from eager (of the largest output value) by precision
@@ -37,7 +35,8 @@ class Prepared:
     """A model ready to run.
 
     ``run`` runs it once and returns its outputs; ``version`` names the runtime's version;
-    ``notes`` are sentences that the reader should see beside the figures.
+    ``notes`` are sentences that the reader should see beside the figures; ``deployed`` holds the
+    fields of ``converted.Deployed`` where a file of a runtime is run.
     """
 
     run: Callable[[], Any]
@@ -45,6 +44,7 @@ class Prepared:
     notes: tuple[str, ...] = ()
     difference: float | None = None
     closers: tuple[Callable[[], None], ...] = field(default=())
+    deployed: dict[str, Any] | None = None
 
 
 def prepare(
@@ -56,13 +56,21 @@ def prepare(
     """
     import dataclasses
 
+    if setting.runtime not in PREPARERS:
+        from gadprof.measuring.runtimes.converted import convert_model, load_converted
+
+        folder = tempfile.TemporaryDirectory(prefix="gadprof-converted-")
+        try:
+            convert_model(module, args, kwargs, setting, folder.name)
+            loaded = load_converted(folder.name, setting)
+        except BaseException:
+            folder.cleanup()
+            raise
+        return dataclasses.replace(loaded, closers=(*loaded.closers, folder.cleanup))
     preparer = importlib.import_module(PREPARERS[setting.runtime])
     prepared: Prepared = preparer.prepare(module, args, kwargs, setting)
     if setting.runtime == "eager" or setting.mode == "train":
         return prepared
-    if isinstance(module, OnnxGraph):
-        note = "an ONNX file: there is no eager model to hold its outputs against"
-        return dataclasses.replace(prepared, notes=(*prepared.notes, note))
     eager = importlib.import_module(PREPARERS["eager"]).prepare(module, args, kwargs, setting)
     difference = largest_difference(eager.run(), prepared.run())
     tolerance = TOLERANCES[setting.dtype]

@@ -33,8 +33,12 @@ class Exported:
             self.folder.cleanup()
 
 
-def export(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exported:
+def export(
+    module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], where: str | None = None
+) -> Exported:
     """Export a module with its example inputs; feeds are numpy arrays by input name.
+
+    The file is ``model.onnx`` in the folder ``where``, or in a temporary one.
 
     Raises MissingExtraError, ModelFailedError.
     """
@@ -47,8 +51,8 @@ def export(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Export
             __import__(package)
         except ImportError as error:
             raise MissingExtraError(package, "onnx", "exporting to ONNX") from error
-    folder = tempfile.TemporaryDirectory(prefix="gadprof-onnx-")
-    path = os.path.join(folder.name, "model.onnx")
+    folder = tempfile.TemporaryDirectory(prefix="gadprof-onnx-") if where is None else None
+    path = os.path.join(where if folder is None else folder.name, "model.onnx")  # type: ignore[arg-type]
     values = [*args, *kwargs.values()]
     names = [f"input_{index}" for index in range(len(args))] + list(kwargs)
     cpu = [value.detach().cpu() for value in values]
@@ -67,7 +71,8 @@ def export(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Export
                 verbose=False,
             )
     except Exception as error:
-        folder.cleanup()
+        if folder is not None:
+            folder.cleanup()
         first = next((line for line in str(error).splitlines() if line.strip()), "")
         raise ModelFailedError(
             f"torch's ONNX exporter refused it: {type(error).__name__}: {first[:200]}"

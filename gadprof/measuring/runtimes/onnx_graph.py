@@ -15,7 +15,7 @@ from gadprof.errors import SourceError
 if TYPE_CHECKING:
     from gadprof.measuring.settings import Setting
 
-RUNTIMES = ("onnxruntime", "openvino", "tensorrt")
+RUNTIMES = ("onnxruntime", "openvino", "tensorrt", "ncnn", "mnn")
 
 
 class OnnxGraph:

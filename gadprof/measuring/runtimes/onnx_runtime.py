@@ -7,10 +7,11 @@ this build lacks, since ONNX Runtime itself would fall back to the CPU without a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError, ModelFailedError, SettingError
-from gadprof.measuring.runtimes import Prepared
+from gadprof.measuring.runtimes.converted import Job, Made, Names, Started
 from gadprof.measuring.runtimes.onnx_export import export
 
 if TYPE_CHECKING:
@@ -55,17 +56,41 @@ def check_used(wanted: list[Any], used: list[str]) -> None:
         )
 
 
-def prepare(
-    module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], setting: Setting
-) -> Prepared:
-    """Export, load and return a callable that feeds the same arrays each time."""
+def check_installed() -> None:
+    """Refuse where ONNX Runtime is missing. Raises MissingExtraError."""
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("onnxruntime", "onnx", "the runtime onnxruntime") from error
 
+
+def convert(job: Job) -> Made:
+    """Export to ``model.onnx``, in the precision asked for; a graph that is a file is taken as it
+    is in fp32.
+
+    Raises MissingExtraError, ModelFailedError, SettingError.
+    """
+    check_installed()
+    import onnxruntime
+
+    providers(job.setting, list(onnxruntime.get_available_providers()))
+    exported = export(job.module, job.args, job.kwargs, job.folder)
+    if job.setting.dtype == "int8":
+        from gadprof.measuring.runtimes.onnx_integers import quantise
+
+        return Made(quantise(exported, job))
+    if job.setting.dtype == "fp16":
+        from gadprof.measuring.runtimes.onnx_integers import halve
+
+        return Made(halve(exported, job))
+    return Made(exported.path)
+
+
+def start(path: str, names: Names, setting: Setting) -> Started:
+    """A session that is fed the same arrays each time. Raises SettingError, ModelFailedError."""
+    import onnxruntime
+
     wanted = providers(setting, list(onnxruntime.get_available_providers()))
-    exported = export(module, args, kwargs)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = setting.threads
     options.inter_op_num_threads = 1
@@ -73,19 +98,21 @@ def prepare(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(exported.path, options, providers=wanted)
-    feed = {
-        item.name: exported.feed.get(item.name, value)
-        for item, value in zip(session.get_inputs(), exported.feed.values(), strict=False)
-    }
+    session = onnxruntime.InferenceSession(path, options, providers=wanted)
+    names = [item.name for item in session.get_inputs()]
     used = list(session.get_providers())
     check_used(wanted, used)
     notes = [f"providers: {', '.join(used)}"]
     if setting.device.startswith("cuda"):
         notes.append("every sample copies inputs to the card and outputs back, unlike eager's")
-    return Prepared(
-        lambda: session.run(None, feed),
+
+    def bind(sample: Sequence[Any]) -> Callable[[], Any]:
+        feed = dict(zip(names, sample, strict=False))
+        return lambda: session.run(None, feed)
+
+    return Started(
+        lambda sample: session.run(None, dict(zip(names, sample, strict=False))),
         f"onnxruntime {onnxruntime.__version__}",
         tuple(notes),
-        closers=(exported.close,),
+        bind=bind,
     )

@@ -1,49 +1,87 @@
-"""OpenVINO on the CPU, from the same ONNX file as ONNX Runtime, in fp32 and for latency.
+"""OpenVINO on the CPU, from the same ONNX file as ONNX Runtime, for latency.
 
-Inference precision is pinned to fp32: by itself OpenVINO would pick bfloat16 where the processor
-has it, and be compared with eager's fp32 unfairly.
+Inference precision is pinned to the one asked for: by itself OpenVINO would pick bfloat16 where
+the processor has it, and be compared with eager's fp32 unfairly.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError
-from gadprof.measuring.runtimes import Prepared
+from gadprof.measuring.runtimes.converted import Job, Made, Names, Started
 from gadprof.measuring.runtimes.onnx_export import export
 
 if TYPE_CHECKING:
     from gadprof.measuring.settings import Setting
 
 
-def prepare(
-    module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], setting: Setting
-) -> Prepared:
-    """Export, compile for the CPU with the setting's threads, and feed the same arrays."""
+def check_installed() -> None:
+    """Refuse where OpenVINO is missing. Raises MissingExtraError."""
     try:
-        import openvino
+        import openvino  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("openvino", "openvino", "the runtime openvino") from error
 
-    exported = export(module, args, kwargs)
+
+def convert(job: Job) -> Made:
+    """Export, and write OpenVINO's own two files; integers by NNCF, per channel.
+
+    Raises MissingExtraError, ModelFailedError.
+    """
+    check_installed()
+    import openvino
+
+    exported = export(job.module, job.args, job.kwargs, job.folder)
+    model = openvino.Core().read_model(exported.path)
+    if job.setting.dtype == "int8":
+        model = quantised(model, job)
+    path = job.path("model.xml")
+    openvino.save_model(model, path, compress_to_fp16=job.setting.dtype == "fp16")
+    return Made(path, beside=(job.path("model.bin"),))
+
+
+def quantised(model: Any, job: Job) -> Any:
+    """The model with NNCF's integers, calibrated on the samples. Raises MissingExtraError."""
+    try:
+        import logging
+
+        import nncf
+    except ImportError as error:
+        raise MissingExtraError("nncf", "openvino", "integers for OpenVINO") from error
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    names = [port.get_any_name() for port in model.inputs]
+    samples = [dict(zip(names, sample, strict=True)) for sample in job.samples]
+    return nncf.quantize(
+        model,
+        nncf.Dataset(samples),
+        preset=nncf.QuantizationPreset.PERFORMANCE,
+        subset_size=len(samples),
+    )
+
+
+def start(path: str, names: Names, setting: Setting) -> Started:
+    """The model compiled for the CPU with the setting's threads, fed the same arrays."""
+    import openvino
+
     core = openvino.Core()
     compiled = core.compile_model(
-        core.read_model(exported.path),
+        core.read_model(path),
         "CPU",
         {
             "INFERENCE_NUM_THREADS": setting.threads,
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": "f16" if setting.dtype == "fp16" else "f32",
             "CPU_DENORMALS_OPTIMIZATION": True,
         },
     )
     request = compiled.create_infer_request()
-    feed = [exported.feed[port.get_any_name()] for port in compiled.inputs]
+    used = str(compiled.get_property("INFERENCE_PRECISION_HINT"))
+    notes = () if setting.dtype != "fp16" or "float16" in used else (f"it computes in {used}",)
 
-    def run() -> Any:
-        results = request.infer(feed, share_inputs=True, share_outputs=True)
+    def call(sample: Sequence[Any]) -> Any:
+        results = request.infer(list(sample), share_inputs=True, share_outputs=True)
         return [results[port] for port in compiled.outputs]
 
-    return Prepared(
-        run, f"openvino {openvino.__version__.split('-')[0]}", closers=(exported.close,)
-    )
+    return Started(call, f"openvino {openvino.__version__.split('-')[0]}", notes)

@@ -1,0 +1,78 @@
+"""Where a model's converted file lies, so that rows and runs that need the same one share it.
+
+Promises: the name says everything that the file depends on (the model string and its own file's
+content, the inputs, the runtime, the precision, the versions); a folder counts only once its
+manifest is written, which is last. Refuses nothing: what is half written is made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from typing import Any
+
+from gadprof.measuring.runtimes.converted import MANIFEST
+from gadprof.measuring.settings import PACKAGES, Setting
+from gadprof.version import __version__
+
+# what a distribution is called whose package has another name
+DISTRIBUTIONS = {"ai_edge_litert": "ai-edge-litert", "litert_torch": "litert-torch", "MNN": "mnn"}
+
+
+def folder_of(root: str, model: str, setting: Setting, factory: dict[str, Any] | None) -> str:
+    """The folder below ``root`` for a model's file under a setting."""
+    told = [
+        model,
+        _content(model),
+        factory,
+        setting.runtime,
+        setting.dtype,
+        setting.batch,
+        setting.input_shapes,
+        setting.seed,
+        setting.calibration,
+        setting.device,
+        versions(setting.runtime),
+    ]
+    text = json.dumps(told, default=str, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    words = "".join(char if char.isalnum() else "-" for char in model)[-40:].strip("-")
+    return os.path.join(root, f"{words}-{setting.runtime}-{setting.dtype}-{digest}")
+
+
+def versions(runtime: str) -> list[str | None]:
+    """The versions of gadprof, torch and the runtime's packages."""
+    from gadprof.results.plain import package_version
+
+    names = [DISTRIBUTIONS.get(name, name) for name in PACKAGES.get(runtime, ())]
+    return [__version__, *(package_version(name) for name in ("torch", *names))]
+
+
+def _content(model: str) -> str | None:
+    """A digest of the file that a model string names, None where it names none."""
+    path = model.partition("@")[0]
+    for candidate in (path, path.rpartition(":")[0]):
+        if candidate and os.path.isfile(candidate):
+            digest = hashlib.sha256()
+            with open(candidate, "rb") as stream:
+                while part := stream.read(1 << 20):
+                    digest.update(part)
+            return digest.hexdigest()
+    return None
+
+
+def kept(folder: str) -> dict[str, Any] | None:
+    """What a worker needs to load the file of a folder, or None where there is none."""
+    path = os.path.join(folder, MANIFEST)
+    if not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as stream:
+        return {"folder": folder, "input_shapes": json.load(stream)["input_shapes"]}
+
+
+def made_empty(folder: str) -> None:
+    """Make the folder anew, without what an earlier attempt left."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)

@@ -1,0 +1,144 @@
+"""LiteRT (formerly TensorFlow Lite) with its XNNPACK delegate, from a torch module.
+
+Promises: ``threads`` threads; conversion by ``litert-torch``, straight from torch's exported
+program, integers by ``ai-edge-quantizer``: static, per channel, calibrated on the samples. Refuses
+an operation that the converter cannot lower, by its name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from gadprof.errors import MissingExtraError, ModelFailedError, SettingError
+from gadprof.measuring.runtimes.converted import Job, Made, Names, Started
+from gadprof.measuring.runtimes.onnx_graph import OnnxGraph
+
+if TYPE_CHECKING:
+    from gadprof.measuring.settings import Setting
+
+SIGNATURE = "serving_default"
+
+
+def check_installed() -> None:
+    """Refuse where LiteRT is missing. Raises MissingExtraError."""
+    try:
+        import ai_edge_litert.interpreter  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("ai-edge-litert", "litert", "the runtime litert") from error
+
+
+def convert(job: Job) -> Made:
+    """Convert to ``model.tflite``, in integers or halves where asked.
+
+    Raises MissingExtraError, ModelFailedError, SettingError.
+    """
+    if isinstance(job.module, OnnxGraph):
+        raise SettingError("litert takes a torch module, no ONNX file; --runtime onnxruntime")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        import litert_torch
+    except ImportError as error:
+        raise MissingExtraError("litert-torch", "litert", "converting to LiteRT") from error
+    path = job.path("model.tflite")
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            made = litert_torch.convert(
+                job.module, job.args or None, sample_kwargs=job.kwargs or None
+            )
+            made.export(path)
+        except Exception as error:
+            raise ModelFailedError(refusal(error)) from error
+    if job.setting.dtype == "fp32":
+        return Made(path)
+    return Made(requantised(path, job))
+
+
+def refusal(error: Exception) -> str:
+    """The converter's reason in one line, with the operation where it names one."""
+    text = " ".join(str(error).split())
+    named = re.search(r"(aten\.\w+(?:\.\w+)?|tfl\.\w+|stablehlo\.\w+)", text)
+    which = f" at {named[1]}" if named else ""
+    return f"LiteRT's converter refused it{which}: {type(error).__name__}: {text[:160]}"
+
+
+def requantised(path: str, job: Job) -> str:
+    """Write the file again in integers or halves; its path. Raises MissingExtraError and more."""
+    try:
+        from ai_edge_quantizer import quantizer, recipe
+    except ImportError as error:
+        raise MissingExtraError("ai-edge-quantizer", "litert", "integers for LiteRT") from error
+    target = job.path(f"model-{job.setting.dtype}.tflite")
+    made = quantizer.Quantizer(path)
+    try:
+        if job.setting.dtype == "int8":
+            made.load_quantization_recipe(recipe.static_wi8_ai8())
+            # inputs and outputs stay fp32, as in every other runtime
+            for end in ("INPUT", "OUTPUT"):
+                made.update_quantization_recipe(
+                    regex=".*",
+                    operation_name=quantizer.qtyping.TFLOperationName[end],
+                    algorithm_key=recipe.AlgorithmName.NO_QUANTIZE,
+                )
+            names = [argument(name) for name in job.names]
+            data = [dict(zip(names, sample, strict=True)) for sample in job.samples]
+            ranges = made.calibrate({SIGNATURE: data}, num_threads=job.setting.threads)
+            result = made.quantize(ranges)
+        else:
+            made.update_quantization_recipe(
+                regex=".*",
+                operation_name=quantizer.qtyping.TFLOperationName.ALL_SUPPORTED,
+                op_config=quantizer.qtyping.OpQuantizationConfig(
+                    weight_tensor_config=quantizer.qtyping.TensorQuantizationConfig(
+                        num_bits=16, dtype=quantizer.qtyping.TensorDataType.FLOAT
+                    ),
+                    compute_precision=quantizer.qtyping.ComputePrecision.FLOAT,
+                    explicit_dequantize=True,
+                ),
+                algorithm_key=recipe.AlgorithmName.FLOAT_CASTING,
+            )
+            result = made.quantize()
+        result.export_model(target, overwrite=True)
+    except Exception as error:
+        raise ModelFailedError(
+            f"LiteRT's quantiser refused it: {type(error).__name__}: {str(error)[:200]}"
+        ) from error
+    os.unlink(path)
+    return target
+
+
+def argument(name: str) -> str:
+    """What a signature calls an input: ``args_0`` for the first, a keyword by its own name."""
+    return re.sub(r"^input_(\d+)$", r"args_\1", name)
+
+
+def start(path: str, names: Names, setting: Setting) -> Started:
+    """An interpreter whose input tensors are filled anew for each sample."""
+    from importlib.metadata import version
+
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        held = Interpreter(path, num_threads=setting.threads)
+        held.allocate_tensors()
+        runner = held.get_signature_runner(SIGNATURE)
+    except (RuntimeError, ValueError) as error:
+        raise ModelFailedError(f"LiteRT cannot load the file: {str(error)[:200]}") from error
+    found, made = runner.get_input_details(), runner.get_output_details()
+    inputs = [found[argument(name)]["index"] for name in names.inputs]
+    in_order = sorted(made, key=lambda name: int(re.sub(r"\D", "", name) or 0))
+    outputs = [made[name]["index"] for name in in_order]
+
+    def call(sample: Sequence[Any]) -> list[Any]:
+        for index, value in zip(inputs, sample, strict=True):
+            held.set_tensor(index, value)
+        held.invoke()
+        return [held.get_tensor(index) for index in outputs]
+
+    return Started(call, f"LiteRT {version('ai-edge-litert')} (XNNPACK)")

@@ -1,0 +1,162 @@
+"""Claims about files of runtimes: they compute what eager computes, integers nearly so."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+
+from gadprof.errors import DataError, ModelFailedError, SettingError  # noqa: E402
+from gadprof.measuring.runtimes import prepare  # noqa: E402
+from gadprof.measuring.runtimes.calibration import sample_inputs  # noqa: E402
+from gadprof.measuring.runtimes.converted import (  # noqa: E402
+    joints_within_cell,
+    judge,
+    settle_norms,
+)
+from gadprof.measuring.settings import PACKAGES, Setting, check_setting  # noqa: E402
+
+FILES = [("onnxruntime", "fp32"), ("openvino", "fp32"), ("ncnn", "fp32"), ("mnn", "fp32")]
+FILES += [("onnxruntime", "int8"), ("openvino", "int8"), ("ncnn", "fp16"), ("mnn", "fp16")]
+# their compilers take seconds even for a small network
+SLOW = [("executorch", "fp32"), ("executorch", "int8"), ("litert", "fp32"), ("litert", "int8")]
+
+
+def network() -> nn.Module:
+    """A network whose layers a phone's networks have: ordinary and depthwise, up and gated."""
+    torch.manual_seed(0)
+
+    class Small(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU())
+            self.deep = nn.Sequential(
+                nn.Conv2d(16, 16, 3, 1, 1, groups=16), nn.BatchNorm2d(16), nn.ReLU6()
+            )
+            self.out = nn.Conv2d(16, 8, 1)
+            self.up = nn.Upsample(scale_factor=2, mode="nearest")
+
+        def forward(self, x: Any) -> Any:
+            y = self.up(self.out(self.deep(self.stem(x))))
+            return y + torch.sigmoid(y.mean((2, 3), keepdim=True))
+
+    return Small().eval()
+
+
+@pytest.mark.parametrize(
+    ("runtime", "dtype"), [*FILES, *(pytest.param(*item, marks=pytest.mark.slow) for item in SLOW)]
+)
+def test_a_file_computes_what_eager_computes(runtime: str, dtype: str) -> None:
+    for package in PACKAGES[runtime]:
+        if find_spec(package) is None:
+            pytest.skip(f"the runtime {runtime} is not installed: no {package}")
+    if (runtime, dtype) == ("openvino", "int8") and find_spec("nncf") is None:
+        pytest.skip("integers for OpenVINO are not installed: no nncf")
+    x = torch.randn(1, 3, 32, 24)
+    prepared = prepare(network(), (x,), {}, Setting(runtime=runtime, dtype=dtype))  # type: ignore[arg-type]
+    try:
+        facts = prepared.deployed
+        assert facts is not None
+        assert facts["file_bytes"] > 500
+        assert facts["samples"] == (1 if dtype == "fp32" else 8)
+        # eight bits over a range of about four deviations are some 35 dB
+        assert facts["snr_db"] > {"fp32": 60, "fp16": 40, "int8": 20}[dtype]
+        assert prepared.difference is not None
+        assert prepared.difference < {"fp32": 2e-3, "fp16": 3e-2, "int8": 0.2}[dtype]
+        # the same arrays again give the same outputs
+        first, second = (torch.as_tensor(prepared.run()[0]).clone() for _ in range(2))
+        assert torch.equal(first, second)
+        assert first.shape == (1, 8, 32, 24)
+    finally:
+        for close in prepared.closers:
+            close()
+
+
+def test_settled_norms_give_outputs_of_order_one_and_keep_weights_and_flags() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4)).eval()
+    nn.init.normal_(module[0].weight, std=1e-2)
+    kept = module[0].weight.clone()
+    x = torch.randn(2, 3, 16, 16)
+    assert settle_norms(module, (x,), {})
+    assert torch.equal(module[0].weight, kept)
+    assert not any(part.training for part in module.modules())
+    assert module[1].momentum == 0.1
+    assert float(module(x).std()) == pytest.approx(1, rel=0.05)
+    # trained statistics are nobody's to change
+    assert not settle_norms(module, (x,), {})
+
+
+def test_a_norm_over_one_value_leaves_all_as_they_were() -> None:
+    module = nn.Sequential(nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3)).eval()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    assert not settle_norms(module, (torch.randn(1, 3, 4, 4),), {})
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_signal_to_noise_is_of_powers_in_decibels() -> None:
+    wanted = torch.tensor([3.0, 4.0]).numpy()
+    got = torch.tensor([3.0, 4.5]).numpy()
+    worst, snr = judge([([wanted], [got])], Setting(runtime="openvino", dtype="int8"))
+    assert worst == pytest.approx(0.125)  # 0.5 of 4
+    assert snr == pytest.approx(20.0)  # 25 over 0.25
+
+
+def test_outputs_that_are_not_finite_are_refused() -> None:
+    wanted, got = torch.ones(2).numpy(), torch.tensor([1.0, float("nan")]).numpy()
+    with pytest.raises(ModelFailedError, match="1 values that are not finite"):
+        judge([([wanted], [got])], Setting(runtime="litert", dtype="int8"))
+
+
+def test_a_joint_two_cells_away_is_not_near() -> None:
+    wanted = torch.zeros(1, 2, 8, 6)
+    wanted[0, 0, 3, 3] = wanted[0, 1, 5, 5] = 1
+    got = torch.zeros(1, 2, 8, 6)
+    got[0, 0, 4, 2] = got[0, 1, 3, 5] = 1
+    picture = torch.zeros(1, 3, 32, 24).numpy()
+    assert joints_within_cell([([wanted.numpy()], [got.numpy()])], [picture]) == 0.5
+    assert joints_within_cell([([wanted.numpy()], [got.numpy()])], [picture[:, :, :16]]) is None
+
+
+def test_calibration_reads_pictures_and_refuses_a_folder_without(tmp_path: Path) -> None:
+    from PIL import Image
+
+    setting = Setting(runtime="openvino", dtype="int8", calibration=str(tmp_path))
+    x = torch.zeros(1, 3, 8, 6)
+    with pytest.raises(DataError, match="holds no picture"):
+        sample_inputs((x,), {}, setting, 8)
+    Image.new("RGB", (20, 10), (255, 0, 0)).save(tmp_path / "red.png")
+    ((picture,),) = sample_inputs((x,), {}, setting, 8)
+    assert picture.shape == (1, 3, 8, 6)
+    assert picture[0, 0] == pytest.approx((1 - 0.485) / 0.229)
+    assert picture[0, 1] == pytest.approx(-0.456 / 0.224)
+    (tmp_path / "not.jpg").write_text("no picture")
+    with pytest.raises(DataError, match=r"not\.jpg"):
+        sample_inputs((x,), {}, setting, 8)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (Setting(runtime="ncnn", dtype="int8"), "but fp32, fp16; for int8"),
+        (Setting(runtime="eager", dtype="int8"), "eager has no int8 here"),
+        (Setting(runtime="executorch", dtype="bf16"), "has no bf16 here"),
+        (Setting(runtime="mnn", device="cuda"), "on the CPU"),
+        (Setting(runtime="litert", mode="train"), "does not train"),
+    ],
+)
+def test_a_precision_that_a_runtime_lacks_is_refused_before_anything_is_built(
+    setting: Setting, words: str
+) -> None:
+    with pytest.raises(SettingError, match=words):
+        check_setting(setting)
+
+
+def test_precisions_of_files_are_divided_by_each_other_and_those_of_torch_are_not() -> None:
+    files = {Setting(runtime="openvino", dtype=d).comparable_key for d in ("fp32", "fp16", "int8")}  # type: ignore[arg-type]
+    assert files == {Setting().comparable_key}
+    assert Setting(dtype="bf16").comparable_key != Setting().comparable_key
