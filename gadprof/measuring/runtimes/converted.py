@@ -23,7 +23,7 @@ from gadprof.errors import ModelFailedError
 from gadprof.measuring.runtimes.onnx_graph import OnnxGraph
 
 if TYPE_CHECKING:
-    from gadprof.measuring.runtimes import Prepared
+    from gadprof.measuring.runtimes.prepared import Prepared
     from gadprof.measuring.settings import Setting
 
 # runtime -> module with check_installed() and
@@ -189,7 +189,7 @@ def load_converted(folder: str, setting: Setting) -> Prepared:
     Raises MissingExtraError, ModelFailedError.
     """
     from gadprof.measuring.probes.memory import process_peak, reset_process_peak
-    from gadprof.measuring.runtimes import Prepared
+    from gadprof.measuring.runtimes.prepared import Prepared
 
     with open(os.path.join(folder, MANIFEST), encoding="utf-8") as stream:
         manifest = json.load(stream)
@@ -269,7 +269,7 @@ def as_arrays(outputs: Any) -> list[Any]:
     """All tensors of nested outputs as arrays, in order; copied; halves as fp32."""
     import torch
 
-    from gadprof.measuring.runtimes import tensors
+    from gadprof.measuring.runtimes.prepared import tensors
 
     found = []
     for value in tensors(outputs):
@@ -323,7 +323,7 @@ def judge(pairs: Sequence[tuple[list[Any], list[Any]]], setting: Setting) -> tup
     """
     import numpy
 
-    from gadprof.measuring.runtimes import largest_difference
+    from gadprof.measuring.runtimes.prepared import largest_difference
 
     worst, signal, error = 0.0, 0.0, 0.0
     for wanted, got in pairs:

@@ -70,7 +70,7 @@ def convert(job: Job) -> Made:
     path = job.path("model.pte")
     with open(path, "wb") as stream:
         written.write_to_file(stream)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if left:
         listed = ", ".join(f"{name} x{count}" for name, count in sorted(left.items()))
         notes = (f"outside XNNPACK, in portable kernels: {listed}",)

@@ -99,7 +99,7 @@ def start(path: str, names: Names, setting: Setting) -> Started:
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=wanted)
-    names = [item.name for item in session.get_inputs()]
+    fed = [item.name for item in session.get_inputs()]
     used = list(session.get_providers())
     check_used(wanted, used)
     notes = [f"providers: {', '.join(used)}"]
@@ -107,11 +107,11 @@ def start(path: str, names: Names, setting: Setting) -> Started:
         notes.append("every sample copies inputs to the card and outputs back, unlike eager's")
 
     def bind(sample: Sequence[Any]) -> Callable[[], Any]:
-        feed = dict(zip(names, sample, strict=False))
+        feed = dict(zip(fed, sample, strict=False))
         return lambda: session.run(None, feed)
 
     return Started(
-        lambda sample: session.run(None, dict(zip(names, sample, strict=False))),
+        lambda sample: session.run(None, dict(zip(fed, sample, strict=False))),
         f"onnxruntime {onnxruntime.__version__}",
         tuple(notes),
         bind=bind,
