@@ -274,7 +274,7 @@ def test_counts_of_other_versions_or_counters_are_not_merged(run_cli, kept_page:
         (("--only", "hrnet32", "--missing", "-o", "PAGE"), "two ways"),
         (("--missing", "-o", "ABSENT"), "no data to merge into"),
         (("--missing", "-o", "EMPTY"), "is not the data of an audit list"),
-        (("--missing", "-o", "TORN"), "cannot be read"),
+        (("--missing", "-o", "TORN"), "is not JSON"),
     ],
 )
 def test_a_part_of_the_list_needs_data_to_merge_into(

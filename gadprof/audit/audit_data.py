@@ -7,7 +7,6 @@ versions, or of other counters, than the kept ones: then the whole list has to r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from gadprof.audit.audit import Audit, AuditRow
 from gadprof.audit.ledger import Difference, Item
 from gadprof.errors import OutputError, UnknownNameError, nearest
+from gadprof.results.files import read_json
 from gadprof.results.plain import SCHEMA_VERSION
 
 Data = Mapping[str, Any]
@@ -24,12 +24,9 @@ _ANEW = "run the whole list with: gadprof audit --list -o PAGE.md"
 
 def read_data(path: str | Path) -> Data:
     """The data beside a page. Raises OutputError where it is absent or of another kind."""
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise OutputError(f"there is no data to merge into at {str(path)!r}; {_ANEW}") from None
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{str(path)!r} cannot be read ({error}); {_ANEW}") from error
+    if not Path(path).exists():
+        raise OutputError(f"there is no data to merge into at {str(path)!r}; {_ANEW}")
+    data: Any = read_json(path, "data", OutputError, way_out=_ANEW)
     if not isinstance(data, dict) or not {"models", "versions", "refused"} <= set(data):
         raise OutputError(f"{str(path)!r} is not the data of an audit list; {_ANEW}")
     if data.get("schema_version") != SCHEMA_VERSION:
@@ -37,7 +34,11 @@ def read_data(path: str | Path) -> Data:
             f"{str(path)!r} has schema version {data.get('schema_version')}, this is "
             f"{SCHEMA_VERSION}; {_ANEW}"
         )
-    return data
+    try:
+        audits_of(data)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise OutputError(f"{str(path)!r} is damaged ({error}); {_ANEW}") from error
+    return data  # type: ignore[no-any-return]
 
 
 def check_mergeable(data: Data, versions: Mapping[str, str], backends: Sequence[str]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -112,17 +110,9 @@ def read_comment_data(path: str) -> CommentData:
 
 
 def _object(path: str, what: str) -> dict[str, Any]:
-    try:
-        with Path(path).open("rb") as stream:
-            text = stream.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"cannot read {what} {path!r}: {error.strerror}") from error
-    if len(text) > MOST_BYTES:
-        raise DataError(f"{what} {path!r} is larger than 4 MiB")
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{what} {path!r} is not JSON: {str(error)[:120]}") from error
+    from gadprof.results.files import read_json
+
+    document = read_json(path, what, DataError, most_bytes=MOST_BYTES)
     if not isinstance(document, dict):
         raise DataError(f"{what} {path!r} is not a JSON object")
     return document

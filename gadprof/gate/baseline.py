@@ -9,7 +9,6 @@ commit; ``file:``, ``store:`` and ``git:`` in front decide. At a ref the committ
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from gadprof.errors import BaselineError, StoreError, nearest
+from gadprof.results import files
 from gadprof.results.figures import KEYS
 from gadprof.results.plain import SCHEMA_VERSION
 
 FILES_AT_A_REF = ("gadprof-baseline.json", "reports/data/report.json")
-MAX_BASELINE_BYTES = 64 << 20
 FIGURES = (*KEYS, "kernels")
 
 
@@ -88,14 +87,7 @@ def find_baseline(
 
 def read_file(path: Path) -> Baseline:
     """Read a baseline from a JSON file. Raises BaselineError."""
-    try:
-        with path.open("rb") as stream:  # also of what has no size, such as /dev/zero
-            data = stream.read(MAX_BASELINE_BYTES + 1)
-        if len(data) > MAX_BASELINE_BYTES:
-            raise BaselineError(f"baseline {str(path)!r} is larger than 64 MiB; name another")
-        return read_rows(data, _shown(path))
-    except OSError as error:
-        raise BaselineError(f"cannot read baseline {str(path)!r}: {error.strerror}") from error
+    return read_rows(files.read_file(path, "baseline", BaselineError), _shown(path))
 
 
 def _shown(path: Path) -> str:
@@ -108,10 +100,7 @@ def _shown(path: Path) -> str:
 
 def read_rows(data: bytes, origin: str) -> Baseline:
     """Read the ``rows`` of a JSON document, or of its ``comparison``. Raises BaselineError."""
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise BaselineError(f"baseline {origin} is not JSON: {str(error)[:120]}") from error
+    document = files.parse_json(data, f"baseline {origin}", BaselineError)
     version = document.get("schema_version", 1) if isinstance(document, dict) else 1
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise BaselineError(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from gadprof.errors import BaselineError, GadprofError, SourceError
-from gadprof.gate.baseline import MAX_BASELINE_BYTES, find_baseline, git, is_commit
+from gadprof.gate.baseline import find_baseline, git, is_commit
 from gadprof.gate.diff import ModuleFigures, Side, side_of
+from gadprof.results.files import read_json
 
 Shapes = tuple[tuple[int, ...], ...]
 HERE = "."  # the working tree, where a ref is asked for
@@ -165,13 +165,7 @@ def _kept(word: str, store: str | None, model: str | None) -> Side:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as stream:
-            document = json.loads(stream.read(MAX_BASELINE_BYTES))
-    except OSError as error:
-        raise BaselineError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise BaselineError(f"{str(path)!r} is not JSON: {str(error)[:120]}") from error
+    document = read_json(path, "baseline", BaselineError)
     return document if isinstance(document, dict) else {}
 
 

@@ -7,13 +7,14 @@ never mixed with these.
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gadprof.errors import DataError
+from gadprof.results import files
 from gadprof.results.plain import to_json
+from gadprof.results.rebuild import SchemaError, from_plain
 
 KIND = "gadprof-accuracies"
 
@@ -57,15 +58,13 @@ def read_accuracies(path: str | Path) -> tuple[Accuracy, ...]:
     Raises DataError where the file is missing or of another kind.
     """
     way_out = "write one with: gadprof evaluate MODEL --weights F --data DIR --accuracy FILE"
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot read accuracies '{path}': {error.strerror}; {way_out}") from error
-    except ValueError as error:
-        raise DataError(f"accuracies '{path}' is not JSON: {error}; {way_out}") from error
+    content = files.read_json(path, "accuracies", DataError, way_out=way_out)
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise DataError(f"'{path}' holds no measured accuracies; {way_out}")
-    return tuple(_read(entry, path) for entry in content.get("accuracies", ()))
+    entries = content.get("accuracies", ())
+    if not isinstance(entries, list):
+        raise DataError(f"'{path}' holds no list of accuracies; {way_out}")
+    return tuple(_read(entry, path) for entry in entries)
 
 
 def add_accuracy(path: str | Path, accuracy: Accuracy) -> str:
@@ -83,12 +82,9 @@ def _key(item: Accuracy) -> tuple[Any, ...]:
 
 
 def _read(entry: Any, path: str | Path) -> Accuracy:
-    fields = dataclasses.fields(Accuracy)
-    names = {field.name for field in fields}
-    required = {field.name for field in fields if field.default is dataclasses.MISSING}
-    if not isinstance(entry, dict) or not required <= set(entry):
-        missing = sorted(required - set(entry)) if isinstance(entry, dict) else sorted(required)
-        raise DataError(f"an accuracy in '{path}' lacks {', '.join(missing)}")
-    values = {key: value for key, value in entry.items() if key in names}
-    height, width = values["input"]
-    return Accuracy(**{**values, "input": (int(height), int(width))})
+    names = {field.name for field in dataclasses.fields(Accuracy)}
+    try:
+        known = {key: value for key, value in entry.items() if key in names}
+        return from_plain(Accuracy, known)
+    except (AttributeError, SchemaError) as error:
+        raise DataError(f"an accuracy in '{path}' is damaged: {error}") from error

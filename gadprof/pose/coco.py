@@ -7,7 +7,6 @@ picture, and pictures that are not there.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable
@@ -20,7 +19,9 @@ from numpy.typing import NDArray
 
 from gadprof.errors import DataError, OutputError
 from gadprof.pose import keypoints
+from gadprof.results import files
 
+MOST_BYTES = 4 << 30  # COCO's own annotations of training have half a GB
 Box = tuple[float, float, float, float]
 
 PICTURE_KEYS = ("id", "file_name", "width", "height")
@@ -103,12 +104,7 @@ def spare(split: Split, *targets: str | Path | None) -> None:
 
 def read_json(path: str | Path, what: str) -> Any:
     """A JSON file's content; raises DataError that names the file and the line at fault."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot read {what} '{path}': {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{what} '{path}' is not JSON: {error}") from error
+    return files.read_json(path, what, DataError, most_bytes=MOST_BYTES)
 
 
 def load_annotations(split: Split) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from gadprof.errors import DataError, SpecError, UnknownNameError, nearest
 from gadprof.prediction.features import CLASSES
 from gadprof.prediction.model import GROUPS, TERMS, Coefficients
 from gadprof.prediction.way import Way
+from gadprof.results import files
 
 COEFFICIENTS = "latency_coefficients.json"
 FITS_SCHEMA_VERSION = 4
@@ -138,14 +139,16 @@ def fits() -> Mapping[str, Fit]:
     return read_fits(text, COEFFICIENTS)
 
 
+_DAMAGED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
 def read_fits(text: str, name: str) -> Mapping[str, Fit]:
     """The fits of a coefficients file. Raises DataError."""
     write = "'gadprof calibrate' writes one"
-    try:
-        plain = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"{name!r} is no coefficients file ({error}); {write}") from error
-    if not isinstance(plain, dict) or "fits" not in plain:
+    plain = files.parse_json(
+        text, f"{name!r} is no coefficients file: it", DataError, way_out=write
+    )
+    if not isinstance(plain, dict) or not isinstance(plain.get("fits"), dict):
         raise DataError(f"{name!r} is no coefficients file; {write}")
     if plain.get("schema_version") != FITS_SCHEMA_VERSION:
         raise DataError(
@@ -156,10 +159,13 @@ def read_fits(text: str, name: str) -> Mapping[str, Fit]:
     for key, values in plain["fits"].items():
         try:
             found[key] = _fit(key, values)
-        except (KeyError, TypeError, ValueError) as error:
+        except _DAMAGED as error:
             raise DataError(f"{name!r} is damaged at {key!r} ({error}); calibrate again") from error
-    for values in plain.get("phones", []):
-        found |= _phones(values).fits()
+    try:
+        for values in plain.get("phones", []):
+            found |= _phones(values).fits()
+    except _DAMAGED as error:
+        raise DataError(f"{name!r} is damaged at its phones ({error}); calibrate again") from error
     if not found:
         raise DataError(f"{name!r} holds no fit; calibrate again")
     return found
@@ -405,10 +411,5 @@ def transfer_errors() -> Mapping[str, Any]:
 
 
 def _from_file(path: str) -> Mapping[str, Fit]:
-    try:
-        with open(path, encoding="utf-8") as stream:
-            text = stream.read()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise DataError(f"cannot read coefficients {path!r}: {reason}") from error
-    return read_fits(text, path)
+    data = files.read_file(path, "coefficients", DataError)
+    return read_fits(data.decode("utf-8", "replace"), path)

@@ -9,14 +9,17 @@ under several settings.
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from statistics import median
 from typing import Any
 
 from gadprof.errors import DataError, StoreError, UnknownNameError, nearest
+from gadprof.results.files import read_file
 
 COLUMNS = ("model", "batch", "input", "latency")
 LATENCIES = {"latency": 1.0, "latency_s": 1.0, "latency_ms": 1e-3}
@@ -52,13 +55,11 @@ def family_of(model: str) -> str:
 def read_csv(path: str) -> tuple[Line, ...]:
     """The lines of a CSV file: model, batch, input and latency (s). Raises DataError."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            names = [name.strip() for name in reader.fieldnames or ()]
-            rows = [dict(zip(names, row.values(), strict=False)) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"it is no CSV text ({error})"
-        raise DataError(f"cannot read {path!r}: {reason}") from error
+        text = read_file(path, "measurements", DataError).decode("utf-8-sig")
+        header, *rows = [*csv.reader(io.StringIO(text, newline=""))] or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read {path!r}: it is no CSV text ({error})") from error
+    names = [name.strip() for name in header]
     time = next((name for name in LATENCIES if name in names), None)
     missing = [n for n in COLUMNS[:3] if n not in names] + ([] if time else ["latency"])
     if time is None or missing:
@@ -67,33 +68,33 @@ def read_csv(path: str) -> tuple[Line, ...]:
             "first line must be model,batch,input,latency (seconds; or latency_ms)"
         )
     lines = [
-        _line(f"{path}:{number}", row, time, LATENCIES[time])
+        _line(f"{path}:{number}", dict(zip_longest(names, row, fillvalue="")), time)
         for number, row in enumerate(rows, start=2)
-        if any((value or "").strip() for value in row.values() if isinstance(value, str))
+        if any(value.strip() for value in row)
     ]
     if not lines:
         raise DataError(f"{path!r} has no measurements below its first line")
     return medians(lines)
 
 
-def _line(place: str, row: Mapping[str, Any], time: str, unit: float) -> Line:
+def _line(place: str, row: Mapping[str, str], time: str) -> Line:
     from gadprof.errors import GadprofError
     from gadprof.models.sources import parse_shapes
 
-    model = (row["model"] or "").strip()
+    model = row["model"].strip()
     if not model:
         raise DataError(f"{place}: no model's name")
-    text = (row["batch"] or "").strip()
-    if not text.isdigit() or int(text) < 1:
+    text = row["batch"].strip()
+    if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
         raise DataError(f"{place}: batch {text!r} is no positive whole number")
-    shape_text = (row["input"] or "").strip()
+    shape_text = row["input"].strip()
     try:
         shapes = parse_shapes((shape_text,)) if shape_text else ()
     except GadprofError as error:
         raise DataError(f"{place}: {error}") from error
-    value = (row[time] or "").strip()
+    value = row[time].strip()
     try:
-        seconds = float(value) * unit
+        seconds = float(value) * LATENCIES[time]
     except ValueError as error:
         raise DataError(f"{place}: {time} {value!r} is no number") from error
     if not math.isfinite(seconds) or seconds <= 0:

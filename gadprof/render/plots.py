@@ -164,8 +164,8 @@ def _draw(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
     }
     if plot.kind not in rules:
         raise TypeError(f"no drawing rule for {plot.kind}")
-    axes.set_xlabel(plot.x_label)
-    axes.set_ylabel(plot.y_label)
+    axes.set_xlabel(plain(plot.x_label))
+    axes.set_ylabel(plain(plot.y_label))
     rules[plot.kind](plot, axes, colors)
 
 

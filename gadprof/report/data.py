@@ -8,7 +8,6 @@ other file, and one larger than 64 MiB.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gadprof.errors import ReportDataError
-
-MAX_DATA_BYTES = 64 << 20
+from gadprof.results import files
 
 Plain = Mapping[str, Any]
 
@@ -147,15 +145,8 @@ def measured_at(row: Plain) -> tuple[tuple[tuple[int, ...], ...], int]:
 
 
 def _load(path: Path) -> tuple[dict[str, Any], str]:
-    try:
-        if path.stat().st_size > MAX_DATA_BYTES:
-            raise ReportDataError(f"{str(path)!r} is larger than 64 MiB; give a smaller file")
-        data = path.read_bytes()
-        document = json.loads(data)
-    except OSError as error:
-        raise ReportDataError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise ReportDataError(f"{str(path)!r} is not JSON: {str(error)[:120]}") from error
+    data = files.read_file(path, "data", ReportDataError)
+    document = files.parse_json(data, f"data {str(path)!r}", ReportDataError)
     if not isinstance(document, dict):
         raise ReportDataError(f"{str(path)!r} is not an object that gadprof wrote")
     return document, hashlib.sha256(data).hexdigest()

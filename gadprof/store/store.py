@@ -244,9 +244,15 @@ class Store:
                     "SELECT value FROM samples WHERE entry = ? ORDER BY position", (row[0],)
                 )
             )
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise StoreError(_damaged(self.path, f"entry {row[0]} is not JSON")) from error
         number, recorded_at, kind, model, name, version = row[:6]
+        texts = (recorded_at, kind, model, name or "", version)
+        objects = (settings, machine, result or {})
+        if not all(isinstance(text, str) for text in texts) or not all(
+            isinstance(item, dict) for item in objects
+        ):
+            raise StoreError(_damaged(self.path, f"entry {row[0]} is of another kind"))
         return Entry(
             number, recorded_at, kind, model, name, version, settings, result, machine, samples
         )
@@ -562,7 +568,7 @@ def _pages_agree(uri: str) -> bool:
             }
         finally:
             connection.close()
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):  # the reason quotes the file's own bytes
         return False
     return bool(verdict == "ok") and {"machines", "entries", "samples"} <= tables
 
@@ -586,5 +592,5 @@ def refusals(path: Path) -> Iterator[None]:
             f"cannot use the results store {str(path)!r}: {error}; "
             "name another with --store, or --store off"
         ) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise StoreError(_damaged(path, str(error))) from error
