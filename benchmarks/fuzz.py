@@ -3,8 +3,8 @@
 Each target (``tests/fuzz_targets.py``) runs in a process of its own for its share of the time and
 begins with what earlier runs kept. A fault is a traceback, more than 5 s, more than 1 GiB beyond
 what the imports take, or a file touched outside the scratch folder; its input is written to the
-folder of faults. Afterwards the corpus is made small again: the smallest inputs that reach the
-same code, at most ``--keep`` bytes a target.
+folder of faults. Inputs that reach code which the corpus does not are added to it, the smallest
+first, up to ``--keep`` bytes a target.
 
 atheris is no dependency of gadprof: python -m venv fuzzing, install gadprof[dev] and atheris there.
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -48,8 +49,7 @@ def main(seconds: float, only: tuple[str, ...], faults: str, keep: int, replay: 
         if replay:
             count, bad = replayed(name), 0
         else:
-            count, bad = fuzzed(name, seconds / len(names), Path(faults))
-            shrink(name, keep)
+            count, bad = fuzzed(name, seconds / len(names), Path(faults), keep)
         found += bad
         click.echo(f"{name:14} {count:12,} inputs, {bad} faults, {size_of(name):,} bytes kept")
     sys.exit(1 if found else 0)
@@ -78,32 +78,49 @@ def replayed(name: str) -> int:
     return len(inputs)
 
 
-def fuzzed(name: str, seconds: float, faults: Path) -> tuple[int, int]:
-    """Fuzz one target until its time is over, beginning again after each fault; runs and faults."""
+def fuzzed(name: str, seconds: float, faults: Path, most_bytes: int) -> tuple[int, int]:
+    """Fuzz one target until its time is over, beginning again after each fault; runs and faults.
+
+    Afterwards the smallest inputs that reach code which the kept ones do not are kept, too.
+    """
     ends = time.monotonic() + seconds
     runs = bad = 0
     place = faults.absolute() / name
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gadprof-fuzz-") as top:
-        words = Path(top) / "words"
+        words, found, merged = (Path(top) / part for part in ("words", "found", "merged"))
+        found.mkdir()
+        merged.mkdir()
         words.write_text("".join(map(_quoted, fuzz.words_of(name) or [b"gadprof"])))
         while (left := ends - time.monotonic()) > 1 and bad < 20:
-            command = [
-                sys.executable, __file__, CHILD, name, str(corpus(name)), f"-dict={words}",
-                f"-max_total_time={int(left)}", f"-timeout={HANGS_S}", "-rss_limit_mb=0",
-                f"-malloc_limit_mb={MOST_BYTES >> 20}",
-                f"-max_len={LONGEST_INPUT.get(name, 256)}", f"-artifact_prefix={place}/",
+            done = _guided(
+                name, top, str(found), str(corpus(name)), f"-dict={words}",
+                f"-max_total_time={int(left)}", f"-artifact_prefix={place}/",
                 "-print_final_stats=1", "-reload=0", "-verbosity=0",
-            ]  # fmt: skip
-            environment = {**os.environ, "GADPROF_FUZZ_SCRATCH": top, "GADPROF_STORE": "off"}
-            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            )  # fmt: skip
             runs += _runs(done.stderr)
             if done.returncode:
                 bad += 1
                 (place / f"fault-{bad}.log").write_text(done.stdout + done.stderr)
             elif _runs(done.stderr) == 0:
                 raise SystemExit(done.stdout + done.stderr)
+        _guided(name, top, "-merge=1", str(merged), str(corpus(name)), str(found))
+        left_bytes = most_bytes - size_of(name)
+        for path in sorted(merged.iterdir(), key=lambda path: path.stat().st_size):
+            left_bytes -= path.stat().st_size
+            if left_bytes > 0:
+                shutil.copy(path, corpus(name))
     return runs, bad
+
+
+def _guided(name: str, top: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable, __file__, CHILD, name, *arguments, f"-timeout={HANGS_S}",
+        "-rss_limit_mb=0", f"-malloc_limit_mb={MOST_BYTES >> 20}",
+        f"-max_len={LONGEST_INPUT.get(name, 256)}",
+    ]  # fmt: skip
+    environment = {**os.environ, "GADPROF_FUZZ_SCRATCH": top, "GADPROF_STORE": "off"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
 def _quoted(word: bytes) -> str:
@@ -145,17 +162,6 @@ def fuzz_here(name: str) -> None:
 
 def _kept(name: str) -> list[bytes]:
     return [path.read_bytes() for path in corpus(name).iterdir()]
-
-
-def shrink(name: str, most_bytes: int) -> None:
-    """Keep the smallest inputs of a corpus; those of found faults stay whatever their size."""
-    left = most_bytes
-    for path in sorted(corpus(name).iterdir(), key=lambda path: path.stat().st_size):
-        if path.name.startswith(("fault-", "seed-")):
-            continue
-        left -= path.stat().st_size + 24
-        if left < 0:
-            path.unlink()
 
 
 if __name__ == "__main__":
