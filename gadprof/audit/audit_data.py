@@ -38,7 +38,7 @@ def read_data(path: str | Path) -> Data:
         audits_of(data)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise OutputError(f"{str(path)!r} is damaged ({error}); {_ANEW}") from error
-    return data  # type: ignore[no-any-return]
+    return data
 
 
 def check_mergeable(data: Data, versions: Mapping[str, str], backends: Sequence[str]) -> None:
