@@ -30,7 +30,7 @@ from gadprof.cluster.journal import open_journal
 from gadprof.cluster.run import Task, run_tasks
 from gadprof.cluster.transport import connect
 from gadprof.results.plain import describe_machine
-from gadprof.sweep.run import Limits, read_objectives
+from gadprof.sweep.run import Filters, read_objectives
 from gadprof.sweep.space import make_space
 
 KNOBS = {"width": "16:64", "d": "3,5", "s": "2,3,4", "modules": "1:2-1:6-1:4"}
@@ -85,7 +85,7 @@ def timed_sweep(cluster: Any, knobs: dict[str, str], store: str) -> Timed:
     before = busy_workers(cluster)
     started, own = time.monotonic(), time.process_time()
     cluster_sweep(
-        cluster.scheduler_address, space, read_objectives("macs,params:max"), Limits({}),
+        cluster.scheduler_address, space, read_objectives("macs,params:max"), Filters({}),
         sample=None, seed=0, output=None, store=store,
     )  # fmt: skip
     wall, own = time.monotonic() - started, time.process_time() - own

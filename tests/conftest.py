@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# small networks gain nothing from threads, and the tests of several processes share the cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:

@@ -87,7 +87,8 @@ def test_a_traced_network_gives_the_same_heatmaps(name):
     sample = torch.randn(1, 3, 64, 64)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(module, (sample,))
+        # the comparison below is the check
+        traced = torch.jit.trace(module, (sample,), check_trace=False)
         torch.testing.assert_close(traced(sample), module(sample))
 
 
@@ -102,7 +103,11 @@ def test_an_exported_network_gives_the_same_heatmaps(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    "name",
+    # the modules of a stage are alike: one of each stands for the others but in two networks
+    [name if name in ("hrnet32", "gadnet32") else f"{name}:modules=1-1-1" for name in PRESETS],
+)
 def test_every_preset_exports_to_onnx(name, tmp_path):
     onnx = pytest.importorskip("onnx", reason="needs gadprof[onnx]")
     pytest.importorskip("onnxscript", reason="needs gadprof[onnx]")
@@ -168,9 +173,9 @@ def save(state: object, path) -> str:
 def test_a_checkpoint_of_the_same_network_loads_strictly(tmp_path):
     module = gadprof.build("hrnet32:width=4")
     path = save({"state_dict": module.state_dict()}, tmp_path / "w.pth")
-    loaded = gadprof.build("hrnet32:width=4", weights=path)
+    loaded = gadprof.build("hrnet32:width=4", weights=path).state_dict()
     for key, value in module.state_dict().items():
-        torch.testing.assert_close(loaded.state_dict()[key], value)
+        torch.testing.assert_close(loaded[key], value)
 
 
 @pytest.mark.parametrize(
@@ -226,9 +231,10 @@ def test_a_state_written_in_memory_is_read_into_another_network_value_by_value()
     other = gadprof.build("gadnet32:width=4")
     assert not torch.equal(other.conv1.weight, module.conv1.weight)
     other.load_state_dict(torch.load(stream, weights_only=True))
-    assert list(other.state_dict()) == list(module.state_dict())
+    read = other.state_dict()
+    assert list(read) == list(module.state_dict())
     for key, value in module.state_dict().items():
-        assert torch.equal(other.state_dict()[key], value), key
+        assert torch.equal(read[key], value), key
 
 
 def test_a_network_survives_a_copy_and_a_pickle():

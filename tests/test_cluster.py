@@ -95,7 +95,7 @@ def test_a_sweep_survives_a_killed_worker_and_gives_the_same_bytes(cluster, tmp_
     from gadprof.cluster.clients import cluster_sweep
     from gadprof.sweep import distributed as pieces
     from gadprof.sweep import parquet
-    from gadprof.sweep.run import Limits, read_objectives, run_sweep
+    from gadprof.sweep.run import Filters, read_objectives, run_sweep
     from gadprof.sweep.space import make_space
 
     monkeypatch.setattr(pieces, "RANGE_DESIGNS", 40_000)
@@ -106,7 +106,7 @@ def test_a_sweep_survives_a_killed_worker_and_gives_the_same_bytes(cluster, tmp_
          "blocks": "1:3-1:3-1:3-1:3", "transition": "conv,gd"},
         "64x64",
     )  # fmt: skip
-    objectives, limits = read_objectives("macs,params:max"), Limits({"params": 1_000_000})
+    objectives, limits = read_objectives("macs,params:max"), Filters({"params": 1_000_000})
     local = tmp_path / "local.parquet"
     store = parquet.PartStore(str(local), space, objectives, limits, sample=None, seed=0)
     alone = run_sweep(space, objectives, limits, store=store)

@@ -75,7 +75,8 @@ def test_a_frame_holds_exact_integers(made: dict[str, Any]) -> None:
 
 def test_a_benchmark_and_an_explanation_are_frames_too() -> None:
     from gadprof.measuring.bench import BenchResult
-    from gadprof.measuring.explain.explain import Explanation, Part
+    from gadprof.measuring.explain.explain import Explanation
+    from gadprof.measuring.explain.explained import PartTime
     from gadprof.measuring.explain.roofline import Peaks
     from gadprof.measuring.result import BenchRow
     from gadprof.measuring.settings import Setting
@@ -85,7 +86,7 @@ def test_a_benchmark_and_an_explanation_are_frames_too() -> None:
     bench = BenchResult((BenchRow("m", Setting(), error="it fell"),), (), 0.02, 1.0, False, nowhere)
     assert bench.to_pandas().loc[0, "model"] == "m"
     assert "<table" in bench._repr_html_()
-    part = Part("3×3 convolution", 0.5, 1.0, 1.0, 4, 8, 2, 4.0, 0.25, 0.5, "memory")
+    part = PartTime("3×3 convolution", 0.5, 1.0, 1.0, 4, 8, 2, 4.0, 0.25, 0.5, "memory")
     from gadprof.measuring.explain.explain import Explained
 
     model = Explained("m", 0.5, None, 0.5, 1.0, 4, 8, 2, 4.0, 0.25, (part,), (part,))

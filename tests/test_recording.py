@@ -24,7 +24,7 @@ from gadprof.store.recording import (
     record_audits,
     record_verified,
 )
-from gadprof.store.store import Entry, Store
+from gadprof.store.store import Store, StoredResult
 
 SMALL = "hrnet32:width=8,modules=1-1-1"
 
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "results.sqlite"
 
 
-def kept(path: Path) -> tuple[Entry, ...]:
+def kept(path: Path) -> tuple[StoredResult, ...]:
     with Store(path, create=False) as store:
         return store.entries()
 

@@ -16,7 +16,7 @@ from gadprof.networks.spec import families
 from gadprof.sweep import chunks, sampling
 from gadprof.sweep.chunks import check_chunk, chosen_chunks, grid_chunks
 from gadprof.sweep.front import empty_front, merge
-from gadprof.sweep.run import CHECKED, Limits, read_objectives, run_sweep
+from gadprof.sweep.run import CHECKED, Filters, read_objectives, run_sweep
 from gadprof.sweep.sampling import choose_sample
 from gadprof.sweep.space import Places, make_space
 from gadprof.sweep.tables import QUANTITIES
@@ -108,7 +108,7 @@ def test_the_front_of_a_sweep_is_the_front_of_its_designs():
 def test_filters_count_what_passes():
     space = make_space("hrnet", {"width": "8:64:8"}, "64x64")
     limit = 10_000_000
-    result = run_sweep(space, read_objectives("macs,params"), Limits({"params": limit}))
+    result = run_sweep(space, read_objectives("macs,params"), Filters({"params": limit}))
     costs = [space.spec_at(index)[0] for index in range(space.size)]
     import gadprof
 
@@ -290,13 +290,13 @@ SPACE = {"width": "2:40", "s": "2,3", "blocks": "1:2-1:2-1:3-1:2"}
 SCRIPT = """
 import sys
 from gadprof.sweep import parquet
-from gadprof.sweep.run import Limits, read_objectives, run_sweep
+from gadprof.sweep.run import Filters, read_objectives, run_sweep
 from gadprof.sweep.space import make_space
 parquet.PART_DESIGNS = 300
 import gadprof.sweep.chunks as chunks
 chunks.CHUNK = 100
 space = make_space("gadnet", {space!r}, "64x64")
-front, limits = read_objectives("macs,params:max"), Limits({{"params": 3_000_000}})
+front, limits = read_objectives("macs,params:max"), Filters({{"params": 3_000_000}})
 store = parquet.PartStore({path!r}, space, front, limits, sample=None, seed=0)
 kill_after = {kill_after}
 if kill_after is not None:
@@ -338,7 +338,7 @@ def test_a_sweep_killed_before_its_very_last_step_ends_with_the_same_bytes(tmp_p
     space, front = make_space("gadnet", SPACE, "64x64"), read_objectives("macs,params:max")
 
     def sweep(path):
-        store = parquet.PartStore(str(path), space, front, Limits(), sample=None, seed=0)
+        store = parquet.PartStore(str(path), space, front, Filters(), sample=None, seed=0)
         return run_sweep(space, front, store=store)
 
     whole, broken = tmp_path / "whole.parquet", tmp_path / "broken.parquet"
@@ -412,7 +412,7 @@ def test_another_kind_of_file_is_refused(tmp_path):
     path.write_bytes(b"PAR1 not really")
     space = make_space("gadnet", {})
     with pytest.raises(SourceError, match="holds another sweep"):
-        PartStore(str(path), space, read_objectives("macs,params"), Limits(), sample=None, seed=0)
+        PartStore(str(path), space, read_objectives("macs,params"), Filters(), sample=None, seed=0)
 
 
 def test_a_search_finds_the_same_front_for_the_same_seed_and_nears_the_exact_one():
@@ -423,7 +423,7 @@ def test_a_search_finds_the_same_front_for_the_same_seed_and_nears_the_exact_one
         "gadnet", {"width": "8:40:4", "s": "2,3", "blocks": "1:2-1:2-2-2:3"}, "64x64"
     )
     objectives = read_objectives("macs,params:max")
-    limits = Limits({"params": 8_000_000})
+    limits = Filters({"params": 8_000_000})
     first = run_search(space, objectives, limits, trials=150, population=24, seed=1)
     again = run_search(space, objectives, limits, trials=150, population=24, seed=1)
     assert first.front == again.front
@@ -438,20 +438,20 @@ def rows_of(macs: list[int]) -> list[dict[str, int]]:
 
 def test_the_rows_shown_are_those_nearest_the_budget_in_their_order():
     from gadprof.commands.sweep import nearest_budget
-    from gadprof.sweep.run import Limits
+    from gadprof.sweep.run import Filters
 
     rows = rows_of([10, 20, 30, 40, 50])
-    assert nearest_budget(rows, Limits({"macs": 50}, {}), 2) == rows[3:]
-    assert nearest_budget(rows, Limits({}, {"macs": 10}), 2) == rows[:2]
-    assert nearest_budget(rows, Limits({"macs": 50}, {}), 9) == rows
+    assert nearest_budget(rows, Filters({"macs": 50}, {}), 2) == rows[3:]
+    assert nearest_budget(rows, Filters({}, {"macs": 10}), 2) == rows[:2]
+    assert nearest_budget(rows, Filters({"macs": 50}, {}), 9) == rows
 
 
 def test_without_a_budget_the_rows_shown_are_spread_over_the_front():
     from gadprof.commands.sweep import nearest_budget
-    from gadprof.sweep.run import Limits
+    from gadprof.sweep.run import Filters
 
     rows = rows_of(list(range(101)))
-    shown = [row["macs"] for row in nearest_budget(rows, Limits({}, {}), 5)]
+    shown = [row["macs"] for row in nearest_budget(rows, Filters({}, {}), 5)]
     assert shown == [0, 25, 50, 75, 100]
 
 

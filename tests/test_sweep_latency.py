@@ -12,7 +12,7 @@ from gadprof.cli import run
 from gadprof.errors import SpecError
 from gadprof.prediction.api import predict
 from gadprof.sweep import latency as timed
-from gadprof.sweep.run import Limits, read_objectives
+from gadprof.sweep.run import Filters, read_objectives
 from gadprof.sweep.space import make_space
 
 SPACE = {"width": "16:40:8", "s": "2,3", "d": "3,5"}
@@ -23,7 +23,7 @@ def test_the_front_is_that_of_every_designs_own_prediction() -> None:
     costs, objective = timed.split_objectives("params:max,latency")
     assert objective is not None
     result = timed.latency_sweep(
-        space, read_objectives(costs, least=1), Limits(), timed.Timed("rtx3090", 256),
+        space, read_objectives(costs, least=1), Filters(), timed.Timed("rtx3090", 256),
         sample=None, seed=0,
     )  # fmt: skip
     assert result.designs == result.passed == result.predicted == space.size == 16
@@ -62,8 +62,8 @@ def test_filters_come_first_and_too_many_designs_are_refused(
     space = make_space("gadnet", SPACE)
     monkeypatch.setattr(timed, "LARGEST", 7)
     with pytest.raises(SpecError, match="more than 7 of 16 designs pass"):
-        timed.passing_designs(space, Limits(), sample=None, seed=0)
-    limits = Limits(largest={"params": run_params("gadnet32:width=16")})
+        timed.passing_designs(space, Filters(), sample=None, seed=0)
+    limits = Filters(largest={"params": run_params("gadnet32:width=16")})
     designs, costed, _ = timed.passing_designs(space, limits, sample=None, seed=0)
     assert (len(designs), costed) == (4, 16)
 

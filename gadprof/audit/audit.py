@@ -76,7 +76,7 @@ class Audit(Tabular):
 
 
 @dataclass(frozen=True)
-class Explained:
+class ModelLedgers:
     """One model's trace in short, and for each backend its ledger, or why there is none."""
 
     ours: int
@@ -134,7 +134,7 @@ def audit(
     if resolve(model).runs_user_code:
         explained = call_guarded(
             f"{__name__}:explain_request",
-            Explained,
+            ModelLedgers,
             request,
             timeout_s=timeout_s,
             memory_limit_bytes=memory_limit_bytes,
@@ -158,7 +158,7 @@ def audit(
     )
 
 
-def explain_request(request: Mapping[str, Any]) -> Explained:
+def explain_request(request: Mapping[str, Any]) -> ModelLedgers:
     """Trace the model of a request and make the ledgers of its backends."""
     trace, observation = look(request["model"], request["shapes"], request["batch"])
     return explain_all(request["backends"], trace, observation)
@@ -194,9 +194,9 @@ def on_meta(inputs: Any) -> Any:
     return mapped(inputs, once(lambda tensor: tensor.to("meta")))
 
 
-def explain_all(backends: Sequence[str], trace: Trace, observation: Observation) -> Explained:
+def explain_all(backends: Sequence[str], trace: Trace, observation: Observation) -> ModelLedgers:
     """The ledgers of several backends for one model."""
-    return Explained(
+    return ModelLedgers(
         trace.macs,
         trace.params,
         tuple(shape[1:] for shape in trace.input_shapes),

@@ -70,7 +70,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Explained:
+class PublishedReading:
     """A row beside our exact count of ``model`` at ``input``, and how its figure comes about.
 
     ``shared`` is how many figures of its source (or of the one that is ``quoted``) speak for the
@@ -150,7 +150,7 @@ def _row(record: Mapping[str, str]) -> Row:
 
 def explain_rows(
     chosen: Sequence[Row], *, progress: Callable[[str], None] = lambda text: None
-) -> tuple[Explained, ...]:
+) -> tuple[PublishedReading, ...]:
     """Every row with our count and its reading; rows of one source support each other."""
     counts = _Counts()
     looked: dict[int, tuple[_Looked, ...]] = {}
@@ -249,13 +249,13 @@ def _explained(
     chosen: Sequence[Row],
     looked: Sequence[_Looked],
     support: Mapping[str, _Source],
-) -> Explained:
+) -> PublishedReading:
     if not row.models:
-        return Explained(row, "no builder")
+        return PublishedReading(row, "no builder")
     if not looked:
         return _counted(row)
     first = looked[0]
-    plain = Explained(
+    plain = PublishedReading(
         row,
         "no figure",
         first.model,
@@ -299,7 +299,9 @@ def _explained(
     return _with_params(_nearest(base, row, looked, source.main), item)
 
 
-def _quotes(index: int, found: Sequence[Explained], looked: Sequence[_Looked]) -> Explained:
+def _quotes(
+    index: int, found: Sequence[PublishedReading], looked: Sequence[_Looked]
+) -> PublishedReading:
     """A figure that another source explains, where its reading is one of this row's too."""
     own = found[index]
     for other in found:
@@ -328,14 +330,14 @@ def _quotes(index: int, found: Sequence[Explained], looked: Sequence[_Looked]) -
     return own
 
 
-def _counted(row: Row) -> Explained:
+def _counted(row: Row) -> PublishedReading:
     """A row of accuracies alone beside the exact cost of its network."""
     from gadprof.networks.cost import cost_of
     from gadprof.networks.spec import parse_spec, plan_of
 
     shape = row.input or INPUTS[0]
     cost = cost_of(plan_of(parse_spec(row.models[0])), shape, name=row.models[0])
-    return Explained(row, "no figure", row.models[0], shape, cost.params, cost.macs)
+    return PublishedReading(row, "no figure", row.models[0], shape, cost.params, cost.macs)
 
 
 def _scaled(row: Row, chosen: Sequence[Row]) -> tuple[str, bool]:
@@ -367,11 +369,11 @@ def _area(row: Row) -> int:
 
 
 def _nearest(
-    base: Explained,
+    base: PublishedReading,
     row: Row,
     looked: Sequence[_Looked],
     main: Signature | None,
-) -> Explained:
+) -> PublishedReading:
     """What the source's main reading gives, or where it has none the closest of all readings."""
     claim = parse_claim(row.complexity, "G")
     every = [reading for item in looked for reading in item.candidates]
@@ -389,7 +391,7 @@ def _deviation(claim: Claim, reading: Reading) -> float:
     return float(value / Fraction(claim.value) - 1)
 
 
-def _with_params(made: Explained, item: _Looked) -> Explained:
+def _with_params(made: PublishedReading, item: _Looked) -> PublishedReading:
     from gadprof.audit.reconcile import params_readings
 
     if not made.row.params:

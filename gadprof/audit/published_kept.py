@@ -13,14 +13,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from gadprof.audit.published import Explained, Row
+from gadprof.audit.published import PublishedReading, Row
 from gadprof.audit.reconcile import ParamsReading, Reading
 from gadprof.results.rebuild import from_plain
 
 NAME = "zoo.json"
 
 
-def kept_rows(rows: Sequence[Row]) -> tuple[Explained, ...] | None:
+def kept_rows(rows: Sequence[Row]) -> tuple[PublishedReading, ...] | None:
     """What is kept of these rows, all of them in their order; None where one differs."""
     text = _text()
     if text is None:
@@ -38,7 +38,7 @@ def _text() -> str | None:
     return beside.read_text(encoding="utf-8") if beside.is_file() else None
 
 
-def _explained(plain: Mapping[str, Any]) -> Explained:
+def _explained(plain: Mapping[str, Any]) -> PublishedReading:
     made = {key: value for key, value in plain.items() if key != "how"}
     made["row"] = from_plain(Row, plain["row"])
     made["input"] = tuple(plain["input"])
@@ -48,4 +48,4 @@ def _explained(plain: Mapping[str, Any]) -> Explained:
         ("params_reading", ParamsReading),
     ):
         made[key] = None if plain[key] is None else from_plain(kind, plain[key])
-    return Explained(**made)
+    return PublishedReading(**made)

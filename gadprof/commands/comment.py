@@ -19,7 +19,7 @@ MOST_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
-class Place:
+class PullRequest:
     """The pull request, and the service that it lies at."""
 
     event: str | None
@@ -34,7 +34,7 @@ class Place:
 @click.option("--print", "only_print", is_flag=True, help="Print the comment, post nothing.")
 @packed(
     "place",
-    Place,
+    PullRequest,
     click.option(
         "--event",
         metavar="FILE",
@@ -62,7 +62,7 @@ class Place:
         help="Whose comment is updated: the token's account.",
     ),
 )
-def comment(data: str, only_print: bool, place: Place) -> None:
+def comment(data: str, only_print: bool, place: PullRequest) -> None:
     """Post the pull request's comment, or update it: one comment, found again by its mark.
 
     CHECK.json is what 'gadprof check --json CHECK.json --base REF' wrote. It is read as plain data

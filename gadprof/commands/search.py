@@ -71,7 +71,7 @@ def search(
     from gadprof.results.page import page_of
     from gadprof.results.plain import describe_machine
     from gadprof.sweep.page import front_table
-    from gadprof.sweep.run import Limits, read_objectives
+    from gadprof.sweep.run import Filters, read_objectives
     from gadprof.sweep.search import run_search
     from gadprof.sweep.space import make_space
 
@@ -82,7 +82,7 @@ def search(
     if any("latency" in text for text in asked):
         raise click.UsageError("search knows costs alone; predict latency with 'gadprof sweep'")
     objectives = read_objectives(wanted.front_text)
-    limits = Limits(read_limits(wanted.largest, "--max"), read_limits(wanted.smallest, "--min"))
+    limits = Filters(read_limits(wanted.largest, "--max"), read_limits(wanted.smallest, "--min"))
     with Working("designs", run.trials) as work:
         result = run_search(
             space, objectives, limits, trials=run.trials, population=run.population,

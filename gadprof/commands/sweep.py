@@ -138,7 +138,7 @@ def sweep(
     from gadprof.results.page import page_of
     from gadprof.sweep.latency import split_objectives
     from gadprof.sweep.page import front_table
-    from gadprof.sweep.run import Limits, read_objectives
+    from gadprof.sweep.run import Filters, read_objectives
     from gadprof.sweep.space import make_space
 
     if plot is not None:
@@ -147,7 +147,7 @@ def sweep(
     cost_text, timed = split_objectives(wanted.front_text)
     objectives = read_objectives(cost_text, least=1 if timed else 2)
     largest, longest_s = split_latency(wanted.largest)
-    limits = Limits(read_limits(largest, "--max"), read_limits(wanted.smallest, "--min"))
+    limits = Filters(read_limits(largest, "--max"), read_limits(wanted.smallest, "--min"))
     limits.check()
     asks = timed is not None or longest_s is not None
     if asks and timing.latency is None:

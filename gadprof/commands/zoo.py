@@ -12,7 +12,7 @@ from gadprof.commands.show import show
 from gadprof.output import choose_output
 
 if TYPE_CHECKING:
-    from gadprof.audit.published import Explained, Row
+    from gadprof.audit.published import PublishedReading, Row
 
 PAGE = "reports/zoo.md"
 
@@ -52,7 +52,7 @@ def zoo(
     return 0
 
 
-def _explained(only: str | None, fresh: bool) -> tuple[Explained, ...]:
+def _explained(only: str | None, fresh: bool) -> tuple[PublishedReading, ...]:
     """The rows asked for, from what is kept, or counted and read anew with ``fresh``."""
     from gadprof.audit.published import explain_rows, rows
     from gadprof.audit.published_kept import kept_rows

@@ -16,7 +16,7 @@ from gadprof.errors import SpecError
 from gadprof.formulas.terms import Closed, ClosedForm, Numbers, Term, ceil_div
 
 
-class Place(NamedTuple):
+class Positions(NamedTuple):
     """Where a convolution runs: how often each of its weights is used, in symbols and numbers."""
 
     symbols: str
@@ -34,26 +34,26 @@ class Form:
     """
 
     n: Numbers
-    products: list[tuple[Term, Place, str, str]] = field(default_factory=list)
+    products: list[tuple[Term, Positions, str, str]] = field(default_factory=list)
     norms: list[tuple[str, int, int]] = field(default_factory=list)
     biases: list[tuple[str, int, int]] = field(default_factory=list)
     work: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     @property
-    def out(self) -> Place:
+    def out(self) -> Positions:
         """At every output position."""
-        return Place("H·W", f"{self.n.h}·{self.n.w}", self.n.hw)
+        return Positions("H·W", f"{self.n.h}·{self.n.w}", self.n.hw)
 
     @property
-    def inside(self) -> Place:
+    def inside(self) -> Positions:
         """At every input position."""
         n = self.n
         if n.stride == 1:
             return self.out
-        return Place("S²·H·W", f"{n.stride}²·{n.h}·{n.w}", n.stride**2 * n.hw)
+        return Positions("S²·H·W", f"{n.stride}²·{n.h}·{n.w}", n.stride**2 * n.hw)
 
     def conv(
-        self, name: str, symbols: str, numbers: str, weights: int, place: Place | None = None
+        self, name: str, symbols: str, numbers: str, weights: int, place: Positions | None = None
     ) -> None:
         """A convolution or fully connected layer: weights used once at each position."""
         where = self.out if place is None else place
@@ -62,7 +62,7 @@ class Form:
         term = Term(name, symbols, weights, macs, weights * where.positions)
         self.products.append((term, where, symbols, numbers))
 
-    def product(self, name: str, symbols: str, numbers: str, factor: int, place: Place) -> None:
+    def product(self, name: str, symbols: str, numbers: str, factor: int, place: Positions) -> None:
         """A product of two maps: work at each position, and no weights."""
         term = Term(name, macs_symbols=f"{place.symbols}·{symbols}", macs=factor * place.positions)
         self.products.append((term, place, symbols, numbers))
@@ -165,7 +165,7 @@ class Form:
         return " + ".join(parts)
 
 
-ONCE = Place("", "", 1)
+ONCE = Positions("", "", 1)
 MOST_BRANCHES = 16
 
 
@@ -335,7 +335,7 @@ def cbam(n: Numbers) -> Closed:
     """A convolution with channel and spatial attention on its output."""
     form, c, hidden = Form(n), n.c_out, ceil_div(n.c_out, n.r)
     _primary(form)
-    twice = Place("2", "2", 2)
+    twice = Positions("2", "2", 2)
     form.conv("channel attention", "2·Cout·ceil(Cout/r)", f"2·{c}·ceil({c}/{n.r})",
               2 * c * hidden, twice)  # fmt: skip
     form.conv("spatial attention", "2·7²", "2·7²", 2 * 7**2)
@@ -509,7 +509,7 @@ def conditional_weighting(n: Numbers) -> Closed:
     areas = [(n.h >> i) * (n.w >> i) for i in range(branches)]
     total, hidden = sum(halves), ceil_div(sum(halves), n.r)
     places = [
-        Place(f"H·W/{4**i}" if i else "H·W", f"{n.h >> i}·{n.w >> i}", area)
+        Positions(f"H·W/{4**i}" if i else "H·W", f"{n.h >> i}·{n.w >> i}", area)
         for i, area in enumerate(areas)
     ]
     form.conv("cross-resolution", "2·A·ceil(A/r)", f"2·{total}·ceil({total}/{n.r})",
@@ -542,7 +542,7 @@ def conditional_weighting(n: Numbers) -> Closed:
     )  # fmt: skip
 
 
-def _convolutions(n: Numbers, places: list[Place]) -> Closed:
+def _convolutions(n: Numbers, places: list[Positions]) -> Closed:
     """What the unit replaces: an ordinary convolution on each of its maps."""
     form = Form(n)
     for i, place in enumerate(places):
@@ -560,7 +560,7 @@ def instance_aware_attention(n: Numbers) -> Closed:
     _primary(form)
     form.conv("query, key, value and output", "4·Cout²", f"4·{c}²", 4 * c**2)
     form.conv("feed-forward", "2·e·Cout", f"2·{wide}·{c}", 2 * wide * c)
-    pairs = Place("(H·W)²", f"({n.h}·{n.w})²", n.hw**2)
+    pairs = Positions("(H·W)²", f"({n.h}·{n.w})²", n.hw**2)
     form.product("attention", "2·Cout", f"2·{c}", 2 * c, pairs)
     form.bias("5·Cout + e", 5 * c + wide, n.hw)
     form.norms += [("Cout", c, n.hw)] * 2

@@ -350,7 +350,7 @@ class LayerPlace(Place):
         return frame.new(out)
 
 
-class Part:
+class CostedBlock:
     """What a block is while its forward runs: children to call, and plain settings."""
 
     def __init__(self, frame: Frame, node: p.Node) -> None:
@@ -380,12 +380,12 @@ def _placed(frame: Frame, name: str, child: Any) -> Any:
 
 
 @cache
-def _part_class(kind: Any) -> type[Part]:
+def _part_class(kind: Any) -> type[CostedBlock]:
     """Raises TypeError for a node without a forward."""
     methods = dict(methods_of(kind))
     if "forward" not in methods:
         raise TypeError(f"no cost rule for {kind.__name__}")
-    return type(kind.__name__, (Part,), methods)
+    return type(kind.__name__, (CostedBlock,), methods)
 
 
 class Folder:

@@ -137,7 +137,7 @@ class LayerPart:
         return template, None if node.reuses() and shape == x.shape else shape
 
 
-class Part:
+class TracedBlock:
     """A block at its place: children to call, plain settings, and its node's methods.
 
     A child that is None is registered and absent.
@@ -173,8 +173,8 @@ class Part:
 
 
 @cache
-def _part_class(kind: Any) -> type[Part]:
-    return type(kind.__name__, (Part,), dict(methods_of(kind)))
+def _part_class(kind: Any) -> type[TracedBlock]:
+    return type(kind.__name__, (TracedBlock,), dict(methods_of(kind)))
 
 
 class Listed(p.Node):

@@ -16,7 +16,7 @@ from typing import Literal
 from gadprof.networks.cost import breakdown
 from gadprof.networks.shapes import feature_maps
 from gadprof.networks.spec import parse_spec, plan_of
-from gadprof.paper.claims import CLAIMS, Claim, value_of
+from gadprof.paper.claims import CLAIMS, PaperClaim, value_of
 from gadprof.paper.ghosts import claimed_ratios, variant
 from gadprof.paper.search import DEFAULT, INPUT, REFERENCE, WITHIN_POINTS
 from gadprof.paper.systems import ABLATION, PUBLISHED, exact
@@ -53,7 +53,7 @@ class Verdict:
 
 def judge_all() -> tuple[Verdict, ...]:
     """A verdict for every claim, in the text's order of importance."""
-    rules: dict[str, Callable[[Claim], Verdict]] = {
+    rules: dict[str, Callable[[PaperClaim], Verdict]] = {
         "efficiency": _efficiency,
         "inverse": _inverse,
         "ghost": _ghost,
@@ -66,7 +66,7 @@ def judge_all() -> tuple[Verdict, ...]:
 
 
 def _verdict(
-    item: Claim,
+    item: PaperClaim,
     word: Word,
     found: float | None = None,
     *,
@@ -91,7 +91,7 @@ def _pair(key: str) -> tuple[int, int, str]:
     return int(small), int(large), "parameters" if quantity == "params" else "MACs"
 
 
-def _efficiency(item: Claim) -> Verdict:
+def _efficiency(item: PaperClaim) -> Verdict:
     small, large, what = _pair(item.key)
     found = 100 * (1 - small / large)
     good = abs(found - value_of(item.key)) <= WITHIN_POINTS
@@ -106,7 +106,7 @@ def _efficiency(item: Claim) -> Verdict:
     )
 
 
-def _inverse(item: Claim) -> Verdict:
+def _inverse(item: PaperClaim) -> Verdict:
     """ "Reduced by 154 %": no reduction passes 100 %, so the other way round."""
     origin = "params" if item.key.startswith("params") else "macs"
     claimed = value_of(origin)
@@ -124,7 +124,7 @@ def _inverse(item: Claim) -> Verdict:
     )
 
 
-def _ghost(item: Claim) -> Verdict:
+def _ghost(item: PaperClaim) -> Verdict:
     params = item.key == "ghost-136"
     quantity = "params" if params else "macs"
     claimed = claimed_ratios()[0 if params else 1]
@@ -161,7 +161,7 @@ def _branch_share(quantity: str) -> float:
     return float(held / getattr(exact(REFERENCE), quantity))
 
 
-def _accuracy(item: Claim) -> Verdict:
+def _accuracy(item: PaperClaim) -> Verdict:
     text = f"both networks, trained alike, differ by {item.value} points in 'gadprof evaluate'"
     if item.key == "ap50":
         known = {row.system: row.ap50 for row in PUBLISHED if row.ap50 is not None}
@@ -180,7 +180,7 @@ def _accuracy(item: Claim) -> Verdict:
     )
 
 
-def _structure(item: Claim) -> Verdict:
+def _structure(item: PaperClaim) -> Verdict:
     """Read off the plan that is built, not off the claim."""
     spec = parse_spec(DEFAULT)
     maps = feature_maps(spec, INPUT)
@@ -215,7 +215,7 @@ def _structure(item: Claim) -> Verdict:
     )
 
 
-def _setting(item: Claim) -> Verdict:
+def _setting(item: PaperClaim) -> Verdict:
     settings = TrainSettings(DEFAULT)
     first, last, step = (value_of(f"oks-{name}") for name in ("first", "last", "step"))
     taken: dict[str, float] = {
@@ -258,7 +258,7 @@ def _setting(item: Claim) -> Verdict:
     return _verdict(item, "not tested here", arithmetic="nothing here depends on it")
 
 
-def _words(item: Claim) -> Verdict:
+def _words(item: PaperClaim) -> Verdict:
     model = DEFAULT if item.key == "attention" else REFERENCE
     shares = {quantity: 100 * _share(model, quantity, item.key) for quantity in ("params", "macs")}
     if item.key == "attention":

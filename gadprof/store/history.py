@@ -11,14 +11,14 @@ from gadprof.results.page import AxisKind, Page, Plot, page_of
 from gadprof.results.table import Column, Table
 
 if TYPE_CHECKING:
-    from gadprof.store.store import Entry
+    from gadprof.store.store import StoredResult
 
 QUANTITIES = (*KEYS, "latency_s", "ap")
 
 
-def models_page(entries: Sequence[Entry]) -> Page:
+def models_page(entries: Sequence[StoredResult]) -> Page:
     """A row a model: how many entries of which kinds, its baselines, and the latest."""
-    totals: dict[str, list[Entry]] = {}
+    totals: dict[str, list[StoredResult]] = {}
     for entry in entries:
         totals.setdefault(entry.model, []).append(entry)
     columns = (
@@ -43,7 +43,7 @@ def models_page(entries: Sequence[Entry]) -> Page:
     return page_of(Table("models", "", columns, rows), document=document, name="history")
 
 
-def history_page(model: str, entries: Sequence[Entry], title: str = "") -> Page:
+def history_page(model: str, entries: Sequence[StoredResult], title: str = "") -> Page:
     """A row an entry, oldest first."""
     columns = (
         Column("recorded_at", "when", place="exact"),
@@ -88,14 +88,14 @@ def history_page(model: str, entries: Sequence[Entry], title: str = "") -> Page:
     )
 
 
-def _total(entry: Entry, key: str) -> int | None:
+def _total(entry: StoredResult, key: str) -> int | None:
     """A kept figure, marked where something was not counted."""
     value = figure_of(entry, key)
     at_least = bool((entry.result or {}).get("uncovered"))
     return total(key, value, at_least) if isinstance(value, int) else None
 
 
-def figure_of(entry: Entry, quantity: str) -> float | int | None:
+def figure_of(entry: StoredResult, quantity: str) -> float | int | None:
     """One figure of an entry in base units; the median for a latency; None where it has none."""
     result = entry.result or {}
     value = result.get(quantity)
@@ -104,7 +104,7 @@ def figure_of(entry: Entry, quantity: str) -> float | int | None:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-def history_plot(model: str, entries: Sequence[Entry], quantity: str) -> Plot:
+def history_plot(model: str, entries: Sequence[StoredResult], quantity: str) -> Plot:
     """One figure over a model's entries, in the order in which they were kept.
 
     Raises StoreError where no entry has it.
@@ -142,12 +142,12 @@ def _axis(quantity: str) -> AxisKind:
     return {"latency_s": "seconds", "ap": "share"}.get(quantity) or FIGURE[quantity].kind  # type: ignore[return-value]
 
 
-def _shapes(entry: Entry) -> str | None:
+def _shapes(entry: StoredResult) -> str | None:
     shapes = entry.settings.get("input") or entry.settings.get("input_shapes") or []
     return " ".join("x".join(map(str, shape)) for shape in shapes) or None
 
 
-def _setting(entry: Entry) -> str:
+def _setting(entry: StoredResult) -> str:
     """Device, precision, runtime and threads of a measured entry."""
     settings = entry.settings
     words = [str(settings[key]) for key in ("device", "dtype", "runtime") if settings.get(key)]
@@ -155,7 +155,7 @@ def _setting(entry: Entry) -> str:
     return ", ".join(words)
 
 
-def _circumstances(entry: Entry, quantity: str) -> str:
+def _circumstances(entry: StoredResult, quantity: str) -> str:
     """What must be equal for two entries' figures to be of one line: input, batch, and of a
     latency also the setting."""
     settings = entry.settings

@@ -79,7 +79,7 @@ class NewEntry:
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoredResult:
     """One kept result. ``result`` is None where the process died before it finished."""
 
     id: int
@@ -188,7 +188,7 @@ class Store:
         name: str | None = None,
         kinds: Sequence[str] = (),
         limit: int | None = None,
-    ) -> tuple[Entry, ...]:
+    ) -> tuple[StoredResult, ...]:
         """Kept entries, oldest first; the newest ``limit`` of them."""
         where, values = ["1"], []
         for column, value in (("model", model), ("name", name)):
@@ -224,7 +224,7 @@ class Store:
             )
             return tuple(row[0] for row in rows)
 
-    def baseline(self, name: str) -> tuple[Entry, ...]:
+    def baseline(self, name: str) -> tuple[StoredResult, ...]:
         """The newest entry of each model under a baseline's name. Raises StoreError."""
         newest = {entry.model: entry for entry in self.entries(name=name) if entry.finished}
         if not newest:
@@ -234,7 +234,7 @@ class Store:
             )
         return tuple(newest.values())
 
-    def _entry(self, row: Sequence[Any]) -> Entry:
+    def _entry(self, row: Sequence[Any]) -> StoredResult:
         try:
             settings, machine = json.loads(row[6]), json.loads(row[8])
             result = None if row[7] is None else json.loads(row[7])
@@ -253,7 +253,7 @@ class Store:
             isinstance(item, dict) for item in objects
         ):
             raise StoreError(_damaged(self.path, f"entry {row[0]} is of another kind"))
-        return Entry(
+        return StoredResult(
             number, recorded_at, kind, model, name, version, settings, result, machine, samples
         )
 

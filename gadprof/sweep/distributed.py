@@ -21,7 +21,7 @@ from gadprof.sweep import parquet
 from gadprof.sweep.chunks import SAMPLE_CHUNK, Chunk, check_chunk, chunk_ends
 from gadprof.sweep.front import Front, Ints, empty_front, merge
 from gadprof.sweep.run import (
-    Limits,
+    Filters,
     Objective,
     SweepResult,
     checked_positions,
@@ -106,7 +106,7 @@ def sweep_range(
     """Cost a range: how many passed, its own front, and with ``keep`` the designs that passed."""
     space = space_from(family, axes)
     chosen = read_objectives(objectives)
-    limits = Limits(largest, smallest)
+    limits = Filters(largest, smallest)
     wanted = wanted_quantities(chosen, limits, every=keep)
     positions = checked_positions(total_designs(space, sample), seed)
     front, passed, checked, done = empty_front(len(chosen)), 0, 0, start
@@ -186,7 +186,7 @@ def unpack(text: str, most: int | None = None) -> Ints:
 def join(
     space: Space,
     objectives: tuple[Objective, ...],
-    limits: Limits,
+    limits: Filters,
     pieces: Iterator[Any],
     *,
     sample: int | None,

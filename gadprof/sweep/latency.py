@@ -18,7 +18,7 @@ import numpy as np
 from gadprof.errors import SpecError
 from gadprof.sweep import chunks, run
 from gadprof.sweep.front import Front, empty_front, merge
-from gadprof.sweep.run import Limits, Objective, SweepResult
+from gadprof.sweep.run import Filters, Objective, SweepResult
 from gadprof.sweep.space import Space
 
 LATENCY = "latency"
@@ -62,7 +62,7 @@ def split_objectives(text: str) -> tuple[str, Objective | None]:
 
 
 def passing_designs(
-    space: Space, limits: Limits, *, sample: int | None, seed: int
+    space: Space, limits: Filters, *, sample: int | None, seed: int
 ) -> tuple[Any, int, int]:
     """The numbers of the designs that pass, how many were costed, and how many of them checked.
 
@@ -94,7 +94,7 @@ def passing_designs(
 def latency_sweep(
     space: Space,
     costs: tuple[Objective, ...],
-    limits: Limits,
+    limits: Filters,
     timed: Timed,
     *,
     sample: int | None,
@@ -110,7 +110,7 @@ def latency_sweep(
     objectives = (*costs, *([Objective(COLUMN)] if timed.on_front else []))
     shown = limits
     if timed.longest_s is not None:
-        shown = Limits({**limits.largest, COLUMN: timed.longest_s}, limits.smallest)
+        shown = Filters({**limits.largest, COLUMN: timed.longest_s}, limits.smallest)
     if store is not None and (known := store.finished()) is not None:
         return SweepResult(
             space, objectives, shown, **known, elapsed_s=0.0, sampled=sample,

@@ -21,7 +21,7 @@ from gadprof.errors import MissingExtraError, OutputError, SourceError
 from gadprof.output import check_writable, write_atomic
 from gadprof.sweep.chunks import Chunk, place_columns
 from gadprof.sweep.front import Front
-from gadprof.sweep.run import Limits, Objective, SweepResult
+from gadprof.sweep.run import Filters, Objective, SweepResult
 from gadprof.sweep.space import Axis, Space, format_axis_value
 from gadprof.sweep.tables import QUANTITIES
 from gadprof.version import __version__
@@ -62,7 +62,7 @@ class PartStore:
         output: str,
         space: Space,
         objectives: tuple[Objective, ...],
-        limits: Limits,
+        limits: Filters,
         *,
         sample: int | None,
         seed: int,

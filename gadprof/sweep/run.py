@@ -46,7 +46,7 @@ class Objective:
 
 
 @dataclass(frozen=True)
-class Limits:
+class Filters:
     """Filters: quantity -> the largest (smallest) value that passes."""
 
     largest: Mapping[str, float] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class SweepResult:
 
     space: Space
     objectives: tuple[Objective, ...]
-    limits: Limits
+    limits: Filters
     designs: int
     passed: int
     checked: int
@@ -133,7 +133,7 @@ def quantity(name: str) -> str:
     return full
 
 
-def keep_mask(columns: Mapping[str, Any], limits: Limits) -> Any:
+def keep_mask(columns: Mapping[str, Any], limits: Filters) -> Any:
     """Which designs pass the filters, or None when there are none."""
     mask = None
     for name, high in limits.largest.items():
@@ -178,7 +178,7 @@ def checked_positions(total: int, seed: int) -> tuple[int, ...]:
 def run_sweep(
     space: Space,
     objectives: tuple[Objective, ...],
-    limits: Limits | None = None,
+    limits: Filters | None = None,
     *,
     sample: int | None = None,
     seed: int = 0,
@@ -190,7 +190,7 @@ def run_sweep(
     ``store`` (gadprof.sweep.parquet.PartStore) keeps the designs that pass and lets a killed sweep
     go on; one that is whole already is not run again. Raises SpecError, CheckFailedError.
     """
-    limits = limits or Limits()
+    limits = limits or Filters()
     limits.check()
     total = total_designs(space, sample)
     wanted = wanted_quantities(objectives, limits, every=store is not None)
@@ -231,7 +231,7 @@ def run_sweep(
 
 
 def wanted_quantities(
-    objectives: Sequence[Objective], limits: Limits, *, every: bool
+    objectives: Sequence[Objective], limits: Filters, *, every: bool
 ) -> tuple[str, ...]:
     """The quantities that a sweep costs, in a fixed order."""
     names = {item.quantity for item in objectives} | set(limits.largest) | set(limits.smallest)

@@ -15,7 +15,7 @@ import numpy as np
 
 from gadprof.errors import MissingExtraError, SpecError
 from gadprof.sweep.front import empty_front, merge
-from gadprof.sweep.run import Limits, Objective, SweepResult, front_rows, run_sweep
+from gadprof.sweep.run import Filters, Objective, SweepResult, front_rows, run_sweep
 from gadprof.sweep.space import Places, Space
 from gadprof.sweep.tables import QUANTITIES
 
@@ -32,7 +32,7 @@ class SearchResult:
 
     space: Space
     objectives: tuple[Objective, ...]
-    limits: Limits
+    limits: Filters
     trials: int
     distinct: int
     seed: int
@@ -45,7 +45,7 @@ class SearchResult:
 def run_search(
     space: Space,
     objectives: tuple[Objective, ...],
-    limits: Limits | None = None,
+    limits: Filters | None = None,
     *,
     trials: int = 2000,
     population: int = 64,
@@ -60,7 +60,7 @@ def run_search(
         import optuna
     except ImportError as error:
         raise MissingExtraError("optuna", "sweep", "'gadprof search'") from error
-    limits = limits or Limits()
+    limits = limits or Filters()
     limits.check()
     started = time.perf_counter()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -125,7 +125,7 @@ def _costs(space: Space, design: int) -> dict[str, int]:
     return {name: int(getattr(cost, name)) for name in QUANTITIES}
 
 
-def _violations(costs: dict[str, int], limits: Limits) -> dict[str, float]:
+def _violations(costs: dict[str, int], limits: Filters) -> dict[str, float]:
     """How far each limit is exceeded, relative to it; at most 0 when it holds."""
     over = {f"max {name}": costs[name] / high - 1.0 for name, high in limits.largest.items()}
     under = {
@@ -137,7 +137,7 @@ def _violations(costs: dict[str, int], limits: Limits) -> dict[str, float]:
 def _front(
     space: Space,
     objectives: Sequence[Objective],
-    limits: Limits,
+    limits: Filters,
     seen: dict[int, dict[str, int]],
 ) -> tuple[dict[str, Any], ...]:
     good = sorted(

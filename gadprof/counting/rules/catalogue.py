@@ -18,7 +18,7 @@ _PARTS = ("addition", "multiplication", "comparison", "transcendental")
 
 
 @dataclass(frozen=True)
-class Entry:
+class RuleEntry:
     """One operation: its name, what is counted, its formula and the formula's source.
 
     ``kind`` is ``MACs`` where multiply-adds are counted, ``FLOPs`` for other arithmetic, ``data``
@@ -121,17 +121,17 @@ FORMULAS: tuple[tuple[str, str, str, str], ...] = (
 )  # fmt: skip
 
 
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[RuleEntry, ...]:
     """Every rule by name: built-in ones, their forms on sparse tensors, and the program's own."""
     found = [_entry(name) for name in BUILT_IN]
     for name, rule in SPARSE.items():
         formula = str(getattr(rule, "formula", ""))
-        found.append(Entry(f"{name} (sparse)", "sparse", formula, _TEXTBOOK))
-    found += [Entry(name, "user", "a rule of this program", "") for name in added_names()]
+        found.append(RuleEntry(f"{name} (sparse)", "sparse", formula, _TEXTBOOK))
+    found += [RuleEntry(name, "user", "a rule of this program", "") for name in added_names()]
     return tuple(sorted(found, key=lambda entry: entry.name))
 
 
-def _entry(name: str) -> Entry:
+def _entry(name: str) -> RuleEntry:
     rule = BUILT_IN[name]
     plain = name.partition(".")[2]
     whole = name in WHOLE
@@ -139,26 +139,28 @@ def _entry(name: str) -> Entry:
     if formula:
         computes = "no arithmetic" not in formula
         kind = "MACs" if _multiplies(name, formula) else "FLOPs" if computes else "data"
-        return Entry(name, kind, formula, getattr(rule, "source", "") or _TEXTBOOK, whole)
+        return RuleEntry(name, kind, formula, getattr(rule, "source", "") or _TEXTBOOK, whole)
     if name in movement.RULES:
-        return Entry(name, "data", "no arithmetic", _TEXTBOOK, whole)
+        return RuleEntry(name, "data", "no arithmetic", _TEXTBOOK, whole)
     cost = elementwise.TABLE.get(plain) or elementwise.ACTIVATIONS.get(plain)
     if cost is not None:
-        return Entry(name, "FLOPs", f"{_told(cost)} an element", _TEXTBOOK, whole)
+        return RuleEntry(name, "FLOPs", f"{_told(cost)} an element", _TEXTBOOK, whole)
     if name in losses.RULES:
-        return Entry(
+        return RuleEntry(
             name, "FLOPs", f"{_told(losses.TABLE[plain])} an element, reduced", _TEXTBOOK, whole
         )
     if plain in elementwise.COMPARISONS:
-        return Entry(name, "FLOPs", "1 comparison an element", _TEXTBOOK, whole)
+        return RuleEntry(name, "FLOPs", "1 comparison an element", _TEXTBOOK, whole)
     if plain in elementwise.INTEGER:
-        return Entry(name, "data", "integer or boolean, no floating-point work", _TEXTBOOK, whole)
+        return RuleEntry(
+            name, "data", "integer or boolean, no floating-point work", _TEXTBOOK, whole
+        )
     for pattern, kind, words, source in FORMULAS:
         if re.fullmatch(pattern, plain):
-            return Entry(name, kind, words, source, whole)
+            return RuleEntry(name, kind, words, source, whole)
     if name in elementwise.RULES:
-        return Entry(name, "FLOPs", "by its arguments, an element", _TEXTBOOK, whole)
-    return Entry(name, "FLOPs", "", "", whole)
+        return RuleEntry(name, "FLOPs", "by its arguments, an element", _TEXTBOOK, whole)
+    return RuleEntry(name, "FLOPs", "", "", whole)
 
 
 def _multiplies(name: str, formula: str) -> bool:

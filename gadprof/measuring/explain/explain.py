@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import SettingError
-from gadprof.measuring.explain.explained import Explained, Part, Unexplained, assemble, parts
+from gadprof.measuring.explain.explained import Explained, Unexplained, assemble, parts
 from gadprof.measuring.explain.reasons import reasons
 from gadprof.measuring.explain.roofline import Peaks
 from gadprof.measuring.launcher import default_memory_limit, load, measuring_worker
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Explained",
     "Explanation",
-    "Part",
     "Unexplained",
     "assemble",
     "explain",

@@ -15,7 +15,7 @@ from gadprof.measuring.explain.roofline import Peaks
 
 
 @dataclass(frozen=True)
-class Part:
+class PartTime:
     """A class or a stage of one model; seconds scaled to the unprofiled latency.
 
     ``bound_s`` is the sum of its operations' class-by-class roofline bounds, ``intensity`` FLOPs a
@@ -53,8 +53,8 @@ class Explained:
     traffic_bytes: int
     intensity: float | None
     bound_s: float
-    by_class: tuple[Part, ...]
-    by_stage: tuple[Part, ...]
+    by_class: tuple[PartTime, ...]
+    by_stage: tuple[PartTime, ...]
     error: str | None = None
     at_least: bool = False
 
@@ -82,7 +82,7 @@ def parts(
     peaks: Peaks,
     *,
     same_machine: bool = True,
-) -> tuple[Part, ...]:
+) -> tuple[PartTime, ...]:
     """A model's parts by stage (``key`` 0) or by class (``key`` 1), longest first.
 
     ``profile`` has seconds and operations as [stage, class, value]; ``work`` counted records by
@@ -109,7 +109,7 @@ def parts(
         spent = seconds.get(name, 0.0)
         macs, flops, traffic, bound = sums.get(name, [0, 0, 0, 0.0])
         found.append(
-            Part(
+            PartTime(
                 name=name,
                 seconds=spent,
                 share=spent / latency_s if latency_s > 0 else 0.0,

@@ -12,7 +12,8 @@ from gadprof.results.plain import to_plain
 from gadprof.results.table import Column, Table
 
 if TYPE_CHECKING:
-    from gadprof.measuring.explain.explain import Explained, Explanation, Part
+    from gadprof.measuring.explain.explain import Explanation
+    from gadprof.measuring.explain.explained import Explained, PartTime
     from gadprof.measuring.explain.roofline import Peaks
     from gadprof.measuring.settings import Setting
 
@@ -111,7 +112,7 @@ def _totals(explanation: Explanation) -> Table:
     return Table("totals", title, columns, tuple(rows), notes=tuple(notes))
 
 
-def _parts(parts: tuple[Part, ...], word: str, model: Explained) -> Table:
+def _parts(parts: tuple[PartTime, ...], word: str, model: Explained) -> Table:
     columns = (
         Column(word, word, rank=0),
         Column("seconds", "time", "seconds", rank=0),

@@ -6,7 +6,7 @@ Promises: every sentence follows from the two models' figures alone. Refuses not
 from __future__ import annotations
 
 from gadprof.measuring.explain.classes import FRAMEWORK
-from gadprof.measuring.explain.explained import Explained, Part
+from gadprof.measuring.explain.explained import Explained, PartTime
 from gadprof.measuring.explain.roofline import Peaks
 
 
@@ -74,7 +74,9 @@ def reasons(first: Explained, second: Explained, outcome: str, peaks: Peaks) -> 
     return tuple(sentences)
 
 
-def _why(name: str, before: Part | None, after: Part, model: Explained, peaks: Peaks) -> list[str]:
+def _why(
+    name: str, before: PartTime | None, after: PartTime, model: Explained, peaks: Peaks
+) -> list[str]:
     if name == FRAMEWORK:
         return [f"{name}: Python and dispatch between {model.kernels:.0f} operations."]
     share_macs = after.macs / model.macs if model.macs else 0.0

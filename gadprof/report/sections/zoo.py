@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gadprof.audit.published import Explained, signature
+from gadprof.audit.published import PublishedReading, signature
 from gadprof.networks.spec import presets
 from gadprof.report.sections.bubbles import pareto_front
 from gadprof.results.escape import plain
@@ -37,7 +37,7 @@ METHOD = (
 )
 
 
-def sections(explained: Sequence[Explained]) -> tuple[Section, ...]:
+def sections(explained: Sequence[PublishedReading]) -> tuple[Section, ...]:
     """The page in its order."""
     return (
         _summary(explained),
@@ -48,7 +48,7 @@ def sections(explained: Sequence[Explained]) -> tuple[Section, ...]:
     )
 
 
-def counts(explained: Sequence[Explained]) -> dict[str, int]:
+def counts(explained: Sequence[PublishedReading]) -> dict[str, int]:
     """How many rows there are of each status."""
     found: dict[str, int] = {}
     for item in explained:
@@ -56,7 +56,7 @@ def counts(explained: Sequence[Explained]) -> dict[str, int]:
     return found
 
 
-def way_words(item: Explained) -> str:
+def way_words(item: PublishedReading) -> str:
     """How a row's figure comes about, in a few words."""
     if item.status == "scaled":
         return f"scaled by area: {item.scaled_from}"
@@ -71,7 +71,7 @@ def way_words(item: Explained) -> str:
     return ""
 
 
-def _signature_words(item: Explained) -> str:
+def _signature_words(item: PublishedReading) -> str:
     assert item.reading is not None
     convention, unit, _, scope = signature(item.reading)
     words = [convention]
@@ -83,7 +83,7 @@ def _signature_words(item: Explained) -> str:
     return ", ".join(words)
 
 
-def _summary(explained: Sequence[Explained]) -> Section:
+def _summary(explained: Sequence[PublishedReading]) -> Section:
     found = counts(explained)
     figures = [item for item in explained if item.row.complexity]
     covered = [item for item in figures if item.status != "no builder"]
@@ -107,7 +107,7 @@ def _summary(explained: Sequence[Explained]) -> Section:
     return Section("summary", "Summary", tuple(words))
 
 
-def _sources(explained: Sequence[Explained]) -> Section:
+def _sources(explained: Sequence[PublishedReading]) -> Section:
     rows: list[tuple[Any, ...]] = []
     for paper in dict.fromkeys(item.row.paper for item in explained):
         own = [item for item in explained if item.row.paper == paper]
@@ -139,7 +139,7 @@ def _sources(explained: Sequence[Explained]) -> Section:
     )  # fmt: skip
 
 
-def _rows(explained: Sequence[Explained]) -> Section:
+def _rows(explained: Sequence[PublishedReading]) -> Section:
     columns = (
         Column("source", "source"), Column("network", "network"), Column("input", "input"),
         Column("model", "model"),
@@ -167,23 +167,23 @@ def _rows(explained: Sequence[Explained]) -> Section:
     )  # fmt: skip
 
 
-def _params_words(item: Explained) -> str | None:
+def _params_words(item: PublishedReading) -> str | None:
     if not item.row.params:
         return None
     return item.params_reading.scope if item.params_reading else "no reading"
 
 
-def _shared_words(item: Explained) -> str | None:
+def _shared_words(item: PublishedReading) -> str | None:
     if item.reading is None:
         return None
     return f"{item.shared} of {item.figures}" + (f", {item.quoted}" if item.quoted else "")
 
 
-def _digits(item: Explained) -> str | None:
+def _digits(item: PublishedReading) -> str | None:
     return DIGITS[item.reading.exactness] if item.reading is not None else None
 
 
-def _unexplained(explained: Sequence[Explained]) -> Section:
+def _unexplained(explained: Sequence[PublishedReading]) -> Section:
     words = [
         f"{item.row.name} ({item.row.paper}, {item.row.where}), {item.row.complexity} at "
         f"{'x'.join(map(str, item.input))}: {way_words(item)}."
@@ -200,7 +200,7 @@ def _unexplained(explained: Sequence[Explained]) -> Section:
     return Section("unexplained", "Figures that no reading gives", tuple(words))
 
 
-def _accuracy(explained: Sequence[Explained]) -> Section:
+def _accuracy(explained: Sequence[PublishedReading]) -> Section:
     columns = (
         Column("network", "network"), Column("input", "input"), Column("model", "model"),
         Column("ap", "AP", "percent"), Column("ap50", "AP50", "percent"),
@@ -233,7 +233,7 @@ def _kind(model: str) -> str:
     return "SimpleBaseline head" if family.startswith("pose") else family
 
 
-def accuracy_plot(explained: Sequence[Explained]) -> Plot | None:
+def accuracy_plot(explained: Sequence[PublishedReading]) -> Plot | None:
     """Published AP against exact MACs, a bubble for each network at an input, its best AP."""
     points: dict[tuple[Any, ...], dict[str, Any]] = {}
     for item in explained:
