@@ -154,9 +154,9 @@ YARDSTICKS = {
 
 @pytest.fixture(scope="module")
 def hrnet32():  # type: ignore[no-untyped-def]
-    from gadprof.audit.audit import look
+    from gadprof.audit.audit import observe_model
 
-    return look("hrnet32")
+    return observe_model("hrnet32")
 
 
 @pytest.mark.parametrize("name", YARDSTICKS)

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from gadprof.audit.audit import look
+from gadprof.audit.audit import observe_model
 from gadprof.audit.claims import parse_claim
 from gadprof.audit.reconcile import full, reconcile, reconcile_params
 from gadprof.errors import SpecError
@@ -65,7 +65,7 @@ def test_what_is_no_figure_is_refused(text: str) -> None:
 
 @pytest.fixture(scope="module")
 def hrnet32():  # type: ignore[no-untyped-def]
-    return look("hrnet32")
+    return observe_model("hrnet32")
 
 
 @pytest.mark.parametrize(("claimed", "exactness"), [("7.1G", "rounded"), ("7.10G", "padded")])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import gadprof
-from gadprof.audit.audit import look
+from gadprof.audit.audit import observe_model
 from gadprof.audit.claims import parse_claim
 from gadprof.audit.conventions import read, total
 from gadprof.audit.published import Row, explain_rows, rows
@@ -33,7 +33,7 @@ def published(system: str, complexity: str, size: tuple[int, int], models: str, 
 
 
 def test_mmcvs_counter_adds_biases_norms_activations_pools_and_upsamples() -> None:
-    trace, observation = look(f"{SMALL}:Counted", ((3, 8, 8),))
+    trace, observation = observe_model(f"{SMALL}:Counted", ((3, 8, 8),))
     convolution, transposed = 3 * 4 * 9 * 8 * 8, 4 * 5 * 4 * 4 * 4
     assert trace.macs == convolution * 2 + transposed
     both = 2 * (convolution + 4 * 8 * 8)  # the convolution with its bias, run twice
@@ -45,7 +45,7 @@ def test_mmcvs_counter_adds_biases_norms_activations_pools_and_upsamples() -> No
 
 
 def test_torchstat_counts_a_module_once_and_one_map_of_an_upsample() -> None:
-    trace, observation = look(f"{SMALL}:Counted", ((3, 8, 8),))
+    trace, observation = observe_model(f"{SMALL}:Counted", ((3, 8, 8),))
     once = 3 * 4 * 9 * 8 * 8 + 4 * 8 * 8
     transposed = 4 * 5 * 4 * 4 * 4
     windows = 4 * 4 * 4 * 4
@@ -70,26 +70,27 @@ def test_lite_hrnets_figures_are_torchstats_in_units_of_2_to_the_20(
 
 
 def test_what_the_last_output_needs_leaves_supervision_heads_out() -> None:
-    looked = look("cpn50-torch:blocks=1-1-1-1,width=8,inner=4,joints=3", ((3, 64, 64),))
+    observed = observe_model("cpn50-torch:blocks=1-1-1-1,width=8,inner=4,joints=3", ((3, 64, 64),))
     (scope,) = [item for item in SCOPES if item.name == "last output alone"]
     positions = 16 * 16 + 8 * 8 + 4 * 4 + 2 * 2
     heads = (8 * 8 + 8 * 3 * 9) * positions
-    assert scope_macs(scope, looked[0]) == looked[0].macs - heads
-    params = looked[0].params - 4 * (8 * 8 + 2 * 8 + 8 * 3 * 9 + 2 * 3)
-    scopes = [item.scope for item in reconcile_params(looked, str(params))]
+    assert scope_macs(scope, observed[0]) == observed[0].macs - heads
+    params = observed[0].params - 4 * (8 * 8 + 2 * 8 + 8 * 3 * 9 + 2 * 3)
+    scopes = [item.scope for item in reconcile_params(observed, str(params))]
     assert scopes == ["parameters that the last output needs"]
 
 
 def test_a_network_of_one_output_has_no_scope_for_the_last_one() -> None:
-    looked = look("hrnet32:width=4,modules=1-1-1,blocks=1", ((3, 64, 64),))
-    assert [scope_macs(item, looked[0]) for item in SCOPES if "last output" in item.name] == [0, 0]
+    observed = observe_model("hrnet32:width=4,modules=1-1-1,blocks=1", ((3, 64, 64),))
+    last = [item for item in SCOPES if "last output" in item.name]
+    assert [scope_macs(item, observed[0]) for item in last] == [0, 0]
 
 
 def test_a_table_is_read_in_the_way_that_gives_most_of_its_figures() -> None:
     small, large = "litehrnet18:modules=1-1-1", "naive-litehrnet18"
     figures = []
     for model in (small, large):
-        trace, observation = look(model, ((3, 64, 64),))
+        trace, observation = observe_model(model, ((3, 64, 64),))
         figures.append(f"{total('torchstat', observation, trace) / 2**20:.3f}M")
     given = [
         published("one", figures[0], (64, 64), small),

@@ -160,11 +160,11 @@ def audit(
 
 def explain_request(request: Mapping[str, Any]) -> ModelLedgers:
     """Trace the model of a request and make the ledgers of its backends."""
-    trace, observation = look(request["model"], request["shapes"], request["batch"])
+    trace, observation = observe_model(request["model"], request["shapes"], request["batch"])
     return explain_all(request["backends"], trace, observation)
 
 
-def look(
+def observe_model(
     model: str, shapes: tuple[tuple[int, ...], ...] = (), batch: int = 1
 ) -> tuple[Trace, Observation]:
     """Our trace of a model string, and what other counters can see of it.

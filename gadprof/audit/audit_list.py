@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from gadprof.audit.audit import Audit, explain_all, look
+from gadprof.audit.audit import Audit, explain_all, observe_model
 from gadprof.audit.backends import BackendCount
 from gadprof.audit.counter_process import DEFAULT_TIMEOUT_S, CounterProcess
 from gadprof.errors import GadprofError
@@ -135,7 +135,7 @@ def audit_models(
     for index, name in enumerate(models, start=1):
         progress(f"explaining {index} of {len(models)}: {name}")
         try:
-            trace, observation = look(name, shapes[name])
+            trace, observation = observe_model(name, shapes[name])
         except GadprofError as error:
             refused[name] = str(error)
             continue

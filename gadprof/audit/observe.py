@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gadprof.audit.backends.restore import quiet, untouched
+from gadprof.audit.backends.restore import everything_restored, quiet
 from gadprof.audit.views.aten import Products, mark_attention
 from gadprof.audit.views.describe import describe_module
 from gadprof.audit.views.functions import Functions, Inside, patches
@@ -167,7 +167,7 @@ class Observation:
 
     @contextlib.contextmanager
     def _run(self) -> Iterator[list[str]]:
-        with untouched(self.module), quiet(), torch.enable_grad():
+        with everything_restored(self.module), quiet(), torch.enable_grad():
             yield []
 
     def _forward(self) -> None:

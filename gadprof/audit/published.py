@@ -96,7 +96,7 @@ class PublishedReading:
 
 
 @dataclass(frozen=True)
-class _Looked:
+class _Candidates:
     """What one model at one input gives under every reading of one claim."""
 
     model: str
@@ -110,12 +110,12 @@ class _Counts:
 
     seen: dict[tuple[str, tuple[int, ...]], tuple[Trace, Observation]] = field(default_factory=dict)
 
-    def look(self, model: str, shape: tuple[int, ...]) -> tuple[Trace, Observation]:
-        from gadprof.audit.audit import look
+    def observe(self, model: str, shape: tuple[int, ...]) -> tuple[Trace, Observation]:
+        from gadprof.audit.audit import observe_model
 
         key = (model, shape)
         if key not in self.seen:
-            self.seen[key] = look(model, (shape,))
+            self.seen[key] = observe_model(model, (shape,))
         return self.seen[key]
 
 
@@ -153,22 +153,23 @@ def explain_rows(
 ) -> tuple[PublishedReading, ...]:
     """Every row with our count and its reading; rows of one source support each other."""
     counts = _Counts()
-    looked: dict[int, tuple[_Looked, ...]] = {}
+    observed: dict[int, tuple[_Candidates, ...]] = {}
     for index, row in enumerate(chosen):
         if row.models and (row.complexity or row.params):
             progress(f"{index + 1} of {len(chosen)}: {row.name}, {row.paper}")
-            looked[index] = tuple(_look(row, counts))
-    support = _support(chosen, looked)
+            observed[index] = tuple(_candidates(row, counts))
+    support = _support(chosen, observed)
     found = [
-        _explained(row, chosen, looked.get(index, ()), support) for index, row in enumerate(chosen)
+        _explained(row, chosen, observed.get(index, ()), support)
+        for index, row in enumerate(chosen)
     ]
     for index, item in enumerate(found):
         if item.status in ("alone", "not explained"):
-            found[index] = _quotes(index, found, looked[index])
+            found[index] = _quotes(index, found, observed[index])
     return tuple(found)
 
 
-def _look(row: Row, counts: _Counts) -> Iterable[_Looked]:
+def _candidates(row: Row, counts: _Counts) -> Iterable[_Candidates]:
     from gadprof.audit.reconcile import candidates
     from gadprof.errors import InputShapeError
 
@@ -176,11 +177,11 @@ def _look(row: Row, counts: _Counts) -> Iterable[_Looked]:
     for model in row.models:
         for shape in (row.input,) if row.input else INPUTS:
             try:
-                trace, observation = counts.look(model, shape)
+                trace, observation = counts.observe(model, shape)
             except InputShapeError:
                 continue
             found = candidates(claim, trace, observation) if claim else ()
-            yield _Looked(model, trace, tuple(found))
+            yield _Candidates(model, trace, tuple(found))
 
 
 def signature(reading: Reading) -> Signature:
@@ -225,10 +226,12 @@ def _key(row: Row) -> Figure:
     return (row.models, row.input, str(parse_claim(row.complexity, "G").value))
 
 
-def _support(chosen: Sequence[Row], looked: Mapping[int, Sequence[_Looked]]) -> dict[str, _Source]:
+def _support(
+    chosen: Sequence[Row], observed: Mapping[int, Sequence[_Candidates]]
+) -> dict[str, _Source]:
     """For each source: which ways of counting give which of its distinct figures, and how well."""
     found: dict[str, _Source] = {}
-    for index, models in looked.items():
+    for index, models in observed.items():
         row = chosen[index]
         if not row.complexity:
             continue
@@ -247,14 +250,14 @@ def _support(chosen: Sequence[Row], looked: Mapping[int, Sequence[_Looked]]) -> 
 def _explained(
     row: Row,
     chosen: Sequence[Row],
-    looked: Sequence[_Looked],
+    observed: Sequence[_Candidates],
     support: Mapping[str, _Source],
 ) -> PublishedReading:
     if not row.models:
         return PublishedReading(row, "no builder")
-    if not looked:
+    if not observed:
         return _counted(row)
-    first = looked[0]
+    first = observed[0]
     plain = PublishedReading(
         row,
         "no figure",
@@ -268,15 +271,15 @@ def _explained(
     source = support[row.paper]
     fitting = [
         (item, reading)
-        for item in looked
+        for item in observed
         for reading in item.candidates
         if reading.exactness in _WEIGHT and source.agrees(signature(reading), _key(row))
     ]
 
-    def rank(pair: tuple[_Looked, Reading]) -> tuple[float, float, float, int]:
+    def rank(pair: tuple[_Candidates, Reading]) -> tuple[float, float, float, int]:
         item, reading = pair
         shared = sum(source.shared(signature(reading)).values())
-        return (-shared, -_WEIGHT[reading.exactness], reading.cost, looked.index(item))
+        return (-shared, -_WEIGHT[reading.exactness], reading.cost, observed.index(item))
 
     item, reading = min(fitting, key=rank) if fitting else (first, None)
     shared = len(source.shared(signature(reading))) if reading else 0
@@ -296,11 +299,11 @@ def _explained(
         return _with_params(replace(base, status="scaled", scaled_from=scaled), item)
     if reading is not None:
         return _with_params(replace(base, status="alone", reading=reading, shared=1), item)
-    return _with_params(_nearest(base, row, looked, source.main), item)
+    return _with_params(_nearest(base, row, observed, source.main), item)
 
 
 def _quotes(
-    index: int, found: Sequence[PublishedReading], looked: Sequence[_Looked]
+    index: int, found: Sequence[PublishedReading], observed: Sequence[_Candidates]
 ) -> PublishedReading:
     """A figure that another source explains, where its reading is one of this row's too."""
     own = found[index]
@@ -309,7 +312,7 @@ def _quotes(
         if not same or _key(other.row) != _key(own.row) or other.row.paper == own.row.paper:
             continue
         assert other.reading is not None
-        for item in looked:
+        for item in observed:
             for reading in item.candidates:
                 fits = reading.exactness in _WEIGHT and item.model == other.model
                 if fits and signature(reading) == signature(other.reading):
@@ -371,12 +374,12 @@ def _area(row: Row) -> int:
 def _nearest(
     base: PublishedReading,
     row: Row,
-    looked: Sequence[_Looked],
+    observed: Sequence[_Candidates],
     main: Signature | None,
 ) -> PublishedReading:
     """What the source's main reading gives, or where it has none the closest of all readings."""
     claim = parse_claim(row.complexity, "G")
-    every = [reading for item in looked for reading in item.candidates]
+    every = [reading for item in observed for reading in item.candidates]
     if not every:
         return replace(base, status="not explained")
     in_main = [reading for reading in every if signature(reading) == main]
@@ -391,7 +394,7 @@ def _deviation(claim: Claim, reading: Reading) -> float:
     return float(value / Fraction(claim.value) - 1)
 
 
-def _with_params(made: PublishedReading, item: _Looked) -> PublishedReading:
+def _with_params(made: PublishedReading, item: _Candidates) -> PublishedReading:
     from gadprof.audit.reconcile import params_readings
 
     if not made.row.params:

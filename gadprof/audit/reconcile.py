@@ -102,15 +102,15 @@ def reconcile(
 ) -> list[Reading]:
     """The readings under which ``claimed`` is true of a model, the simplest first.
 
-    ``model`` is a model string, or what ``audit.look`` returned. ``shapes`` (without batch) fixes
-    the input; otherwise the model's own is used and, with ``other_inputs``, usual sizes besides
-    (model strings only). Raises SpecError for a claim that is no figure, GadprofError where the
-    model cannot be traced.
+    ``model`` is a model string, or what ``observe_model`` returned. ``shapes`` (without batch)
+    fixes the input; otherwise the model's own is used and, with ``other_inputs``, usual sizes
+    besides (model strings only). Raises SpecError for a claim that is no figure, GadprofError
+    where the model cannot be traced.
     """
-    from gadprof.audit.audit import look
+    from gadprof.audit.audit import observe_model
 
     claim = parse_claim(claimed, "G")
-    trace, observation = look(model, shapes) if isinstance(model, str) else model
+    trace, observation = observe_model(model, shapes) if isinstance(model, str) else model
     found = list(_readings(claim, trace, observation, conventions, own_input=True))
     if isinstance(model, str) and other_inputs and not shapes:
         found += _elsewhere(claim, model, trace)
@@ -125,10 +125,10 @@ def candidates(claim: Claim, trace: Trace, observation: Observation) -> list[Rea
 
 def reconcile_params(model: str | tuple[Trace, Observation], claimed: str) -> list[ParamsReading]:
     """The readings of a published parameter figure. Raises as ``reconcile`` does."""
-    from gadprof.audit.audit import look
+    from gadprof.audit.audit import observe_model
 
     claim = parse_claim(claimed, "M")
-    trace, _ = look(model) if isinstance(model, str) else model
+    trace, _ = observe_model(model) if isinstance(model, str) else model
     return params_readings(claim, trace)
 
 
@@ -182,25 +182,25 @@ def full(
 
 def full_request(request: Mapping[str, Any]) -> Reconciliation:
     """The work of ``full``, on a request that can be sent to another process."""
-    from gadprof.audit.audit import look
+    from gadprof.audit.audit import observe_model
 
     model, claimed, params = request["model"], request["claimed"], request["params"]
     shapes, conventions = request["shapes"], request["conventions"]
     claim = parse_claim(claimed, "G")
-    looked = look(model, shapes)
-    readings = reconcile(looked, claimed, conventions=conventions)
+    observed = observe_model(model, shapes)
+    readings = reconcile(observed, claimed, conventions=conventions)
     if not shapes:
-        readings += _elsewhere(claim, model, looked[0])
+        readings += _elsewhere(claim, model, observed[0])
     low, high = claim.bounds
     return Reconciliation(
         model,
         claimed,
         (float(low), float(high)),
-        looked[0].macs,
+        observed[0].macs,
         tuple(_ordered(readings)),
         params,
-        tuple(reconcile_params(looked, params)) if params is not None else (),
-        tuple(tuple(shape[1:]) for shape in looked[0].input_shapes),
+        tuple(reconcile_params(observed, params)) if params is not None else (),
+        tuple(tuple(shape[1:]) for shape in observed[0].input_shapes),
     )
 
 
@@ -398,11 +398,11 @@ def _other_shapes(trace: Trace) -> Iterator[tuple[int, ...]]:
 
 
 def _at_another_input(claim: Claim, model: str, shape: tuple[int, ...]) -> list[Reading]:
-    from gadprof.audit.audit import look
+    from gadprof.audit.audit import observe_model
     from gadprof.errors import GadprofError
 
     try:
-        trace, observation = look(model, (shape,))
+        trace, observation = observe_model(model, (shape,))
     except GadprofError:
         return []  # the model does not take that size
     official = observation if _is_hrnet(trace) else None  # its rule needs another run of the model

@@ -74,7 +74,7 @@ def redundancy(
 
     from gadprof.pose.pages import redundancy_page
     from gadprof.pose.redundancy import DEFAULT_PLACES, NEAR_DUPLICATE
-    from gadprof.pose.side_by_side import FIGURE_FORMATS, VARIANTS, look
+    from gadprof.pose.side_by_side import FIGURE_FORMATS, VARIANTS, feature_maps_of
     from gadprof.render.progress import Working
     from gadprof.results.plain import describe_machine
     from gadprof.store.recording import record_redundancy
@@ -92,7 +92,7 @@ def redundancy(
     from gadprof.commands.pose_options import input_size, network_source
 
     with Working("running"):
-        seen = look(
+        seen = feature_maps_of(
             [network_source(name) for name in names],
             subject.image,
             weights=weights,

@@ -21,7 +21,7 @@ FIGURE_FORMATS = ("png", "svg", "pdf")
 
 
 @dataclass(frozen=True)
-class Seen:
+class MapsSideBySide:
     """Maps by model and place, their figures, and the input's (height, width)."""
 
     maps: Mapping[str, Mapping[str, Maps]]
@@ -40,7 +40,7 @@ class Seen:
         return figure_bytes(self.maps, captions, file_format=file_format, limit=limit)
 
 
-def look(
+def feature_maps_of(
     sources: Sequence[Source],
     image: str,
     *,
@@ -48,7 +48,7 @@ def look(
     places: Sequence[str],
     size: tuple[int, int] | None = None,
     seed: int = 0,
-) -> Seen:
+) -> MapsSideBySide:
     """Run every network on one picture, whole and padded to the input's aspect.
 
     Networks without weights start from ``seed`` and are calibrated on the picture; the random state
@@ -77,7 +77,7 @@ def look(
         name = source.name if source.name not in maps else f"{source.name} ({number + 1})"
         maps[name] = seen
         figures.extend(measure(name, place, planes) for place, planes in seen.items())
-    return Seen(maps, tuple(figures), chosen)
+    return MapsSideBySide(maps, tuple(figures), chosen)
 
 
 def calibrate(module: nn.Module, image: torch.Tensor) -> None:

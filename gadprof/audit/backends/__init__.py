@@ -229,10 +229,10 @@ def run_backend(
     found = distribution_of(name)
     if found is None:
         return failed(name, not_installed(name))
-    from gadprof.audit.backends.restore import quiet, untouched
+    from gadprof.audit.backends.restore import everything_restored, quiet
 
     try:
-        with untouched(module), quiet():
+        with everything_restored(module), quiet():
             measure: Callable[..., Reported] = importlib.import_module(entry.module).measure
             result = measure(module, args, dict(kwargs or {}))
     except (KeyboardInterrupt, GeneratorExit):

@@ -1,8 +1,8 @@
 """How a foreign counter is kept from leaving anything behind.
 
-``untouched`` puts back a module (``model_restored``), torch's patchable names, and tracing and
-gradient state, also after an exception. Parameter values are not copied: no counter writes to them,
-and a copy would double the memory of the model.
+``everything_restored`` puts back a module (``model_restored``), torch's patchable names, and
+tracing and gradient state, also after an exception. Parameter values are not copied: no counter
+writes to them, and a copy would double the memory of the model.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def untouched(module: nn.Module) -> Iterator[None]:
+def everything_restored(module: nn.Module) -> Iterator[None]:
     """Put a module and torch back as they were when the block ends, however it ends."""
     restores = [
         *(_remember_namespace(owner) for owner in (torch, nn.functional, torch.Tensor)),

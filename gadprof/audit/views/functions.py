@@ -96,7 +96,7 @@ def patches(
     stack: list[str], events: list[ModuleCall | FunctionCall], inside: Inside
 ) -> Iterator[None]:
     """Replace every function in ``PATCHED`` by one that records its call; undone by the caller's
-    ``untouched``, and here already for a clean end."""
+    ``everything_restored``, and here already for a clean end."""
     originals: list[tuple[Any, str, Any, bool]] = []
 
     def wrap(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
