@@ -9,6 +9,7 @@ import click
 
 from gadprof.commands.option_types import SEED, Count
 from gadprof.commands.options import command, limit_option, packed, plot_option, result_options
+from gadprof.commands.search_measured import Timed, search_by_time, timed_options
 from gadprof.commands.show import show
 from gadprof.commands.sweep import Wanted, wanted_options
 from gadprof.output import Output, plot_suffix
@@ -45,6 +46,7 @@ class Trials:
     ),
     click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the search."),
 )
+@timed_options
 @plot_option("Plot the front (svg, pdf or png).")
 @limit_option(25, "Front rows to print: those nearest the budget.")
 @result_options()
@@ -55,11 +57,22 @@ def search(
     inputs: str,
     wanted: Wanted,
     run: Trials,
+    timed: Timed,
     plot: str | None,
     limit: int,
     out: Output,
-) -> None:
-    """Search a space for its Pareto front with NSGA-II; knobs are options, as in 'sweep'."""
+) -> int:
+    """Search a space for its Pareto front with NSGA-II; knobs are options, as in 'sweep'.
+
+    \b
+    gadprof search gadnet --width 16:64:2 --s 2,3,4 --max macs=3G
+    gadprof search hrnet --width 16:48:8 --blocks 1:4-1:4-1:6-1:6 --max macs=3G \\
+        --objective latency:onnxruntime --objective latency:openvino
+
+    With --objective it searches by measured time: some designs are built and measured, a model of
+    their time is learned, those that it predicts fastest are measured next, and the best again.
+    Exits 130 after Ctrl-C; what was measured is kept, and the same command goes on.
+    """
     from gadprof.commands.sweep import (
         draw_front,
         input_texts,
@@ -78,9 +91,17 @@ def search(
     if plot is not None:
         plot_suffix(plot)
     space = make_space(family, knob_options(ctx.args), inputs)
+    if timed.objectives:
+        if plot is not None or front_given(ctx):
+            raise click.UsageError("--front and --plot are of costs; leave them out")
+        limits = Limits(read_limits(wanted.largest, "--max"), read_limits(wanted.smallest, "--min"))
+        return search_by_time(space, limits, timed, seed=run.seed, limit=limit, out=out)
     asked = (wanted.front_text, *wanted.largest, *wanted.smallest)
     if any("latency" in text for text in asked):
-        raise click.UsageError("search knows costs alone; predict latency with 'gadprof sweep'")
+        raise click.UsageError(
+            "--front is of costs; measure latency with --objective latency:RUNTIME, or predict "
+            "it with 'gadprof sweep'"
+        )
     objectives = read_objectives(wanted.front_text)
     limits = Filters(read_limits(wanted.largest, "--max"), read_limits(wanted.smallest, "--min"))
     with Working("designs", run.trials) as work:
@@ -124,3 +145,9 @@ def search(
         notes.append(f"{len(shown)} rows are shown; --limit {len(result.front)} shows all")
     table = front_table(shown, objectives, timed=False, notes=notes, inputs=input_texts(space))
     show(out, page_of(table, document=document, name="search"))
+    return 0
+
+
+def front_given(ctx: click.Context) -> bool:
+    """Whether ``--front`` was typed."""
+    return ctx.get_parameter_source("front_text") is click.core.ParameterSource.COMMANDLINE

@@ -207,7 +207,14 @@ def _shapes(value: Any) -> tuple[tuple[int, ...], ...]:
 def count_plan(
     spec: ModelSpec, shape: Sequence[int], *, batch: int = 1, name: str = ""
 ) -> Trace | None:
-    """The trace of one forward pass in eval mode, of a float32 input (batch, *shape).
+    """The trace of one forward pass of a network in eval mode, as ``count_node`` gives it."""
+    return count_node(plan_of(spec), shape, batch=batch, name=name)
+
+
+def count_node(
+    node: p.Node, shape: Sequence[int], *, batch: int = 1, name: str = ""
+) -> Trace | None:
+    """The trace of one forward pass of a plan's node, of a float32 input (batch, *shape).
 
     None where only the built module can tell. Its ``device`` is "plan"; all else is what a trace
     on the meta device holds.
@@ -217,7 +224,7 @@ def count_plan(
     try:
         with collector_paused():
             run = Run()
-            inventory = _inventory(part_of(run, plan_of(spec)))
+            inventory = _inventory(part_of(run, node))
             params, buffers = _number(inventory, run.recorder)
             x = run.new((batch, *shape))
             output = inventory[0].part(x)

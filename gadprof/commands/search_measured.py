@@ -1,0 +1,269 @@
+"""``gadprof search --objective latency:RUNTIME[:PRECISION]``: the search by measured time."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gadprof.commands.option_types import MODEL, THREADS, Count
+from gadprof.commands.options import cluster_option, packed, store_option
+from gadprof.output import Output, tell
+
+if TYPE_CHECKING:
+    from gadprof.measuring.designs import Run
+    from gadprof.measuring.result import BenchResult
+    from gadprof.measuring.settings import Setting
+    from gadprof.sweep.measured import Goal, Timing
+
+LATENCY = "latency"
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What is timed, against what, how much of it, where, and where it is kept."""
+
+    objectives: tuple[str, ...]
+    measure: int
+    again: int
+    reference: str | None
+    beside: tuple[str, ...]
+    receptive_field: int
+    threads: int
+    cluster: str | None
+    store: str | None
+
+
+def timed_options(function: Any) -> Any:
+    """The options of a search by measured time, as ``timed``."""
+    return packed(
+        "timed",
+        Timed,
+        click.option(
+            "--objective",
+            "objectives",
+            multiple=True,
+            metavar="latency:RUNTIME[:PRECISION]",
+            help="Search by measured time instead; repeat for the mean over several.",
+        ),
+        click.option(
+            "--measure", type=Count(1, 10_000), default=24, show_default=True,
+            help="Designs to measure.",
+        ),
+        click.option(
+            "--again", type=Count(1, 50), default=3, show_default=True,
+            help="The best so many are measured again, more tightly.",
+        ),
+        click.option(
+            "--reference", type=MODEL, metavar="MODEL",
+            help="What times are ratios to.  [default: the family's first preset]",
+        ),
+        click.option(
+            "--beside", multiple=True, type=MODEL, metavar="MODEL",
+            help="A model to measure beside the best; repeat for several.",
+        ),
+        click.option(
+            "--receptive-field", type=Count(1, 1 << 20), default=1, metavar="PIXELS",
+            help="Least number of pixels, high and wide, that a place of the output sees.",
+        ),
+        click.option(
+            "--threads", type=THREADS, default=1, show_default=True,
+            help="Threads inside an operation.",
+        ),
+        cluster_option("Measure on a Dask scheduler, one task a design."),
+        store_option,
+    )(function)  # fmt: skip
+
+
+def read_goals(texts: Sequence[str]) -> tuple[Goal, ...]:
+    """``latency:onnxruntime:fp32`` and the like, several parted by commas. Raises GadprofError."""
+    from gadprof.errors import SpecError, UnknownNameError, nearest
+    from gadprof.measuring.settings import DTYPES, RUNTIMES
+    from gadprof.sweep.measured import Goal
+
+    goals = []
+    for text in (part.strip() for joined in texts for part in joined.split(",")):
+        what, _, rest = text.partition(":")
+        runtime, _, precision = rest.partition(":")
+        if what != LATENCY or not runtime:
+            raise SpecError(
+                f"--objective {text!r} is not latency:RUNTIME[:PRECISION]; type latency:onnxruntime"
+            )
+        if runtime not in RUNTIMES:
+            raise UnknownNameError(
+                f"--objective {text!r}: unknown runtime {runtime!r}"
+                + (nearest(runtime, RUNTIMES) or f"; one of {', '.join(RUNTIMES)}")
+            )
+        if precision and precision not in DTYPES:
+            raise UnknownNameError(
+                f"--objective {text!r}: unknown precision {precision!r}; one of {', '.join(DTYPES)}"
+            )
+        goals.append(Goal(runtime, precision or "fp32"))
+    if len(set(goals)) != len(goals):
+        raise SpecError("--objective names one latency twice; leave one out")
+    return tuple(goals)
+
+
+def search_by_time(
+    space: Any, limits: Any, timed: Timed, *, seed: int, limit: int, out: Output
+) -> int:
+    """Run the search and show it; 130 where Ctrl-C ended it."""
+    from gadprof.commands.show import show
+    from gadprof.errors import SpecError
+    from gadprof.measuring.designs import check_runnable
+    from gadprof.networks.spec import families, parse_spec
+    from gadprof.render.progress import Working
+    from gadprof.results.plain import describe_machine
+    from gadprof.store.store import chosen_path
+    from gadprof.sweep.candidates import Wish
+    from gadprof.sweep.measured import run_measured
+    from gadprof.sweep.measured_page import measured_page
+
+    goals = read_goals(timed.objectives)
+    settings = {goal.text: _setting(goal, timed.threads) for goal in goals}
+    for setting in settings.values():
+        check_runnable(setting)
+    shapes = space.axis("input").values
+    reference = timed.reference or families()[space.family].presets[0].name
+    for name in (reference, *timed.beside):
+        if len(shapes) > 1 or tuple(shapes[0]) != parse_spec(name).default_input:
+            raise SpecError(
+                f"a search by measured time takes one input size, that of {name}; leave --input out"
+            )
+    path = chosen_path(timed.store)
+    with Working("search:", timed.measure) as work, tempfile.TemporaryDirectory() as folder:
+        meter = _Meter(settings, timed, Path(folder), seed)
+        result = run_measured(
+            space, goals, Wish(limits, timed.receptive_field), reference=reference,
+            measure=meter.measure, known=_kept_timings(path, settings, reference),
+            blocks=_kept_blocks(path, settings), beside=timed.beside, count=timed.measure,
+            again=timed.again, seed=seed, on_step=work.at,
+        )  # fmt: skip
+    where = f"every measurement is kept in {path}" if path else "nothing was kept (--store off)"
+    show(out, measured_page(result, describe_machine(), limit=limit, where=where))
+    if result.interrupted:
+        way = (
+            "the same command goes on from what is kept"
+            if path
+            else "give --store FILE to be able to go on"
+        )
+        tell(f"gadprof: interrupted after {len(result.designs)} designs; {way}")
+        return 130
+    return 0
+
+
+def _setting(goal: Goal, threads: int) -> Setting:
+    from gadprof.measuring.settings import Setting
+
+    return Setting(runtime=goal.runtime, dtype=goal.precision, threads=threads)  # type: ignore[arg-type]
+
+
+class _Meter:
+    """Times models here or on a cluster, and keeps what it measured."""
+
+    def __init__(
+        self, settings: Mapping[str, Setting], timed: Timed, folder: Path, seed: int
+    ) -> None:
+        self._settings, self._timed = settings, timed
+        self._folder, self._seed = folder, seed
+
+    def measure(self, models: Sequence[str], goal: Goal, tight: bool) -> Mapping[str, Timing]:
+        """A timing for each model; the first is the reference."""
+        from gadprof.measuring.designs import Run, measure_designs
+        from gadprof.store.recording import MeasurementRecorder
+
+        run = Run(tuple(models), self._settings[goal.text], tight, self._seed)
+        if self._timed.cluster is not None:
+            return timings_of(self._on_cluster(run))
+        with MeasurementRecorder(self._timed.store) as recorder:
+            result = measure_designs(run, self._folder, recorder.turn)
+            recorder.finish(result)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        return timings_of(result)
+
+    def _on_cluster(self, run: Run) -> BenchResult:
+        from gadprof.cluster.clients import cluster_bench
+
+        assert self._timed.cluster is not None
+        options = {"memory_limit_bytes": None, "timeout_s": 300.0, **run.options}
+        result: BenchResult = cluster_bench(
+            self._timed.cluster, run.models, (run.setting,), options=options,
+            store=self._timed.store,
+        )  # fmt: skip
+        return result
+
+
+def timings_of(result: BenchResult) -> dict[str, Timing]:
+    """The timing of every row, by model; a cluster's rows have their own reference's row before."""
+    from gadprof.sweep.measured import Timing
+
+    found: dict[str, Timing] = {}
+    reference_s = None
+    for row in result.rows:
+        median = row.latency_s.median if row.latency_s else None
+        if row.outcome == "reference":
+            reference_s = median
+        why = row.error or (row.ratio_absent if row.ratio is None else None)
+        found[row.model] = Timing(
+            row.ratio.value if row.ratio else None,
+            row.ratio.ci95 if row.ratio else None,
+            median, reference_s, why or None,
+        )  # fmt: skip
+    return found
+
+
+def _kept_timings(
+    path: Path | None, settings: Mapping[str, Setting], reference: str
+) -> dict[str, dict[str, Timing]]:
+    """What the store holds of earlier runs under these settings, against this reference, here."""
+    from gadprof.sweep.measured import Timing
+
+    found: dict[str, dict[str, Timing]] = {goal: {} for goal in settings}
+    reference_s: dict[str, float] = {}
+    for goal, entry in _kept(path, settings):
+        result = entry.result
+        ratio, latency = result.get("ratio"), result.get("latency_s")
+        if not ratio or not latency:
+            continue
+        if entry.model == reference and result.get("outcome") == "reference":
+            reference_s[goal] = latency["median"]
+        elif ratio.get("to") == reference and goal in reference_s:
+            found[goal][entry.model] = Timing(
+                ratio["value"], tuple(ratio["ci95"]), latency["median"], reference_s[goal]
+            )
+    return found
+
+
+def _kept_blocks(path: Path | None, settings: Mapping[str, Setting]) -> dict[str, dict[str, float]]:
+    """The seconds of blocks that ``formula --measure`` kept under these settings, here."""
+    found: dict[str, dict[str, float]] = {goal: {} for goal in settings}
+    for goal, entry in _kept(path, settings):
+        seconds = (entry.result.get("latency_s") or {}).get("median")
+        if entry.model.startswith("block:") and seconds and not entry.result.get("error"):
+            found[goal][entry.model] = seconds
+    return found
+
+
+def _kept(path: Path | None, settings: Mapping[str, Setting]) -> Any:
+    """Finished measurements of this machine under one of the settings, oldest first."""
+    from gadprof.results.plain import describe_machine, to_plain
+    from gadprof.store.store import Store
+
+    if path is None or not path.exists():
+        return
+    machine = to_plain(describe_machine())
+    wanted = {goal: to_plain(setting) for goal, setting in settings.items()}
+    with Store(path, create=False) as store:
+        entries = store.entries(kinds=("measurement",))
+    for entry in entries:
+        same = all(entry.machine.get(key) == machine[key] for key in ("cpu", "cores"))
+        if entry.result is None or not same:
+            continue
+        for goal, plain in wanted.items():
+            if dict(entry.settings) == plain:
+                yield goal, entry
