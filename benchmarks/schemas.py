@@ -51,7 +51,11 @@ RUNS: dict[str, list[str]] = {
         "bench gadnet32:width=8 hrnet32:width=8 --input 3x64x64 --time-limit 3s",
         "bench gadnet32:width=8 --input 3x64x64 --time-limit 1s --no-null --no-memory",
     ],
-    "explain": ["explain gadnet32:width=8 hrnet32:width=8 --input 3x64x64 --time-limit 3s"],
+    "explain": [
+        "explain gadnet32:width=8 hrnet32:width=8 --input 3x64x64 --time-limit 3s",
+        "explain hrnet32:width=8,modules=1-1-1,blocks=1-1-2-2 --advise --input 3x64x64 "
+        "--time-limit 30s",
+    ],
     "predict": [
         "predict hrnet32 gadnet32 --device rtx3090",
         "predict hrnet32 --device rtx3090 --batch 1",
@@ -61,7 +65,12 @@ RUNS: dict[str, list[str]] = {
         "sweep gadnet --width 16:64:8 --s 2,3 --max macs=3G",
         "sweep gadnet --width 16,32 --latency rtx3090 --front latency,params:max",
     ],
-    "search": ["search gadnet --width 16:64:8 --s 2,3 --trials 20 --population 8"],
+    "search": [
+        "search gadnet --width 16:64:8 --s 2,3 --trials 20 --population 8",
+        "search hrnet --width 8 --modules 1-1-1 --blocks 1:2-1:2-1:2-1 --stage1 8 --bottlenecks 1 "
+        "--objective latency:eager --measure 5 --again 1 --reference "
+        "hrnet32:width=8,modules=1-1-1,blocks=1-1-1-1",
+    ],
     "report": ["report hrnet32 gadnet32 -o {tmp}/report"],
     "check": ["check --no-latency --config {root}/gadprof.toml"],
     "history": ["history --store {tmp}/store.sqlite", "history hrnet32 --store {tmp}/store.sqlite"],
@@ -94,6 +103,7 @@ MAPS = {
     "max", "min", "axes", "symbols", "substituted", "derived", "inputs", "verified", "hyper",
     "causes", "settings", "result", "machine_settings", "counts", "tables", "environment",
     "classes", "stages", "figures", "difference", "relative", "change_percent", "scores",
+    "timings", "again", "surrogates",
 }  # fmt: skip
 UNITS = {"_s": "seconds", "_bytes": "bytes", "_percent": "per cent", "_ratio": "a ratio"}
 

@@ -13,12 +13,12 @@ from gadprof.counting.receptive import receptive_field
 from gadprof.errors import DataError, SpecError
 from gadprof.networks.plan_trace import count_node, count_plan
 from gadprof.networks.spec import parse_spec, plan_of
+from gadprof.prediction.surrogate import features_of_block, features_of_design, learn
 from gadprof.sweep.candidates import Wish, lengths_of, neighbours, passing, places_of, spread
 from gadprof.sweep.measured import Goal, MeasuredSearch, Timing, run_measured
 from gadprof.sweep.measured_page import answer, best_model, document, measured_page
 from gadprof.sweep.run import Limits
 from gadprof.sweep.space import Space, make_space
-from gadprof.sweep.surrogate import features_of_block, features_of_design, learn
 
 SPACE = {"width": "8,16,24", "modules": "1-1:2-1", "blocks": "1:2-1:2-1-1:2"}
 ORT = Goal("onnxruntime")
@@ -233,7 +233,7 @@ def test_a_surrogate_needs_five_networks_beside_blocks() -> None:
     made = features_of_block(block)
     spec = parse_spec("hrnet32")
     trace = count_plan(spec, spec.default_input)
-    own = features_of_design(trace)
+    own = features_of_design(trace.forward)
     with pytest.raises(DataError, match="1 networks were measured and a prediction needs 5"):
         learn({"hrnet32": 0.1, block: 1e-4}, {"hrnet32": own, block: made})
     assert features_of_block("block:ccw:c_in=32,c_out=32,k=3,d=3,s=2,r=16,h=16,w=12") is None
@@ -300,10 +300,10 @@ def test_front_and_plot_do_not_go_with_an_objective(run_cli: Any) -> None:
 def test_a_real_search_is_kept_and_goes_on(
     run_cli: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from gadprof.commands import search_measured
     from gadprof.measuring import designs
 
-    monkeypatch.setattr(designs, "EACH_S", 0.2)
-    monkeypatch.setattr(designs, "TIGHT_EACH_S", 0.2)
+    monkeypatch.setattr(search_measured, "TIGHT", (0.02, 0.2))
     command = (
         "search", "hrnet", "--width", "8", "--modules", "1-1-1", "--blocks", "1:2-1-1-1",
         "--stage1", "8", "--bottlenecks", "1", "--objective", "latency:eager", "--measure", "2",
@@ -318,7 +318,7 @@ def test_a_real_search_is_kept_and_goes_on(
     assert timing["ci95"][0] <= timing["ratio"] <= timing["ci95"][1]
 
     def stopped(run: designs.Run, *_: object) -> Any:
-        assert run.tight  # what was measured in the rounds is known
+        assert run.launches is None  # what was measured in the rounds is known
         raise KeyboardInterrupt
 
     monkeypatch.setattr(designs, "measure_designs", stopped)

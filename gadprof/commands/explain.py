@@ -15,6 +15,7 @@ from gadprof.commands.options import (
     store_option,
 )
 from gadprof.commands.show import show
+from gadprof.measuring.settings import Setting
 from gadprof.output import Output, check_writable, tell
 
 
@@ -36,6 +37,11 @@ from gadprof.output import Output, check_writable, tell
     metavar="FILE",
     help="Write a Chrome/Perfetto trace; of several models, one file each (FILE-1, FILE-2).",
 )
+@click.option(
+    "--advise", is_flag=True,
+    help="Instead: the changes of a built-in network's knobs that save most time per parameter, "
+    "each measured.",
+)  # fmt: skip
 @result_options()
 @store_option
 def explain(
@@ -45,6 +51,7 @@ def explain(
     limits: Limits,
     roofline: str | None,
     trace: str | None,
+    advise: bool,
     out: Output,
     store: str | None,
 ) -> int:
@@ -53,6 +60,7 @@ def explain(
     \b
     gadprof explain hrnet32 gadnet32
     gadprof explain hrnet32 gadnet32 --roofline rtx3080-12g
+    gadprof explain gadnet32 --advise --runtime onnxruntime
 
     A model that fails is named with its reason, the others are explained. Exits 1 when one failed
     (2 for bad use), 130 after Ctrl-C.
@@ -64,6 +72,10 @@ def explain(
     chosen = settings.read(shapes, limits.formats)
     if len(chosen) != 1:
         raise SettingError("explain takes one setting; drop the lists, or use gadprof bench")
+    if advise:
+        if len(models) != 1 or roofline or trace:
+            raise click.UsageError("--advise takes one model, without --roofline and --trace")
+        return _advise(models[0], chosen[0], limits, out, store)
     paths = trace_paths(trace, len(models))
     for path in paths:
         if path is not None:
@@ -93,6 +105,30 @@ def explain(
         if path is not None and model.error is None:
             tell(f"trace written to {path} (open it in ui.perfetto.dev)")
     return explanation.exit_code
+
+
+def _advise(model: str, setting: Setting, limits: Limits, out: Output, store: str | None) -> int:
+    """Measure the neighbours of a network and show which to take; 130 where Ctrl-C ended it."""
+    import tempfile
+    from pathlib import Path
+
+    from gadprof.prediction.advice import advise
+    from gadprof.prediction.advice_page import advice_page
+    from gadprof.render.progress import Working
+    from gadprof.results.plain import describe_machine
+    from gadprof.store.recording import MeasurementRecorder
+
+    with (
+        MeasurementRecorder(store) as recorder,
+        Working("advice:") as work,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        advice = advise(
+            model, setting, folder=Path(folder), on_turn=recorder.turn,
+            on_measured=recorder.finish, on_step=work.at, **limits.named(),
+        )  # fmt: skip
+    show(out, advice_page(advice, describe_machine()))
+    return 130 if advice.interrupted else 0
 
 
 def trace_paths(trace: str | None, count: int) -> list[str | None]:

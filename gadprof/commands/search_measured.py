@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gadprof.sweep.measured import Goal, Timing
 
 LATENCY = "latency"
+# in a round and at the end: the half width to reach of a ratio's interval, sampling time a model
+QUICK, TIGHT = (0.05, 15.0), (0.02, 30.0)
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,11 @@ class _Meter:
         from gadprof.measuring.designs import Run, measure_designs
         from gadprof.store.recording import MeasurementRecorder
 
-        run = Run(tuple(models), self._settings[goal.text], tight, self._seed)
+        precision, each_s = TIGHT if tight else QUICK
+        run = Run(
+            tuple(models), self._settings[goal.text], precision, each_s * len(models),
+            launches=None if tight else 1, seed=self._seed,
+        )  # fmt: skip
         if self._timed.cluster is not None:
             return timings_of(self._on_cluster(run))
         with MeasurementRecorder(self._timed.store) as recorder:
@@ -190,7 +196,7 @@ class _Meter:
         from gadprof.cluster.clients import cluster_bench
 
         assert self._timed.cluster is not None
-        options = {"memory_limit_bytes": None, "timeout_s": 300.0, **run.options}
+        options = {"memory_limit_bytes": None, **run.options}
         result: BenchResult = cluster_bench(
             self._timed.cluster, run.models, (run.setting,), options=options,
             store=self._timed.store,

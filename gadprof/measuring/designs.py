@@ -28,31 +28,35 @@ PACKAGES = {
     "openvino": ("openvino", "openvino"),
     "tensorrt": ("onnxruntime", "onnx"),
 }
-QUICK_PRECISION, TIGHT_PRECISION = 0.05, 0.02
-EACH_S, TIGHT_EACH_S = 4.0, 20.0  # sampling time a model
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of models under a setting, and what hears of the samples as they arrive."""
+    """One run of models under a setting: how narrow an interval to reach, for how long at most.
+
+    ``launches`` is how often each is started afresh (None: as often as the time allows).
+    """
 
     models: tuple[str, ...]
     setting: Setting
-    tight: bool
+    precision: float
+    time_limit_s: float
+    timeout_s: float = 300.0
+    launches: int | None = None
     seed: int = 0
 
     @property
     def options(self) -> dict[str, Any]:
         """As ``measure`` calls them."""
-        each = TIGHT_EACH_S if self.tight else EACH_S
         return {
-            "precision": TIGHT_PRECISION if self.tight else QUICK_PRECISION,
-            "time_limit_s": each * len(self.models),
+            "precision": self.precision,
+            "time_limit_s": self.time_limit_s,
+            "timeout_s": self.timeout_s,
+            "launches": self.launches,
+            "seed": self.seed,
             "null": False,
             "memory": False,
             "energy": False,
-            "launches": None if self.tight else 1,
-            "seed": self.seed,
         }
 
 

@@ -18,7 +18,7 @@ from gadprof.sweep import chunks, run
 from gadprof.sweep.run import Limits
 from gadprof.sweep.space import Places, Space
 
-POOL = 400
+POOL = 200
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def candidate(space: Space, number: int, wish: Wish) -> Candidate | None:
     """One design with its features, or None where it does not meet the wish."""
     from gadprof.counting.receptive import receptive_field
     from gadprof.networks.plan_trace import count_plan
-    from gadprof.sweep.surrogate import features_of_design
+    from gadprof.prediction.surrogate import features_of_design
 
     wanted = run.wanted_quantities((), wish.limits, every=True)
     columns = chunks.plain_columns(space, [number], wanted)
@@ -95,7 +95,7 @@ def candidate(space: Space, number: int, wish: Wish) -> Candidate | None:
     if field < wish.receptive_field:
         return None
     costs = (int(columns["params"][0]), int(columns["macs"][0]))
-    return Candidate(number, spec.name, *costs, field, features_of_design(trace))
+    return Candidate(number, spec.name, *costs, field, features_of_design(trace.forward))
 
 
 def places_of(space: Space, number: int) -> tuple[int, ...]:

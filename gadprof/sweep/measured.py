@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gadprof.errors import DataError, ModelFailedError, SpecError
+from gadprof.prediction.surrogate import LEAST, Surrogate, features_of_block, learn
 from gadprof.sweep.candidates import Candidate, Wish, candidate, neighbours, passing, spread
 from gadprof.sweep.space import Space
-from gadprof.sweep.surrogate import LEAST, Surrogate, features_of_block, learn
 
 ROUND = 5  # designs measured between two lessons
 PARENTS = 3  # designs whose neighbours become candidates after a round

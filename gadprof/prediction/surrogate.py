@@ -83,12 +83,12 @@ def _rank(one: Any, other: Any) -> float:
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def features_of_design(trace: Any) -> Any:
-    """A trace's features as a runtime that joins operations runs them."""
+def features_of_design(operations: Sequence[Any]) -> Any:
+    """The features of a forward trace's operations as a runtime that joins them runs them."""
     from gadprof.prediction.calibrate import Device
     from gadprof.prediction.features import features_of
 
-    return features_of(trace.forward, Device("measured here", compiled=True).way)
+    return features_of(operations, Device("measured here", compiled=True).way)
 
 
 @cache
@@ -108,4 +108,4 @@ def features_of_block(name: str) -> Any:
     h, w = inputs.pop("h") * stride, inputs.pop("w") * stride
     node = FORMULA_BLOCKS[block](c_in, c_out, BlockKnobs(**inputs), stride=stride)
     trace = count_node(node, (c_in, h, w))
-    return None if trace is None else features_of_design(trace)
+    return None if trace is None else features_of_design(trace.forward)
