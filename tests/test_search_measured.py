@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from gadprof.counting.receptive import receptive_field
 from gadprof.errors import DataError, SpecError
 from gadprof.networks.plan_trace import count_node, count_plan
+from gadprof.networks.receptive import receptive_field
 from gadprof.networks.spec import parse_spec, plan_of
 from gadprof.prediction.surrogate import features_of_block, features_of_design, learn
 from gadprof.sweep.candidates import Wish, lengths_of, neighbours, passing, places_of, spread
 from gadprof.sweep.measured import Goal, MeasuredSearch, Timing, run_measured
 from gadprof.sweep.measured_page import answer, best_model, document, measured_page
-from gadprof.sweep.run import Limits
+from gadprof.sweep.run import Filters
 from gadprof.sweep.space import Space, make_space
 
 SPACE = {"width": "8,16,24", "modules": "1-1:2-1", "blocks": "1:2-1:2-1-1:2"}
@@ -60,7 +60,7 @@ class Meter:
 
 def searched(meter: Meter, **options: Any) -> MeasuredSearch:
     given: dict[str, Any] = {"count": 8, "seed": 1, "reference": REFERENCE, **options}
-    wish = given.pop("wish", Wish(Limits(smallest={"params": 1_000_000})))
+    wish = given.pop("wish", Wish(Filters(smallest={"params": 1_000_000})))
     space = given.pop("space", make_space("hrnet", SPACE))
     return run_measured(space, given.pop("goals", (ORT,)), wish, measure=meter, **given)
 
@@ -143,7 +143,7 @@ def test_an_interrupt_keeps_what_was_measured() -> None:
 
 
 def test_a_design_that_fails_costs_its_own_row_alone() -> None:
-    result = searched(Meter(refuses="width=8"), wish=Wish(Limits()))
+    result = searched(Meter(refuses="width=8"), wish=Wish(Filters()))
     failed = [row for row in result.designs if row.ratio is None]
     assert failed
     assert all("width=8" in row.model for row in failed)
@@ -155,10 +155,10 @@ def test_a_design_that_fails_costs_its_own_row_alone() -> None:
     ("wish", "words"),
     [
         (
-            Wish(Limits(largest={"params": 10})),
+            Wish(Filters(largest={"params": 10})),
             "none of 48 designs meets the limits; loosen --max",
         ),
-        (Wish(Limits(), 5000), "sees 5000 pixels; lower --receptive-field"),
+        (Wish(Filters(), 5000), "sees 5000 pixels; lower --receptive-field"),
     ],
 )
 def test_limits_that_nothing_meets_are_said_in_one_line(wish: Wish, words: str) -> None:
@@ -167,7 +167,7 @@ def test_limits_that_nothing_meets_are_said_in_one_line(wish: Wish, words: str) 
 
 
 def test_every_design_sees_what_was_asked_for() -> None:
-    result = searched(Meter(), wish=Wish(Limits(), 511), count=6)
+    result = searched(Meter(), wish=Wish(Filters(), 511), count=6)
     for row in result.designs:
         trace = count_plan(parse_spec(row.model), (3, 256, 192))
         assert trace is not None
@@ -222,10 +222,10 @@ def test_the_first_designs_lie_in_far_corners() -> None:
 
 def test_a_large_space_is_drawn_from_by_seed() -> None:
     space = make_space("hrnet", SPACE)
-    first, costed, passed = passing(space, Limits(), seed=3, pool=20)
+    first, costed, passed = passing(space, Filters(), seed=3, pool=20)
     assert (len(first), costed, passed) == (20, 48, 48)
-    assert first == passing(space, Limits(), seed=3, pool=20)[0]
-    assert first != passing(space, Limits(), seed=4, pool=20)[0]
+    assert first == passing(space, Filters(), seed=3, pool=20)[0]
+    assert first != passing(space, Filters(), seed=4, pool=20)[0]
 
 
 def test_a_surrogate_needs_five_networks_beside_blocks() -> None:
@@ -281,12 +281,18 @@ def test_a_wrong_objective_is_refused_in_one_line(run_cli: Any, objective: str, 
 def test_a_runtime_that_is_not_installed_is_refused_before_anything_is_costed(
     run_cli: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import importlib.util
+    import sys
 
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
     code, _, err = run_cli("search", "hrnet", "--objective", "latency:openvino", "--store", "off")
     assert code == 2
     assert "needs openvino; type: pip install 'gadprof[openvino]'" in err
+
+
+def test_a_precision_that_a_runtime_lacks_is_refused(run_cli: Any) -> None:
+    code, _, err = run_cli("search", "hrnet", "--objective", "latency:eager:int8", "--store", "off")
+    assert code == 2
+    assert "eager has no int8 here, but fp32, fp16, bf16" in err
 
 
 def test_front_and_plot_do_not_go_with_an_objective(run_cli: Any) -> None:

@@ -94,7 +94,9 @@ def search(
     if timed.objectives:
         if plot is not None or front_given(ctx):
             raise click.UsageError("--front and --plot are of costs; leave them out")
-        limits = Limits(read_limits(wanted.largest, "--max"), read_limits(wanted.smallest, "--min"))
+        limits = Filters(
+            read_limits(wanted.largest, "--max"), read_limits(wanted.smallest, "--min")
+        )
         return search_by_time(space, limits, timed, seed=run.seed, limit=limit, out=out)
     asked = (wanted.front_text, *wanted.largest, *wanted.smallest)
     if any("latency" in text for text in asked):

@@ -257,6 +257,7 @@ def _kept_blocks(path: Path | None, settings: Mapping[str, Setting]) -> dict[str
 
 def _kept(path: Path | None, settings: Mapping[str, Setting]) -> Any:
     """Finished measurements of this machine under one of the settings, oldest first."""
+    from gadprof.measuring.settings import Setting
     from gadprof.results.plain import describe_machine, to_plain
     from gadprof.store.store import Store
 
@@ -264,6 +265,7 @@ def _kept(path: Path | None, settings: Mapping[str, Setting]) -> Any:
         return
     machine = to_plain(describe_machine())
     wanted = {goal: to_plain(setting) for goal, setting in settings.items()}
+    usual = to_plain(Setting())  # of keys that an earlier version did not have
     with Store(path, create=False) as store:
         entries = store.entries(kinds=("measurement",))
     for entry in entries:
@@ -271,5 +273,5 @@ def _kept(path: Path | None, settings: Mapping[str, Setting]) -> Any:
         if entry.result is None or not same:
             continue
         for goal, plain in wanted.items():
-            if dict(entry.settings) == plain:
+            if {**usual, **entry.settings} == plain:
                 yield goal, entry

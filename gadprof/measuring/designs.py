@@ -1,33 +1,20 @@
-"""Many designs of one family timed against a reference in one runtime, as a search needs it.
+"""Many designs timed against a reference in one runtime, as a search or advice needs it.
 
-Promises interleaved ratios with intervals, as ``measure`` gives them. Where the runtime reads ONNX,
-each design is exported once, by torch's quicker exporter, and the file is timed in every such
-runtime and at every launch. A design that fails has its one line. Refuses a runtime that is not
-installed, before anything is built.
+Promises interleaved ratios with intervals, as ``measure`` gives them, and that the file which a
+runtime makes of a design is made once and stays for later runs. A design that fails has its one
+line. Refuses a runtime that is not installed, before anything is built.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import importlib.util
-import warnings
+import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gadprof.errors import GadprofError, MissingExtraError
 from gadprof.measuring.result import BenchResult
-from gadprof.measuring.runtimes.onnx_graph import RUNTIMES as READ_ONNX
 from gadprof.measuring.settings import Setting, check_setting
-
-# runtime -> the package that it is imported from, and the extra that has it
-PACKAGES = {
-    "onnxruntime": ("onnxruntime", "onnx"),
-    "openvino": ("openvino", "openvino"),
-    "tensorrt": ("onnxruntime", "onnx"),
-}
 
 
 @dataclass(frozen=True)
@@ -62,10 +49,11 @@ class Run:
 
 def check_runnable(setting: Setting) -> None:
     """Refuse a setting that cannot be measured here. Raises GadprofError."""
+    from gadprof.measuring.runtimes.converted import CONVERTERS
+
     check_setting(setting)
-    package, extra = PACKAGES.get(setting.runtime, ("torch", "torch"))
-    if importlib.util.find_spec(package) is None:
-        raise MissingExtraError(package, extra, f"the runtime {setting.runtime}")
+    if setting.is_file:
+        importlib.import_module(CONVERTERS[setting.runtime]).check_installed()
 
 
 def measure_designs(
@@ -73,57 +61,10 @@ def measure_designs(
     folder: Path,
     on_turn: Callable[[int, str, Setting, Sequence[float]], None] | None = None,
 ) -> BenchResult:
-    """Time built-in models against the first; the files of exported ones stay in ``folder``.
+    """Time models against the first; the files that a runtime makes of them stay in ``folder``.
 
     Raises GadprofError.
     """
     from gadprof.measuring.bench import measure
 
-    quick = run.setting.runtime in READ_ONNX and run.setting.dtype == "fp32"
-    named = {_file(model, folder) if quick else model: model for model in run.models}
-
-    def told(row: int, model: str, setting: Setting, samples: Sequence[float]) -> None:
-        if on_turn is not None:
-            on_turn(row, named[model], setting, samples)
-
-    result = measure(list(named), run.setting, on_turn=told, **run.options)
-    reference = run.models[0]
-    rows = tuple(
-        replace(
-            row,
-            model=named[row.model],
-            ratio=replace(row.ratio, to=reference) if row.ratio else None,
-        )
-        for row in result.rows
-    )
-    return replace(result, rows=rows)
-
-
-def _file(model: str, folder: Path) -> str:
-    """The ONNX file of a built-in model; the model itself where the export fails."""
-    path = folder / f"{hashlib.sha256(model.encode()).hexdigest()[:16]}.onnx"
-    if not path.exists():
-        try:
-            _export(model, path)
-        except (GadprofError, RuntimeError, ValueError, TypeError):
-            return model
-    return str(path)
-
-
-def _export(model: str, path: Path) -> None:
-    import io
-    import os
-
-    import torch
-
-    from gadprof.models.sources import load, resolve
-
-    loaded = load(resolve(model))
-    part = f"{path}.part"
-    # the exporter by torch.export takes ten times as long
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            loaded.module.eval(), loaded.args, part, input_names=["input_0"], dynamo=False
-        )  # fmt: skip
-    os.replace(part, path)
+    return measure(list(run.models), run.setting, on_turn=on_turn, keep=str(folder), **run.options)

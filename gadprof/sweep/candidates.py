@@ -15,7 +15,7 @@ import numpy as np
 
 from gadprof.errors import SpecError
 from gadprof.sweep import chunks, run
-from gadprof.sweep.run import Limits
+from gadprof.sweep.run import Filters
 from gadprof.sweep.space import Places, Space
 
 POOL = 200
@@ -37,13 +37,13 @@ class Candidate:
 class Wish:
     """What a design must have: limits of cost, and the least receptive field in pixels."""
 
-    limits: Limits
+    limits: Filters
     receptive_field: int = 1
 
 
 def passing(
     space: Space,
-    limits: Limits,
+    limits: Filters,
     *,
     seed: int,
     pool: int = POOL,
@@ -78,8 +78,8 @@ def passing(
 
 def candidate(space: Space, number: int, wish: Wish) -> Candidate | None:
     """One design with its features, or None where it does not meet the wish."""
-    from gadprof.counting.receptive import receptive_field
     from gadprof.networks.plan_trace import count_plan
+    from gadprof.networks.receptive import receptive_field
     from gadprof.prediction.surrogate import features_of_design
 
     wanted = run.wanted_quantities((), wish.limits, every=True)
