@@ -477,7 +477,15 @@ def test_zero_models_are_refused_with_a_way_out() -> None:
 @pytest.mark.parametrize("model", ["hrnet23", "gadnet32:zz=3", "", "x.py", "timm:"])
 def test_a_model_string_that_names_nothing_is_refused(model: str) -> None:
     with pytest.raises((SpecError, UnknownNameError, SourceError)):
-        gather(["hrnet32", model])
+        gather([model])
+
+
+@pytest.mark.parametrize("model", ["hrnet23", "gadnet32:zz=3", "", "x.py", "timm:"])
+def test_one_model_string_that_names_nothing_is_left_out_and_told(model: str) -> None:
+    found = gather(["gadnet32:width=8", model])
+    assert [row.model for row in found.rows] == ["gadnet32:width=8"]
+    assert len(found.failures) == 1
+    assert found.exit_code == 2
 
 
 @pytest.mark.parametrize(

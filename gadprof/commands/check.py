@@ -17,7 +17,8 @@ from gadprof.commands.options import (
     result_options,
     store_option,
 )
-from gadprof.output import Output, append_text, check_writable, write_atomic
+from gadprof.output import Output, append_text, check_writable, tell, write_atomic
+from gadprof.results.verdicts import NAMED
 
 if TYPE_CHECKING:
     from gadprof.comparison.compare import ComparedRow
@@ -151,22 +152,26 @@ def check(
     if beside.save_baseline:
         write_atomic(beside.save_baseline, to_json({"rows": [_kept(row) for row in rows]}))
     record_rows(rows, store=kept_in)
+    for verdict in result.verdicts:
+        if verdict.status == "error" and verdict.rule == NAMED:
+            tell(f"gadprof: {verdict.message}")
     return result.exit_code
 
 
 def _label(wanted: str | None) -> str | None:
     """The reason that a label of the pull request gives, if it carries it."""
-    import json
     import os
+
+    from gadprof.errors import ConfigError
+    from gadprof.results.files import read_json
 
     path = os.environ.get("GITHUB_EVENT_PATH")
     if wanted is None or not path:
         return None
     try:
-        with open(path, "rb") as stream:
-            event = json.load(stream)
+        event = read_json(path, "event", ConfigError)
         labels = [label["name"] for label in event["pull_request"]["labels"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (ConfigError, KeyError, TypeError):
         return None
     return f"label {wanted}" if wanted in labels else None
 

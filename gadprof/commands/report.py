@@ -123,6 +123,7 @@ def report(
         )
     files: dict[str, bytes] = {}
     failures: tuple[str, ...] = ()
+    code = 0
     rows: tuple[ComparedRow, ...] = ()
     if not mode.index_only:
         settings = load_config(pages.config).report
@@ -140,7 +141,7 @@ def report(
                 cluster=cluster,
                 command=_again(models, pages, input_texts, batch),
             )
-        failures, rows = made.failures, made.rows
+        failures, rows, code = made.failures, made.rows, made.exit_code
         files = page_files(made, pages.plots or ("svg",), html=True)
     files[INDEX] = index_page(folder, files)
     if mode.check:
@@ -154,7 +155,7 @@ def report(
         tell(f"gadprof: {' '.join(failure.split())}")
     page = folder / (INDEX if mode.index_only else f"{pages.name}.md")
     _tell_files(folder, files, "written", f"wrote {len(files)} files: {page}", mode.output_format)
-    return 1 if failures else 0
+    return code
 
 
 def _check(folder: Path, files: dict[str, bytes], again: str, form: str | None) -> int:

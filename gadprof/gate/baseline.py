@@ -102,7 +102,7 @@ def read_rows(data: bytes, origin: str) -> Baseline:
     """Read the ``rows`` of a JSON document, or of its ``comparison``. Raises BaselineError."""
     document = files.parse_json(data, f"baseline {origin}", BaselineError)
     version = document.get("schema_version", 1) if isinstance(document, dict) else 1
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if type(version) is not int or version > SCHEMA_VERSION:
         raise BaselineError(
             f"baseline {origin} has schema version {str(version)[:20]}, this gadprof reads "
             f"{SCHEMA_VERSION}; update gadprof, or write it anew"

@@ -17,7 +17,7 @@ from gadprof.gate.baseline import BaselineRow
 from gadprof.gate.config import BYTE_RULES, COUNT_RULES, Budget
 from gadprof.results.cells import bytes_text
 from gadprof.results.figures import FIGURES, SUMMED
-from gadprof.results.verdicts import Status, Verdict
+from gadprof.results.verdicts import NAMED, Status, Verdict
 
 WORDS = {
     **{figure.key: figure.title for figure in FIGURES},
@@ -92,6 +92,11 @@ def _least(figure: str, figures: Mapping[str, Any]) -> str:
 def failed_model(budget: Budget, problem: str) -> Verdict:
     """The verdict for a model that could not be counted at all."""
     return _verdict(budget, "count", "error", f"{budget.model} could not be counted: {problem}")
+
+
+def unnamed_model(budget: Budget, problem: str) -> Verdict:
+    """The verdict for a model string, of the model or its reference, that names nothing."""
+    return _verdict(budget, NAMED, "error", problem)
 
 
 def amount_text(figure: str, value: int) -> str:

@@ -1,9 +1,9 @@
 """Runs the gate: counts every model that has a budget, finds the baseline, judges each rule.
 
 Promises that built-in models are judged without importing torch unless a rule asks for a trace
-(kernels, coverage) or a latency. A model string that names nothing is bad use; a model that fails
-while it is counted is an unjudged rule. Latencies are measured by a function that the caller may
-replace.
+(kernels, coverage) or a latency. A model string that names nothing is bad use, and a model that
+fails while it is counted is an unjudged rule; either costs the other budgets nothing. Latencies are
+measured by a function that the caller may replace.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import BaselineError, ConfigError, GadprofError, ModelFailedError, nearest
 from gadprof.gate.baseline import Baseline, BaselineRow, find_baseline
-from gadprof.gate.budgets import RatioInterval, failed_model, judge
+from gadprof.gate.budgets import RatioInterval, failed_model, judge, unnamed_model
 from gadprof.gate.config import Budget, Config, Waiver
 from gadprof.results.verdicts import CheckResult, Verdict
 
@@ -44,20 +44,19 @@ def run_check(
 
     Without ``measure`` a latency rule is a warning. A broken rule passes where the configuration
     waives it, or all of them for the reason ``waive``; it is told all the same. Raises ConfigError,
-    BaselineError, StoreError, or what a model string that names nothing raises.
+    BaselineError, StoreError, or what the model strings raise where none names anything.
     """
-    from gadprof.models.sources import given_inputs, resolve
-
     budgets = _chosen(config, models)
-    for budget in budgets:
-        resolve(budget.model)
-        given_inputs((budget.model,), budget.input_texts)
-        if budget.reference:
-            resolve(budget.reference)
+    refused = {name: error for name, error in ((b.name, _refused(b)) for b in budgets) if error}
+    if len(refused) == len(budgets):
+        raise next(iter(refused.values()))
     kept = _baseline(config, budgets, baseline, store)
     verdicts: list[Verdict] = []
     rows = []
     for budget in budgets:
+        if budget.name in refused:
+            verdicts.append(unnamed_model(budget, str(refused[budget.name])))
+            continue
         row, figures, problem = _figures(budget)
         if row is not None:
             rows.append(row)
@@ -78,6 +77,20 @@ def run_check(
     verdicts = [_waived(verdict, config.waivers, waive) for verdict in verdicts]
     result = CheckResult(tuple(verdicts), _shown_path(config), kept.origin if kept else None)
     return result, tuple(rows)
+
+
+def _refused(budget: Budget) -> GadprofError | None:
+    """Why a budget's model string, its inputs or its reference name nothing."""
+    from gadprof.models.sources import given_inputs, resolve
+
+    try:
+        resolve(budget.model)
+        given_inputs((budget.model,), budget.input_texts)
+        if budget.reference:
+            resolve(budget.reference)
+    except GadprofError as error:
+        return error
+    return None
 
 
 def _waived(verdict: Verdict, waivers: Sequence[Waiver], every: str | None) -> Verdict:

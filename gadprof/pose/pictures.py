@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadprof.errors import DataError
+from gadprof.results.files import read_file
 
+MOST_BYTES = 1 << 30
 Picture = NDArray[np.uint8]
 
 
@@ -24,10 +26,7 @@ def read_picture(path: str | Path) -> Picture:
 
     Raises DataError where the file is missing, truncated or not a picture.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read picture '{path}': {error.strerror}") from error
+    data = read_file(path, "picture", DataError, most_bytes=MOST_BYTES)
     fault = truncation(data)
     if fault:
         raise DataError(f"picture '{path}' is {fault}; copy or download it again")

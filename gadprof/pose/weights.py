@@ -17,6 +17,9 @@ import torch
 from torch import nn
 
 from gadprof.errors import DataError
+from gadprof.results.files import read_file
+
+MOST_BYTES = 64 << 30
 
 KIND = "gadprof-pose-weights"
 
@@ -47,10 +50,7 @@ def weights_bytes(model: str, module: nn.Module, settings: Mapping[str, Any]) ->
 
 def read_weights(path: str | Path) -> Weights:
     """Read a weights file of any of the three kinds. Raises DataError."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read weights '{path}': {error.strerror}") from error
+    data = read_file(path, "weights", DataError, most_bytes=MOST_BYTES)
     try:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:

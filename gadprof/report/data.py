@@ -16,6 +16,7 @@ from typing import Any
 
 from gadprof.errors import ReportDataError
 from gadprof.results import files
+from gadprof.results.plain import SCHEMA_VERSION
 
 Plain = Mapping[str, Any]
 
@@ -51,6 +52,12 @@ def read_data(paths: Sequence[str]) -> Found:
     found = _Gathered()
     for path in paths:
         document, digest = _load(Path(path))
+        version = document.get("schema_version", SCHEMA_VERSION)
+        if type(version) is not int or version > SCHEMA_VERSION:
+            raise ReportDataError(
+                f"{path!r} has schema version {str(version)[:20]}, this gadprof reads "
+                f"{SCHEMA_VERSION}; update gadprof, or write it anew"
+            )
         found.files[Path(path).name] = digest
         machine = document.get("machine")
         if isinstance(machine, dict) and machine not in found.machines:

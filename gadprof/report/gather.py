@@ -2,8 +2,8 @@
 
 Promises: the same models and data give an equal Report on any machine: analytic figures hold no
 clock, host or path, and whatever was measured comes from a data file, whose machine is told.
-Refuses zero models, a model string that names nothing, and a data file it cannot recognise.
-Knows no output language.
+Refuses zero models, model strings of which none names anything (one that does not is left out and
+told), and a data file it cannot recognise. Knows no output language.
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gadprof.errors import SpecError
+from gadprof.errors import GadprofError, SpecError
 from gadprof.results.page import Page, section_object
 from gadprof.results.tabular import Tabular
 
 if TYPE_CHECKING:
     from gadprof.comparison.compare import ComparedRow
+    from gadprof.models.sources import Source
 
 
 @dataclass(frozen=True)
 class Report(Page, Tabular):
     """A page of models: ``rows`` are the counts behind it, for the store, ``failures`` its faults.
 
-    Its document holds the comparison that a baseline reads.
+    ``exit_code`` is 2 where a model string named nothing, 1 where a model failed, else 0. Its
+    document holds the comparison that a baseline reads.
     """
 
     failures: tuple[str, ...] = ()
     rows: tuple[ComparedRow, ...] = ()
+    exit_code: int = 0
 
     def page(self) -> Page:
         """The report is its own page."""
@@ -50,11 +53,11 @@ def gather(
 
     ``cluster`` is the address of a Dask scheduler that counts the models, one task each.
 
-    Raises SpecError for no models, UnknownNameError or SourceError for a model string that names
-    nothing, ReportDataError for a file that is not gadprof's.
+    Raises SpecError for no models, UnknownNameError or SourceError where no model string names
+    anything (one of several is left out, and told), ReportDataError for a file that is not
+    gadprof's.
     """
     from gadprof.comparison.compare import compare_row, relate
-    from gadprof.models.sources import resolve
     from gadprof.report.data import read_data
     from gadprof.report.sections import exact as parts
     from gadprof.report.sections import measured as measurements
@@ -68,7 +71,8 @@ def gather(
             "no models to report; type for example: gadprof report hrnet32 gadnet32, "
             'or write models = ["hrnet32"] under [report] in gadprof.toml'
         )
-    sources = [resolve(model) for model in models]
+    named, refused = _resolved(models)
+    models, sources = [name for name, _ in named], [source for _, source in named]
     found = read_data(data)
     if cluster is not None:
         from gadprof.cluster.clients import cluster_compare
@@ -116,9 +120,29 @@ def gather(
             "data_files": tuple(found.files),
         },
         command,
-        failures=tuple(f"{row.model}: {row.error}" for row in rows if row.error),
+        failures=(*refused, *(f"{row.model}: {row.error}" for row in rows if row.error)),
         rows=rows,
+        exit_code=2 if refused else int(any(row.error for row in rows)),
     )
+
+
+def _resolved(models: Sequence[str]) -> tuple[list[tuple[str, Source]], list[str]]:
+    """What the model strings name, and what is wrong with those that name nothing.
+
+    Raises the first one's error where all do.
+    """
+    from gadprof.models.sources import resolve
+
+    found: list[tuple[str, Source]] = []
+    errors: list[GadprofError] = []
+    for model in models:
+        try:
+            found.append((model, resolve(model)))
+        except GadprofError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    return found, [str(error) for error in errors]
 
 
 def _title(labels: Sequence[str]) -> str:

@@ -1,18 +1,23 @@
 """Files that a user names, read whole: bounded in size, and refused in one line.
 
-Promises that what has no end (``/dev/zero``) or is not JSON of a sane depth becomes the caller's
-own error with the file's name and what is wrong with it, never a traceback or a full memory.
+Promises that what has no end (``/dev/zero``), a pipe to which nobody writes, or what is not JSON of
+a sane depth becomes the caller's own error with the file's name and what is wrong with it, never a
+traceback, a full memory or a wait without an end.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
+import stat
+import time
 from typing import Any
 
 from gadprof.errors import GadprofError
 
 MOST_BYTES = 64 << 20
+PIPE_S = 5.0  # how long a pipe may say nothing
 
 
 def read_file(
@@ -26,14 +31,54 @@ def read_file(
     """A file's bytes; ``what`` it should be and the ``way_out`` are part of the refusal."""
     shown, tail = f"{what} {os.fspath(path)!r}", way_out and f"; {way_out}"
     try:
-        with open(path, "rb") as stream:
-            data = stream.read(most_bytes + 1)
+        # not waiting for whoever would write to a pipe
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as stream:
+            whole = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            data = stream.read(most_bytes + 1) if whole else _slowly(descriptor, most_bytes + 1)
     except (OSError, ValueError) as error:  # a null byte in a path is a ValueError
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise raised(f"cannot read {shown}: {reason}{tail}") from error
     if len(data) > most_bytes:
         raise raised(f"{shown} is larger than {most_bytes >> 20:,} MiB; name another")
     return data
+
+
+def _slowly(descriptor: int, most: int) -> bytes:
+    """Up to ``most`` bytes of a pipe or a device, which may have none yet."""
+    parts: list[bytes] = []
+    left, deadline = most, time.monotonic() + PIPE_S
+    while left > 0:
+        try:
+            part = os.read(descriptor, min(left, 1 << 20))
+        except BlockingIOError:
+            if not select.select([descriptor], [], [], PIPE_S)[0]:
+                raise TimeoutError(0, f"nobody wrote to it for {PIPE_S:g} s") from None
+            continue
+        if not part:  # its end, or a pipe that nobody has opened to write to yet
+            if parts or time.monotonic() > deadline or not _is_pipe(descriptor):
+                break
+            time.sleep(0.02)
+            continue
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _is_pipe(descriptor: int) -> bool:
+    return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+
+
+def check_regular(path: str | os.PathLike[str], what: str, raised: type[GadprofError]) -> None:
+    """Refuse what a library would read for ever, a pipe or a device, and what is not there."""
+    shown = f"{what} {os.fspath(path)!r}"
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise raised(f"cannot read {shown}: {reason}") from error
+    if not stat.S_ISREG(mode):
+        raise raised(f"{shown} is no file; name one")
 
 
 def read_json(
@@ -55,6 +100,8 @@ def parse_json(
     """What a JSON text holds; ``shown`` is how the refusal calls it."""
     try:
         return json.loads(data)
-    except (ValueError, RecursionError) as error:  # an integer of 5,000 digits is a ValueError
+    except RecursionError as error:
+        raise raised(f"{shown} is not JSON of ours: it is nested too deeply") from error
+    except ValueError as error:  # an integer of 5,000 digits is a ValueError
         tail = way_out and f"; {way_out}"
         raise raised(f"{shown} is not JSON: {str(error)[:120]}{tail}") from error

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+NAMED = "model"  # the rule that a model string names a model
 Status = Literal["pass", "fail", "warn", "error", "waived"]
 
 
@@ -79,7 +80,9 @@ class CheckResult:
 
     @property
     def exit_code(self) -> int:
-        """1 where a rule failed or could not be judged, else 0."""
+        """2 where a model string names nothing, 1 where a rule failed or could not be judged."""
+        if any(v.status == "error" and v.rule == NAMED for v in self.verdicts):
+            return 2
         return 1 if self.count("fail") or self.count("error") else 0
 
     @property

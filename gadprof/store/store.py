@@ -135,6 +135,11 @@ class Store:
         elif create:
             _sweep(self.path)
         size = _check_header(self.path)
+        if create and not os.access(self.path, os.W_OK):
+            raise StoreError(
+                f"the results store {str(self.path)!r} may not be written; name another with "
+                "--store, or --store off"
+            )
         if not create or size <= ALWAYS_CHECKED_BYTES:
             _check_pages(self.path)
         self._connection = _connect(self.path, writable=create)
@@ -397,8 +402,9 @@ def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
 
     # a reader that may write folds the log away when it closes; one that may not leaves it, and
     # where it could not even make the log's index, nobody writes
-    mode = "rw" if writable or os.access(path, os.W_OK) else "ro"
-    if mode == "ro" and not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
+    folder = os.access(path.absolute().parent, os.W_OK)
+    mode = "rw" if writable or (folder and os.access(path, os.W_OK)) else "ro"
+    if mode == "ro" and not folder and not Path(f"{path}-wal").exists():
         mode = "ro&immutable=1"
     with refusals(path):
         connection = sqlite3.connect(
@@ -531,6 +537,11 @@ def _check_header(path: Path) -> int:
             f"{str(path)!r} is another program's SQLite file, left untouched; "
             "name another with --store"
         )
+    page = int.from_bytes(header[16:18], "big")
+    whole = (1 << 16 if page == 1 else page) * int.from_bytes(header[28:32], "big")
+    log = path.with_name(path.name + "-wal")
+    if size < whole and not (log.exists() and log.stat().st_size):  # which SQLite fills with zeros
+        raise StoreError(_damaged(path, f"it has {size:,} bytes of {whole:,}"))
     if schema > STORE_SCHEMA_VERSION:
         raise StoreError(
             f"the results store {str(path)!r} has schema {schema}, this gadprof reads up to "

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gadprof.errors import MissingExtraError, SourceError
+from gadprof.results.files import check_regular, read_file
 
 SMALL_ELEMENTS = 4096  # larger tensors are weights: their values decide no shape
 MOST_NODES = 200_000  # of a graph whose functions are opened
@@ -119,17 +120,14 @@ def plain_domain(domain: str) -> str:
 def _content(path: str) -> bytes:
     if not os.path.exists(path):
         raise SourceError(f"ONNX file {path!r} does not exist")
-    try:
-        size = os.path.getsize(path)
-        if size > _LIMIT_BYTES:
-            raise SourceError(
-                f"{path} is {size / 1e9:.1f} GB and protobuf reads 2.1 GB at most; "
-                "save it with external data"
-            )
-        with open(path, "rb") as stream:
-            return stream.read()
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
+    check_regular(path, "ONNX file", SourceError)
+    size = os.path.getsize(path)
+    if size > _LIMIT_BYTES:
+        raise SourceError(
+            f"{path} is {size / 1e9:.1f} GB and protobuf reads 2.1 GB at most; "
+            "save it with external data"
+        )
+    return read_file(path, "ONNX file", SourceError, most_bytes=_LIMIT_BYTES)
 
 
 def _check_frame(path: str, content: bytes) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from gadprof.counting.tflite.operators import OPERATORS
 from gadprof.errors import SourceError
+from gadprof.results.files import read_file
 
 MOST_BYTES = 4 << 30
 MOST_OPERATORS = 200_000
@@ -90,14 +91,7 @@ def read_tflite(path: str) -> TfliteFile:
     """Read a file's main graph. Raises SourceError."""
     if not os.path.isfile(path):
         raise SourceError(f"TensorFlow Lite file {path!r} does not exist")
-    try:
-        size = os.path.getsize(path)
-        if size > MOST_BYTES:
-            raise SourceError(f"{path} has {size:,} bytes, more than {MOST_BYTES:,}")
-        with open(path, "rb") as stream:
-            content = stream.read()
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
+    content = read_file(path, "TensorFlow Lite file", SourceError, most_bytes=MOST_BYTES)
     if len(content) < 8 or content[4:8] != b"TFL3":
         raise SourceError(f"{path} is no TensorFlow Lite file; check the path")
     try:
