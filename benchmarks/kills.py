@@ -4,10 +4,10 @@
 
 Each round forks a process that has everything imported, lets it run a tiny sweep, training, report,
 benchmark or a row of writes into a store, and kills it after a random time, up to a little more
-than the whole takes. After every kill what lies on the disk is checked: a result is absent or whole,
-what had been kept is still there, a store's pages agree. A run that is killed is gone on with until
-one ends by itself; what it gives then equals, byte for byte, what an uninterrupted one gave. Exit
-code 1 where one round lost something. Linux only.
+than the whole takes. After every kill what lies on the disk is checked: a result is absent or
+whole, what had been kept is still there, a store's pages agree. A run that is killed is gone on
+with until one ends by itself; what it gives then equals, byte for byte, what an uninterrupted one
+gave. Exit code 1 where one round lost something. Linux only.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ def command(*words: str) -> Callable[[Path], int]:
     return act
 
 
-def digests(folder: Path, *skipped: str) -> dict[str, str]:
+def digests(folder: Path) -> dict[str, str]:
     """Every file's digest."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in skipped
+        if path.is_file()
     }
 
 
@@ -205,7 +205,8 @@ def bench(folder: Path) -> int:
     (folder / "net.py").write_text(NET)
     os.chdir(folder)
     return command("bench", "net.py:build", "--input=3x32x32", "--time-limit=1s", "--launches=2",
-                   "--no-null", "--no-energy", "--store=s.sqlite", "-o", "bench.json")(folder)  # fmt: skip
+                   "--no-null", "--no-energy", "--store=s.sqlite", "-o",
+                   "bench.json")(folder)  # fmt: skip
 
 
 def samples(folder: Path) -> int:
@@ -236,10 +237,10 @@ def report_wrong(folder: Path, whole: object) -> str:
 
 REPORT = command("report", "gadnet32:width=8", "-o", "FOLDER/out", "--store=off")
 SCENARIOS: dict[str, Scenario] = {
-    "store": Scenario(write_store, lambda folder: None, store_wrong, lambda f: len(told_words(f)), 40),
-    "sweep": Scenario(sweep, lambda folder: digests(folder), only_whole("out.parquet"), sweep_kept, 30),
-    "report": Scenario(REPORT, lambda folder: digests(folder), report_wrong, lambda f: 0, 14),
-    "train": Scenario(train, train_result, train_wrong, train_kept, 14),
+    "store": Scenario(write_store, lambda _: None, store_wrong, lambda f: len(told_words(f)), 60),
+    "sweep": Scenario(sweep, digests, only_whole("out.parquet"), sweep_kept, 20),
+    "report": Scenario(REPORT, digests, report_wrong, lambda _: 0, 8),
+    "train": Scenario(train, train_result, train_wrong, train_kept, 10),
     "bench": Scenario(bench, lambda folder: None, bench_wrong, samples, 2),
 }  # fmt: skip
 
@@ -271,6 +272,7 @@ def run_rounds(
 ) -> tuple[int, int, list[str]]:
     """So many kills of a scenario: kills done, runs that ended, and what went wrong."""
     scenario, faults, ended = SCENARIOS[name], [], 0
+    warm(scenario, root / "warm" / name)
     whole, took = uninterrupted(scenario, root / "whole" / name)
     folder = root / "cut" / name
     fresh(folder)
@@ -324,6 +326,19 @@ def fresh(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
+def warm(scenario: Scenario, folder: Path) -> None:
+    """Run once here, so that each round finds everything imported."""
+    fresh(folder)
+    home = os.getcwd()
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        scenario.act(folder)
+    os.chdir(home)
+
+
 def uninterrupted(scenario: Scenario, folder: Path) -> tuple[object, float]:
     """What a run gives that nobody ends, and how long it takes."""
     fresh(folder)
@@ -342,9 +357,6 @@ def uninterrupted(scenario: Scenario, folder: Path) -> tuple[object, float]:
 @click.option("--log", type=click.Path(path_type=Path), help="Write how far it is here.")
 def main(only: tuple[str, ...], rounds: int, seed: int, log: Path | None) -> None:
     """Kill, look, go on; print how many kills and what was lost."""
-    import lightning  # noqa: F401  (imported once, for every round)
-    import matplotlib  # noqa: F401
-    import pyarrow.parquet  # noqa: F401
     import torch
 
     torch.set_num_threads(1)
