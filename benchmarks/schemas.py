@@ -50,6 +50,7 @@ RUNS: dict[str, list[str]] = {
     "bench": [
         "bench gadnet32:width=8 hrnet32:width=8 --input 3x64x64 --time-limit 3s",
         "bench gadnet32:width=8 --input 3x64x64 --time-limit 1s --no-null --no-memory",
+        "bench {tmp}/toy.py:build --input 3x64x64 --runtime onnxruntime --time-limit 1s",
     ],
     "explain": [
         "explain gadnet32:width=8 hrnet32:width=8 --input 3x64x64 --time-limit 3s",
@@ -61,6 +62,7 @@ RUNS: dict[str, list[str]] = {
         "predict hrnet32 --device rtx3090 --batch 1",
     ],
     "fit": ["fit gadnet32 --device 24GiB"],
+    "export": ["export {tmp}/toy.py:build --input 64x64 --to onnx -o {tmp}/toy.onnx"],
     "sweep": [
         "sweep gadnet --width 16:64:8 --s 2,3 --max macs=3G",
         "sweep gadnet --width 16,32 --latency rtx3090 --front latency,params:max",
@@ -103,7 +105,7 @@ MAPS = {
     "max", "min", "axes", "symbols", "substituted", "derived", "inputs", "verified", "hyper",
     "causes", "settings", "result", "machine_settings", "counts", "tables", "environment",
     "classes", "stages", "figures", "difference", "relative", "change_percent", "scores",
-    "timings", "again", "surrogates",
+    "timings", "again", "surrogates", "file_layers",
 }  # fmt: skip
 UNITS = {"_s": "seconds", "_bytes": "bytes", "_percent": "per cent", "_ratio": "a ratio"}
 

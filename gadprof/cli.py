@@ -45,6 +45,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Measure and predict": {
         "bench": (f"{_HERE}.bench:bench", "Measure latency ratios, memory and energy."),
+        "export": (f"{_HERE}.export:export", "A model as the file of a runtime, checked."),
         "explain": (f"{_HERE}.explain:explain", "Where the time of two models goes, and why."),
         "predict": (f"{_HERE}.predict:predict", "Predict latency on a named device."),
         "fit": (f"{_HERE}.fit:fit", "The largest batch that fits a card's memory."),

@@ -9,6 +9,7 @@ onnx = pytest.importorskip("onnx", reason="needs gadprof[onnx]")
 runtime = pytest.importorskip("onnxruntime", reason="needs gadprof[onnx]")
 
 from gadprof.counting.onnx.graph import count_onnx  # noqa: E402
+from gadprof.counting.precision import macs_by_dtype  # noqa: E402
 
 helper = onnx.helper
 node = helper.make_node
@@ -211,3 +212,23 @@ def test_a_fused_activation_and_sum_are_counted(tmp_path):
 def test_an_unknown_operator_of_the_domain_is_listed(tmp_path):
     path = one(tmp_path, "Inverse", ["x"], [info("x", [3, 3])], [])
     assert count_onnx(path).uncovered == {"com_microsoft.Inverse": 1}
+
+
+def test_products_between_quantise_pairs_are_in_integers_and_others_are_not(tmp_path):
+    """A convolution of dequantised operands beside one whose weights alone are in eight bits."""
+    kinds = {"s": FLOAT, "z": BYTE, "zw": SIGNED}
+    scale = [helper.make_tensor(name, kind, [], [1]) for name, kind in kinds.items()]
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        node("DequantizeLinear", ["w1", "s", "zw"], ["dw1"]),
+        node("Conv", ["d", "dw1"], ["a"], pads=[1, 1, 1, 1]),
+        node("DequantizeLinear", ["w2", "s", "zw"], ["dw2"]),
+        node("Conv", ["a", "dw2"], ["y"], pads=[1, 1, 1, 1]),
+    ]
+    weights = [*scale, stored("w1", 4, 3, 3, 3, kind=SIGNED)]
+    weights.append(stored("w2", 2, 4, 3, 3, kind=SIGNED))
+    ends = [info("x", [1, 3, 8, 8])], [info("y", [1, 2, 8, 8])]
+    path = write(tmp_path / "q.onnx", nodes, *ends, weights)
+    trace = count_onnx(path)
+    assert macs_by_dtype(trace) == {"float32": 2 * 36 * 64, "int8": 4 * 27 * 64}

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import replace
 from typing import Any
 
 from gadprof.measuring.runtimes.converted import MANIFEST
@@ -19,6 +20,11 @@ from gadprof.version import __version__
 
 # what a distribution is called whose package has another name
 DISTRIBUTIONS = {"ai_edge_litert": "ai-edge-litert", "litert_torch": "litert-torch", "MNN": "mnn"}
+
+
+def onnx_folder(root: str, model: str, setting: Setting, factory: dict[str, Any] | None) -> str:
+    """The folder below ``root`` for the ONNX file from which a model's other files are made."""
+    return folder_of(root, model, replace(setting, runtime="onnx", dtype="fp32"), factory)
 
 
 def folder_of(root: str, model: str, setting: Setting, factory: dict[str, Any] | None) -> str:

@@ -61,10 +61,13 @@ def convert(
     setting: Setting,
     *,
     folder: str,
+    shared: str | None = None,
+    weights: str = "",
     timeout_s: float,
     factory: dict[str, Any] | None = None,
 ) -> None:
-    """Have a worker write a model's file for its runtime into a folder.
+    """Have a worker write a model's file for its runtime into a folder; ``shared`` is one for the
+    ONNX file that several runtimes start from, ``weights`` a checkpoint to load first.
 
     The worker's process may crash or hang in a converter, and is done with afterwards. Raises
     WorkerFailedError.
@@ -76,6 +79,8 @@ def convert(
         setting=asdict(setting),
         factory=factory,
         folder=folder,
+        shared=shared,
+        weights=weights,
     )
 
 

@@ -154,9 +154,13 @@ def convert(message: dict[str, Any]) -> dict[str, Any]:
     setting = _setting(message["setting"])
     _quieten(setting)
     module, args, kwargs, shapes = _ready(message, setting)
+    if message.get("weights"):
+        from gadprof.models.counting import with_checkpoint
+
+        with_checkpoint(module, message["weights"])
     from gadprof.measuring.runtimes.converted import convert_model
 
-    convert_model(module, args, kwargs, setting, message["folder"], shapes)
+    convert_model(module, args, kwargs, setting, message["folder"], shapes, message.get("shared"))
     return {}
 
 

@@ -246,7 +246,7 @@ def count_here(
     source = resolve(model) if isinstance(model, str) else model
     if weights is not None or sparsity:
         loaded = load(source, **given)
-        _checkpoint(loaded.module, weights)
+        with_checkpoint(loaded.module, weights)
     else:
         loaded = load_without_values(source, **given)
     called = (loaded.module, loaded.args, loaded.kwargs)
@@ -266,10 +266,11 @@ def _with_values(source: Source, weights: str | None) -> nn.Module:
     """A built-in network's module with its weights, of a checkpoint where one is given."""
     from gadprof.models.sources import build_module
 
-    return _checkpoint(build_module(source), weights)
+    return with_checkpoint(build_module(source), weights)
 
 
-def _checkpoint(module: nn.Module, weights: str | None) -> nn.Module:
+def with_checkpoint(module: nn.Module, weights: str | None) -> nn.Module:
+    """The module with a checkpoint's weights, or as it is where none is named."""
     from gadprof.networks.build import load_weights
 
     return module if weights is None else load_weights(module, weights)

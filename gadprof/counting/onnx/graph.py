@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from gadprof.counting.inputs import Input
+from gadprof.counting.kinds import MATMUL_KINDS
 from gadprof.counting.onnx.assemble import ReadGraph, trace_of_graph
 from gadprof.counting.onnx.contrib import DOMAINS, plain_name
 from gadprof.counting.onnx.file import OnnxFile, read_onnx
@@ -24,6 +26,7 @@ from gadprof.counting.onnx.shapes import GraphWalk
 from gadprof.counting.onnx.tensors import OnnxTensor, Step
 from gadprof.counting.onnx.weights import sort_weights
 from gadprof.counting.records import Trace
+from gadprof.counting.rules.work import Work
 from gadprof.errors import GadprofError, ModelFailedError, SourceError
 
 _QUOTED = re.compile(r"'([^']*)'")  # the exporter writes lists of words as Python does
@@ -79,6 +82,7 @@ def _count(path: str, inputs: tuple[Input, ...], batch: int, name: str, run: boo
         walk.notes["shapes that depend on data were found by running it on random inputs"] = None
     stored, constants = _stored(walk, steps)
     graph = file.model.graph
+    eight = _dequantised(steps)
     return trace_of_graph(
         ReadGraph(
             name=name or path,
@@ -89,12 +93,32 @@ def _count(path: str, inputs: tuple[Input, ...], batch: int, name: str, run: boo
             weights=sort_weights(stored, constants, steps),
             inputs=[(info.name, walk.tensor(info.name)) for info in graph_inputs(graph)],
             outputs=[(info.name, walk.tensor(info.name)) for info in graph.output],
-            work=onnx_work,
+            work=lambda step: _in_integers(onnx_work(step), step, eight),
             label=_label,
             is_view=lambda step: step.op in VIEWS and not step.domain,
             moves=lambda step: step.op in MOVING and not step.domain,
         )
     )
+
+
+def _dequantised(steps: Sequence[tuple[Step, Any]]) -> frozenset[str]:
+    """The tensors that hold eight-bit numbers as floats: what DequantizeLinear makes of them."""
+    return frozenset(
+        step.names_out[0]
+        for step, _ in steps
+        if step.op == "DequantizeLinear"
+        and step.inputs[0] is not None
+        and step.inputs[0].dtype in ("int8", "uint8")
+    )
+
+
+def _in_integers(work: Work | None, step: Step, eight: frozenset[str]) -> Work | None:
+    """A product of two dequantised operands is done in integers: runtimes fuse the pairs so."""
+    if work is None or work.kind not in MATMUL_KINDS or "mac_dtype" in work.attributes:
+        return work
+    if len(step.names_in) < 2 or not eight.issuperset(step.names_in[:2]):
+        return work
+    return replace(work, attributes={**work.attributes, "mac_dtype": "int8"})
 
 
 def _label(step: Step) -> str:

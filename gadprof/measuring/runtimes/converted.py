@@ -36,6 +36,9 @@ CONVERTERS: dict[str, str] = {
     "litert": "gadprof.measuring.runtimes.lite_rt",
     "ncnn": "gadprof.measuring.runtimes.ncnn_net",
     "mnn": "gadprof.measuring.runtimes.mnn_net",
+    "coreml": "gadprof.measuring.runtimes.vendors",
+    "qnn": "gadprof.measuring.runtimes.vendors",
+    "tensorrt-engine": "gadprof.measuring.runtimes.vendors",
 }
 # how many inputs integers are calibrated on, and outputs of lower precision are judged by
 SAMPLES = 8
@@ -48,7 +51,8 @@ class Job:
     """What a converter gets: the module, its inputs, where its file goes.
 
     ``samples`` are the inputs that ranges are calibrated on, each a list of arrays in the order of
-    ``names``; the first is what is measured.
+    ``names``; the first is what is measured. ``shared`` is a folder for the ONNX file that several
+    runtimes start from.
     """
 
     module: Any
@@ -58,6 +62,7 @@ class Job:
     folder: str
     names: tuple[str, ...]
     samples: tuple[tuple[Any, ...], ...]
+    shared: str | None = None
 
     def path(self, name: str) -> str:
         """A file of the folder."""
@@ -121,10 +126,12 @@ def convert_model(
     setting: Setting,
     folder: str,
     shapes: Sequence[Sequence[int]] = (),
+    shared: str | None = None,
 ) -> dict[str, Any]:
     """Write a module's file for a setting's runtime into a folder; returns the manifest.
 
-    ``shapes`` are those that the inputs are shown with.
+    ``shapes`` are those that the inputs are shown with, ``shared`` a folder for the ONNX file that
+    several runtimes start from.
 
     Raises MissingExtraError, ModelFailedError, SettingError, DataError.
     """
@@ -152,6 +159,7 @@ def convert_model(
         folder,
         names,
         samples,
+        shared,
     )
     started = time.perf_counter()
     try:

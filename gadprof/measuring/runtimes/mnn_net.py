@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError, ModelFailedError
 from gadprof.measuring.runtimes.converted import Job, Made, Names, Started
-from gadprof.measuring.runtimes.onnx_export import export
+from gadprof.measuring.runtimes.onnx_export import export_once
 
 if TYPE_CHECKING:
     from gadprof.measuring.settings import Setting
@@ -32,19 +32,16 @@ def convert(job: Job) -> Made:
     check_installed()
     import _tools
 
-    exported = export(job.module, job.args, job.kwargs)
+    exported = export_once(job)
     path = job.path("model.mnn")
     words = ["mnnconvert", "-f", "ONNX", "--modelFile", exported.path, "--MNNModel", path]
     words += ["--bizCode", "gadprof"]
     if job.setting.dtype == "fp16":
         words.append("--fp16")
-    try:
-        import onnx
+    import onnx
 
-        graph = onnx.load(exported.path, load_external_data=False).graph
-        _tools.mnnconvert(words)
-    finally:
-        exported.close()
+    graph = onnx.load(exported.path, load_external_data=False).graph
+    _tools.mnnconvert(words)
     if not os.path.exists(path):
         raise ModelFailedError("MNN's converter wrote no file; its last lines say which operation")
     return Made(path, outputs=tuple(item.name for item in graph.output))

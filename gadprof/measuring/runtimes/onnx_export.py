@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gadprof.errors import MissingExtraError, ModelFailedError
+from gadprof.measuring.runtimes.converted import Job
 from gadprof.measuring.runtimes.onnx_graph import OnnxGraph
 
 
@@ -31,6 +32,22 @@ class Exported:
         """Remove the file, unless it is the user's."""
         if self.folder is not None:
             self.folder.cleanup()
+
+
+def export_once(job: Job) -> Exported:
+    """The ONNX file of a job: the one that an earlier job of the same model left, or a new one.
+
+    Raises MissingExtraError, ModelFailedError.
+    """
+    feed = dict(zip(job.names, job.samples[0], strict=True))
+    if job.shared is None or isinstance(job.module, OnnxGraph):
+        return export(job.module, job.args, job.kwargs, job.folder)
+    path = os.path.join(job.shared, "model.onnx")
+    if not os.path.exists(path):
+        made = export(job.module, job.args, job.kwargs, job.folder)
+        os.makedirs(job.shared, exist_ok=True)
+        os.replace(made.path, path)
+    return Exported(path, feed, None)
 
 
 def export(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError, ModelFailedError, SettingError
 from gadprof.measuring.runtimes.converted import Job, Made, Names, Started
-from gadprof.measuring.runtimes.onnx_export import export
+from gadprof.measuring.runtimes.onnx_export import export_once
 
 if TYPE_CHECKING:
     from gadprof.measuring.settings import Setting
@@ -74,7 +74,7 @@ def convert(job: Job) -> Made:
     import onnxruntime
 
     providers(job.setting, list(onnxruntime.get_available_providers()))
-    exported = export(job.module, job.args, job.kwargs, job.folder)
+    exported = export_once(job)
     if job.setting.dtype == "int8":
         from gadprof.measuring.runtimes.onnx_integers import quantise
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError
 from gadprof.measuring.runtimes.converted import Job, Made, Names, Started
-from gadprof.measuring.runtimes.onnx_export import export
+from gadprof.measuring.runtimes.onnx_export import export_once
 
 if TYPE_CHECKING:
     from gadprof.measuring.settings import Setting
@@ -33,7 +33,7 @@ def convert(job: Job) -> Made:
     check_installed()
     import openvino
 
-    exported = export(job.module, job.args, job.kwargs, job.folder)
+    exported = export_once(job)
     model = openvino.Core().read_model(exported.path)
     if job.setting.dtype == "int8":
         model = quantised(model, job)
