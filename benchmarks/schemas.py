@@ -62,7 +62,10 @@ RUNS: dict[str, list[str]] = {
         "predict hrnet32 --device rtx3090 --batch 1",
     ],
     "fit": ["fit gadnet32 --device 24GiB"],
-    "export": ["export {tmp}/toy.py:build --input 64x64 --to onnx -o {tmp}/toy.onnx"],
+    "export": [
+        "export {tmp}/toy.py:build --input 64x64 --to onnx -o {tmp}/toy.onnx",
+        "export {tmp}/toy.py:build --input 64x64 --to ncnn -o {tmp}/toy.param",
+    ],
     "sweep": [
         "sweep gadnet --width 16:64:8 --s 2,3 --max macs=3G",
         "sweep gadnet --width 16,32 --latency rtx3090 --front latency,params:max",
