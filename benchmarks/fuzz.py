@@ -88,9 +88,8 @@ def fuzzed(name: str, seconds: float, faults: Path, most_bytes: int) -> tuple[in
     place = faults.absolute() / name
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gadprof-fuzz-") as top:
-        words, found, merged = (Path(top) / part for part in ("words", "found", "merged"))
+        words, found = Path(top) / "words", Path(top) / "found"
         found.mkdir()
-        merged.mkdir()
         words.write_text("".join(map(_quoted, fuzz.words_of(name) or [b"gadprof"])))
         while (left := ends - time.monotonic()) > 1 and bad < 20:
             done = _guided(
@@ -104,9 +103,8 @@ def fuzzed(name: str, seconds: float, faults: Path, most_bytes: int) -> tuple[in
                 (place / f"fault-{bad}.log").write_text(done.stdout + done.stderr)
             elif _runs(done.stderr) == 0:
                 raise SystemExit(done.stdout + done.stderr)
-        _guided(name, top, "-merge=1", str(merged), str(corpus(name)), str(found))
         left_bytes = most_bytes - size_of(name)
-        for path in sorted(merged.iterdir(), key=lambda path: path.stat().st_size):
+        for path in sorted(found.iterdir(), key=lambda path: path.stat().st_size):
             left_bytes -= path.stat().st_size
             if left_bytes > 0:
                 shutil.copy(path, corpus(name))

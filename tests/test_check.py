@@ -228,12 +228,14 @@ def action() -> dict[str, Any]:
 
 
 def value_of(expression: str, inputs: dict[str, str]) -> str:
+    known = {
+        **{f"inputs.{key}": value for key, value in inputs.items()},
+        "github.action_path": str(REPOSITORY),
+        "steps.check.outputs.json": "",
+    }
+
     def replace(match: re.Match[str]) -> str:
-        name = match.group(1).strip()
-        return {
-            **{f"inputs.{key}": value for key, value in inputs.items()},
-            "github.action_path": str(REPOSITORY),
-        }[name]
+        return next(filter(None, (known[word.strip()] for word in match[1].split("||"))), "")
 
     return re.sub(r"\$\{\{(.*?)\}\}", replace, expression)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -129,7 +130,8 @@ def check(
         if path is not None:
             check_writable(path)
     settings = load_config(judging.config)
-    kept_in = store or settings.store
+    # what the environment says comes before a file that a stranger may have written
+    kept_in = store or os.environ.get("GADPROF_STORE") or settings.store
     with MeasurementRecorder(kept_in) as recorder, Working("checking budgets"):
         measure = partial(measured_ratio, time_limit_s=judging.time_limit, recorder=recorder)
         result, rows = run_check(
@@ -160,7 +162,6 @@ def check(
 
 def _label(wanted: str | None) -> str | None:
     """The reason that a label of the pull request gives, if it carries it."""
-    import os
 
     from gadprof.errors import ConfigError
     from gadprof.results.files import read_json

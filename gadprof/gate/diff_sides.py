@@ -137,12 +137,19 @@ def checked_out(ref: str, model: str) -> Iterator[str]:
 
 
 def _unpack(tar: tarfile.TarFile, folder: str) -> None:
-    """Plain files, folders and links that stay inside, as git's own archives hold."""
+    """Plain files, folders and links that stay inside; a link that leads out is left out."""
     if hasattr(tarfile, "data_filter"):
-        tar.extractall(folder, filter="data")
+        tar.extractall(folder, filter=_inside)
     else:
         safe = [m for m in tar.getmembers() if m.isfile() or m.isdir()]
         tar.extractall(folder, [m for m in safe if ".." not in Path(m.name).parts])
+
+
+def _inside(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    try:
+        return tarfile.data_filter(member, folder)
+    except tarfile.FilterError:
+        return None
 
 
 def _output(*arguments: str) -> str:

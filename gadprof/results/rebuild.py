@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
+MOST = 1 << 127  # of an integer: beyond any count, and every ratio of two is still a float
+
 T = TypeVar("T")
 Reader = Callable[[Any], Any]
 
@@ -82,11 +84,19 @@ def _instance(kind: type) -> Reader:
 
 
 def _integer(value: Any) -> Any:
-    return value if type(value) is int else _refuse(value, "int")
+    if type(value) is int:
+        return value if abs(value) <= MOST else _refuse_size(value)
+    return _refuse(value, "int")
 
 
 def _number(value: Any) -> Any:
-    return value if type(value) in (int, float) else _refuse(value, "float")
+    if type(value) is float:
+        return value
+    return _integer(value) if type(value) is int else _refuse(value, "float")
+
+
+def _refuse_size(value: int) -> typing.NoReturn:
+    raise SchemaError(f"an integer of {value.bit_length()} bits is no figure of anything")
 
 
 def _literal(values: tuple[Any, ...]) -> Reader:
