@@ -258,9 +258,14 @@ def wrapped(text: str, width: int) -> str:
 
 
 def tell(text: str) -> None:
-    """Say something on standard error: a word beside the result, never the result itself."""
+    """Say something on standard error: a word beside the result, never the result itself.
+
+    Nothing in it is a command to the runner of a workflow, which reads such lines (``::…``,
+    ``##[…]``) on both streams.
+    """
     if sys.stderr is None:
         return
+    text = re.sub(r"(?m)^(\s*):(?=:)|#(?=#\[)", r"\g<0> ", text)
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(fitted(harmless(text), sys.stderr) + "\n")
         sys.stderr.flush()

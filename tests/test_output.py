@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gadprof.errors import OutputError
-from gadprof.output import choose_output, fitted, harmless, write_atomic
+from gadprof.output import choose_output, fitted, harmless, tell, write_atomic
 
 MODELS = ("models", "--format", "csv")
 
@@ -330,3 +330,19 @@ def test_colour_is_asked_for_before_it_is_forbidden(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert ("\x1b[" in run_cli("--color", asked, "compare", "hrnet32")[1]) == coloured
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a::b\n::set-output name=x::y", "a::b\n: :set-output name=x::y"),
+        ("  ::error::z", "  : :error::z"),
+        ("q ##[add-path]/evil", "q # #[add-path]/evil"),
+        ("# heading ## and ::", "# heading ## and ::"),
+    ],
+)
+def test_no_word_on_standard_error_is_a_command_to_a_workflows_runner(
+    text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell(text)
+    assert capsys.readouterr().err == f"{said}\n"

@@ -68,6 +68,7 @@ def test_the_wheel_holds_the_package_with_its_data_and_nothing_else(wheel: Path)
 
 def test_the_source_distribution_holds_what_a_build_needs(tmp_path: Path) -> None:
     made = build(tmp_path / "sdist", "sdist", 1e9, 0o022)
-    names = {name.partition("/")[2] for name in tarfile.open(made).getnames()}
+    with tarfile.open(made) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
     assert set(FILES) <= names
     assert "gadprof/cli.py" in names

@@ -162,7 +162,6 @@ def check(
 
 def _label(wanted: str | None) -> str | None:
     """The reason that a label of the pull request gives, if it carries it."""
-
     from gadprof.errors import ConfigError
     from gadprof.results.files import read_json
 
