@@ -38,17 +38,25 @@ Built = tuple[Any, tuple[Any, ...], dict[str, Any]]
 
 
 def waiting(packages: tuple[str, ...], done: set[str]) -> Iterator[tuple[str, str]]:
-    """Package and model name of what was not judged yet, one of each architecture first."""
-    found: dict[tuple[str, str], list[str]] = {}
+    """Package and model name of what was not judged yet, one of each architecture first.
+
+    Each package is imported when its turn comes.
+    """
+    later: list[tuple[str, list[list[str]]]] = []
     for package in packages:
+        families: dict[str, list[str]] = {}
         for name, family in names_of(package):
-            found.setdefault((package, family), []).append(name)
-    turn = 0
-    while any(turn < len(names) for names in found.values()):
-        for (package, _), names in found.items():
-            if turn < len(names) and f"{package}:{names[turn]}" not in done:
-                yield package, names[turn]
-        turn += 1
+            families.setdefault(family, []).append(name)
+        gc.freeze()  # what was imported stays, and is not looked through after each model
+        yield from _not_in(done, package, [names[0] for names in families.values()])
+        later.append((package, [names[1:] for names in families.values()]))
+    for package, rest in later:
+        for turn in range(max(map(len, rest), default=0)):
+            yield from _not_in(done, package, [item[turn] for item in rest if turn < len(item)])
+
+
+def _not_in(done: set[str], package: str, names: list[str]) -> Iterator[tuple[str, str]]:
+    return ((package, name) for name in names if f"{package}:{name}" not in done)
 
 
 def names_of(package: str) -> list[tuple[str, str]]:
@@ -235,7 +243,6 @@ def main(results: Path, seconds: float, packages: tuple[str, ...], chosen: tuple
                for key, pair in row["pairs"].items() if pair.get("residual") != 0}  # fmt: skip
         if chosen or bad or "error" in row:
             click.echo(f"{row['model']}: {row.get('error', '')} {bad or 'every residual is 0'}")
-        gc.collect()
 
 
 def read(results: Path) -> dict[str, dict[str, Any]]:

@@ -1,11 +1,20 @@
 """How fast hrnet32 is counted: by gadprof, and by the other counters, interleaved in one run.
 
 python benchmarks/counting.py [--rounds 9] [--processes 5] [--model hrnet32]
+python benchmarks/counting.py --timm 60 --rounds 2
+python benchmarks/counting.py --timm 0 --processes 5
 
 In process, every tool counts a module that is built already, once on the meta device and once on
 the CPU, and its faster way stands. As a process, every tool's script imports, builds and counts,
 again both ways. Targets: 0.10 of the fastest rival in process, 0.6 as a process. Tools that are
 not installed are left out, and named.
+
+``--timm`` counts that many models of timm instead, spread over its files, each built once on the
+meta device; processor seconds, so that other work on the machine does not show. A rival that does
+not run on meta (fvcore) is the slower for it and left out, and said. It also says what all of
+timm's models would take, and compares the whole process of ``gadprof count timm:resnet50`` with
+one that imports torch and timm alone. Targets there: 0.15 in the median, 40 minutes on two
+processors, 1.1.
 """
 
 from __future__ import annotations
@@ -36,6 +45,9 @@ RIVALS = {
 }
 TARGET_IN_PROCESS = 0.10
 TARGET_PROCESS = 0.6
+TARGET_TIMM = 0.15
+TARGET_ALL_MINUTES = 40.0
+TARGET_IMPORTS = 1.1
 
 SCRIPT = """
 import torch
@@ -209,6 +221,85 @@ def processes(model: str, tools: list[str], runs: int) -> dict[str, dict[str, li
     return seconds
 
 
+def spread(number: int) -> list[str]:
+    """That many models of timm in equal steps through its list, which is sorted by architecture."""
+    import timm
+
+    names = timm.list_models()
+    return [names[(2 * place + 1) * len(names) // (2 * number)] for place in range(number)]
+
+
+def over_timm(number: int, tools: list[str], rounds: int) -> None:
+    """Count models of timm with every tool in turn, and print the ratios and an extrapolation."""
+    import timm
+    import torch
+
+    torch.set_num_threads(1)
+    counters = {tool: counter_of(tool) for tool in tools if tool != "fvcore"}
+    counters["gadprof"] = ours
+    ratios: list[float] = []
+    whole: list[float] = []
+    fastest: list[str] = []
+    for name in spread(number):
+        started = time.process_time()
+        with torch.device("meta"):
+            module = timm.create_model(name).eval().requires_grad_(False)
+        x = torch.zeros((1, *module.default_cfg.get("input_size", (3, 224, 224))), device="meta")
+        built = time.process_time() - started
+        taken: dict[str, list[float]] = {}
+        for turn in range(rounds + 1):
+            for tool, count in counters.items():
+                gc.collect()
+                with contextlib.redirect_stdout(io.StringIO()):
+                    started = time.process_time()
+                    with contextlib.suppress(Exception):
+                        count(module, x)
+                        if turn:
+                            took = time.process_time() - started
+                            taken.setdefault(tool, []).append(took)
+        middles = {tool: statistics.median(values) for tool, values in taken.items()}
+        rivals = {tool: middle for tool, middle in middles.items() if tool != "gadprof"}
+        if "gadprof" not in middles or not rivals:
+            click.echo(f"  {name}: not counted", err=True)
+            continue
+        fastest.append(min(rivals, key=lambda tool: rivals[tool]))
+        ratios.append(middles["gadprof"] / rivals[fastest[-1]])
+        whole.append(built + middles["gadprof"])
+        click.echo(f"  {name:44s} {1e3 * middles['gadprof']:8.1f} ms  {ratios[-1]:6.3f} x")
+    middle = statistics.median(ratios)
+    everything = statistics.mean(whole) * len(timm.list_models()) / 2 / 60
+    often = max(set(fastest), key=fastest.count)
+    click.echo(
+        f"\n{len(ratios)} models of timm on the meta device, processor time: median ratio to the "
+        f"fastest rival (mostly {often}) {middle:.3f}, target {TARGET_TIMM}; built and counted in "
+        f"{statistics.mean(whole):.2f} s each, all {len(timm.list_models())} in {everything:.1f} "
+        f"minutes on two processors, target {TARGET_ALL_MINUTES:g}"
+    )
+
+
+def against_imports(runs: int) -> None:
+    """The process that counts timm's resnet50 beside one that imports torch and timm, in turn."""
+    commands = {
+        "import torch, timm": [sys.executable, "-c", "import torch, timm"],
+        "gadprof count timm:resnet50": [sys.executable, "-m", "gadprof", "count", "timm:resnet50"],
+    }
+    used: dict[str, list[float]] = {name: [] for name in commands}
+    for turn in range(runs + 1):
+        for name, command in commands.items():
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            if turn:
+                used[name].append(
+                    after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+                )
+    plain, counted = (statistics.median(values) for values in used.values())
+    click.echo(
+        f"whole process, processor time (median of {runs}): {counted:.2f} s, imports alone "
+        f"{plain:.2f} s, {counted / plain:.2f} x, target {TARGET_IMPORTS}"
+    )
+
+
 def report(title: str, middles: dict[str, float], target: float) -> None:
     """Print one table of seconds and ratios to the fastest rival."""
     rivals = {name: value for name, value in middles.items() if name in RIVALS}
@@ -226,17 +317,25 @@ def report(title: str, middles: dict[str, float], target: float) -> None:
 @click.option("--model", default="hrnet32", show_default=True)
 @click.option("--rounds", default=9, show_default=True, help="Counts in process of each tool.")
 @click.option("--processes", "runs", default=5, show_default=True, help="Processes of each tool.")
-def main(model: str, rounds: int, runs: int) -> None:
+@click.option("--timm", "spread_over", type=int, help="Count so many of timm's models instead.")
+def main(model: str, rounds: int, runs: int, spread_over: int | None) -> None:
     """Count one built-in model with every installed tool, in turn."""
     from gadprof.results.plain import describe_machine
 
     warnings.simplefilter("ignore")
     tools = [tool for tool, (module, _) in RIVALS.items() if importlib.util.find_spec(module)]
     machine = describe_machine()
-    click.echo(f"{model} on {machine.cpu}, {os.cpu_count()} processors, Python {machine.python}")
+    subject = model if spread_over is None else "timm"
+    click.echo(f"{subject} on {machine.cpu}, {os.cpu_count()} processors, Python {machine.python}")
     for tool, (_, names) in RIVALS.items():
         found = [name for name in names if _version(name)]
         click.echo(f"  {tool}: " + (f"{found[0]} {_version(found[0])}" if found else "missing"))
+    if spread_over is not None:
+        if spread_over:
+            over_timm(spread_over, tools, rounds)
+        if runs:
+            against_imports(runs)
+        return
     if rounds:
         seconds = in_process(model, tools, rounds)
         middles = {

@@ -416,3 +416,95 @@ def test_attention_of_jagged_rows_is_of_each_length_with_itself():
     trace = gadprof.count(JaggedAttention(), (ragged,))
     assert trace.macs == 8 * 8 * 24 + 2 * (9 + 25) * 8
     assert not trace.uncovered
+
+
+@pytest.mark.parametrize("layout", ["coo", "csr"])
+def test_a_sparse_parameter_and_a_sparse_input_are_what_they_hold(layout):
+    class Learnt(nn.Module):
+        def __init__(self):
+            super().__init__()
+            dense = torch.eye(20).to_sparse()
+            self.weight = nn.Parameter(dense if layout == "coo" else dense.to_sparse_csr())
+
+        def forward(self, x):
+            return torch.sparse.mm(self.weight, x)
+
+    trace = gadprof.count(Learnt(), (torch.randn(20, 8),))
+    assert (trace.macs, trace.params, trace.trainable_params) == (20 * 8, 20, 20)
+    given = torch.eye(20).to_sparse()
+    given = given if layout == "coo" else given.to_sparse_csr()
+    trace = gadprof.count(nn.Linear(20, 4), (given,))
+    assert (trace.macs, trace.flops) == (20 * 4, 2 * 20 * 4 + 20 * 4)
+    assert not trace.uncovered
+
+
+PARTS = 3 * 8, 5 * 8  # two sequences of 3 and of 5 rows of 8
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("module", "macs", "flops"),
+    [
+        (nn.Linear(8, 4), 8 * 8 * 4, 2 * 8 * 8 * 4 + 8 * 4),
+        (nn.ReLU(), 0, sum(PARTS)),
+        (Calls(lambda self, x: x @ x.transpose(1, 2)), (9 + 25) * 8, 2 * (9 + 25) * 8),
+        (
+            nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval(),
+            8 * (4 * 8 * 8 + 2 * 8 * 16) + 2 * (9 + 25) * 8,
+            None,
+        ),
+    ],
+)
+def test_a_strided_nested_input_counts_each_of_its_sequences(module, macs, flops):
+    given = torch.nested.nested_tensor([torch.randn(3, 8), torch.randn(5, 8)])
+    before = dict(module.named_parameters())
+    trace = gadprof.count(module, (given,))
+    assert trace.macs == macs
+    assert flops is None or trace.flops == flops
+    assert not trace.uncovered
+    assert trace.input_shapes == ((2, 5, 8),)
+    assert all(now is before[name] for name, now in module.named_parameters())
+
+
+def test_a_deformable_convolution_is_its_convolution_and_four_taps_a_sample():
+    ops = pytest.importorskip("torchvision.ops")
+    x, offset, mask = torch.randn(1, 4, 8, 8), torch.zeros(1, 36, 8, 8), torch.ones(1, 18, 8, 8)
+    weight = torch.randn(6, 2, 3, 3)  # two groups of two channels
+    plain = counted(lambda s: ops.deform_conv2d(s.x, s.o, s.w, padding=1), x=x, o=offset, w=weight)
+    assert plain.macs == 64 * 2 * 9 * 6
+    # four products and three sums a sample; torchvision adds a bias of zeros
+    assert plain.flops - 2 * plain.macs == 64 * 4 * 9 * (4 + 3) + 64 * 6
+    masked = counted(
+        lambda s: ops.deform_conv2d(s.x, s.o, s.w, padding=1, mask=s.m),
+        x=x, o=offset, w=weight, m=mask,
+    )  # fmt: skip
+    assert masked.macs == plain.macs
+    assert masked.flops - plain.flops == 64 * 4 * 9  # each sample by its mask
+
+
+def test_deformable_attention_without_its_kernel_is_four_projections_and_elementwise_work():
+    modeling = pytest.importorskip("transformers.models.deformable_detr.modeling_deformable_detr")
+    import transformers
+
+    config = transformers.DeformableDetrConfig(
+        d_model=32, encoder_attention_heads=4, num_feature_levels=2, encoder_n_points=3,
+        disable_custom_kernels=True,
+    )  # fmt: skip
+    attention = modeling.DeformableDetrMultiscaleDeformableAttention(config, 4, 3)
+    x = torch.randn(1, 20, 32)
+    trace = gadprof.count(
+        attention,
+        (),
+        {
+            "hidden_states": x, "encoder_hidden_states": x,
+            "reference_points": torch.rand(1, 20, 2, 2),
+            "spatial_shapes": torch.tensor([[4, 4], [2, 2]]),
+            "spatial_shapes_list": [(4, 4), (2, 2)],
+            "level_start_index": torch.tensor([0, 16]),
+        },
+    )  # fmt: skip
+    places = 4 * 2 * 3  # heads x levels x points
+    assert trace.macs == 20 * (2 * 32 * 32 + 2 * places * 32 + places * 32)
+    sampled = [item for item in trace.operations if item.name.endswith("grid_sampler")]
+    assert [item.outputs[0].elements for item in sampled] == [20 * 4 * 3 * 8] * 2
+    assert not trace.uncovered

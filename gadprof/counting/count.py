@@ -19,7 +19,9 @@ from torch import nn
 
 from gadprof.counting.records import ModuleRecord, Trace
 from gadprof.counting.restore import default_algorithms, model_restored
+from gadprof.counting.rules.nested import in_parts
 from gadprof.counting.rules.registry import RuleError
+from gadprof.counting.rules.sparse import stored
 from gadprof.counting.trace import by_stand_in
 from gadprof.counting.trace.dispatch import META, RecordingMode, outer_counts_asleep
 from gadprof.counting.trace.fused_attention import (
@@ -233,12 +235,19 @@ def _observe(subject: _Subject, device: Device, speed: Speed, note: str) -> Trac
         else:
             for tensor in given:
                 recorder.serial(tensor)
-            jagged = any(tensor.is_nested for tensor in given)
+            jagged = any(tensor.is_nested and not in_parts(tensor) for tensor in given)
+            # nested tensors have attention in the encoder's fused path alone, which asks for no
+            # function of torch to be replaced
+            fused = any(map(in_parts, given)) and not train
             contexts: tuple[contextlib.AbstractContextManager[Any], ...] = (
                 launches_recorded(recorder),
                 flex_attention_as_it_is(),
                 followed(inventory, recorder),
-                Substitutes(twins) if twins else contextlib.nullcontext(),
+                _in_place(module, twins)
+                if fused
+                else Substitutes(twins)
+                if twins
+                else contextlib.nullcontext(),
                 attention_by_sequence() if jagged else contextlib.nullcontext(),
                 RecordingMode(recorder, quick=quick, real=device == "cpu"),
             )
@@ -253,6 +262,20 @@ def _observe(subject: _Subject, device: Device, speed: Speed, note: str) -> Trac
         output_shapes = tuple(map(plain_shape, results))
         del output, results
     return _trace(subject, recorder, given, output_shapes, device, note)
+
+
+def _in_place(
+    module: nn.Module, twins: Mapping[int, torch.Tensor]
+) -> contextlib.AbstractContextManager[Any]:
+    """The module with substitutes where it holds its own tensors, until the block ends."""
+    from torch.nn.utils import stateless
+
+    held = (*module.named_parameters(remove_duplicate=False),
+            *module.named_buffers(remove_duplicate=False))  # fmt: skip
+    swapped = {name: twins.get(id(tensor), tensor) for name, tensor in held}
+    within: contextlib.AbstractContextManager[Any]
+    within = getattr(stateless, "_reparametrize_module")(module, swapped)  # noqa: B009
+    return within
 
 
 @contextlib.contextmanager
@@ -283,6 +306,11 @@ def _no_gradients(inference: bool) -> Iterator[None]:
         yield
 
 
+def _held(parameter: torch.Tensor) -> int:
+    """The numbers that are learnt: those that a sparse parameter stores."""
+    return parameter.numel() if parameter.layout is torch.strided else stored(parameter)
+
+
 def _register(recorder: Recorder, inventory: Inventory, twins: Mapping[int, Any]) -> dict[int, int]:
     """Number the storages of parameters and buffers; returns each tensor's by its identity."""
     number = 0
@@ -290,6 +318,8 @@ def _register(recorder: Recorder, inventory: Inventory, twins: Mapping[int, Any]
     for name, parameter in inventory.parameters:
         number -= 1
         tensor = twins.get(id(parameter), parameter)
+        if tensor.layout is not torch.strided:
+            continue
         address = addresses[id(tensor)] = tensor.untyped_storage()._cdata
         recorder.own(address, number, name)
     for _, buffer in inventory.buffers:
@@ -376,7 +406,7 @@ def _trace(
         "buffers": sum([buffer.numel() for _, buffer in inventory.buffers]),
         "param_bytes": sum(parameters.values()) + packed_bytes,
         "buffer_bytes": sum(buffers.values()),
-        "trainable_params": sum([parameter.numel() for parameter in trained]),
+        "trainable_params": sum([_held(parameter) for parameter in trained]),
         "input_shapes": shapes,
         "input_dtypes": tuple(dtype_name(tensor.dtype) for tensor in given),
         "output_shapes": output_shapes,

@@ -84,14 +84,18 @@ def _product(args: Args, kwargs: Kwargs, outs: Args) -> Work:
 
 
 def _linear(args: Args, kwargs: Kwargs, outs: Args) -> Work:
-    """Rows of a dense input times a sparse weight."""
+    """Rows times a weight, either of them sparse, or both."""
     x, weight = args[0], args[1]
-    if is_sparse(x) or not is_sparse(weight):
-        return uncounted()
     bias = len(args) > 2 and args[2] is not None
+    if is_sparse(x) and is_sparse(weight):
+        macs = _pairs(x, weight.t())
+    elif is_sparse(x):
+        macs = stored(x) * int(weight.shape[0])
+    else:
+        macs = stored(weight) * (elements(x) // max(1, int(x.shape[-1])))
     return Work(
         "linear",
-        macs=stored(weight) * (elements(x) // max(1, int(x.shape[-1]))),
+        macs=macs * (4 if x.is_complex() else 1),
         adds=elements(outs[0]) if bias else 0,
         attributes={
             "in_features": weight.shape[1],
@@ -147,7 +151,7 @@ _ADDED = told(_added, "stored elements x columns of the other, and one addition 
 RULES: dict[str, Rule] = {
     **{f"aten.{name}": _PRODUCT for name in ("mm", "mv", "bmm", "matmul", "_sparse_mm",
                                              "_sparse_sparse_matmul", "smm", "hspmm")},
-    "aten.linear": told(_linear, "rows x stored elements"),
+    "aten.linear": told(_linear, "stored elements x rows of the other"),
     **{f"aten.{name}": _ADDED for name in ("addmm", "_sparse_addmm", "sspaddmm", "addmv",
                                            "baddbmm")},
     "aten.sparse_sampled_addmm": told(_sampled, "stored elements x k"),

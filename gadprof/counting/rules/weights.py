@@ -12,6 +12,7 @@ from gadprof.counting.rules.work import Rule, Work, elements
 _QUANTIZED = (1, 1, 3)
 _DEQUANTIZED = (1, 1, 0)
 _THERE_AND_BACK = (2, 2, 3)
+_OBSERVED = (2, 2, 5)  # there and back, after the least and the greatest were found
 
 
 def _by_input(cost: tuple[int, int, int]) -> Rule:
@@ -48,5 +49,6 @@ RULES: dict[str, Rule] = {
     "aten.quantize_per_channel": _by_input(_QUANTIZED),
     "aten.dequantize": _by_input(_DEQUANTIZED),
     "aten.fake_quantize_per_tensor_affine_cachemask": _by_input(_THERE_AND_BACK),
+    "aten._fused_moving_avg_obs_fq_helper": _by_input(_OBSERVED),
     "aten.fake_quantize_per_channel_affine_cachemask": _by_input(_THERE_AND_BACK),
 }

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from gadprof.counting.rules.quantized import packed_tensors
-from gadprof.counting.rules.sparse import stored_bytes
+from gadprof.counting.rules.sparse import stored, stored_bytes
 from gadprof.counting.trace.dispatch import META
 from gadprof.counting.trace.patches import beneath, seen_here, training_flags
 from gadprof.counting.trace.recorder import Frame, Recorder, dtype_name, plain_shape
@@ -106,7 +106,8 @@ def take_inventory(root: nn.Module) -> Inventory:
                     "run the model once before counting it"
                 )
             parameters.append((prefix + name, parameter))
-            count += parameter.numel()
+            strided = parameter.layout is torch.strided
+            count += parameter.numel() if strided else stored(parameter)
         if packs[kind]:
             for name, value in state.items():
                 if type(value) is script and id(value) not in seen:
