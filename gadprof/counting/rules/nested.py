@@ -30,11 +30,17 @@ def nested_work(
     """The sum of a rule's answers for each part; ``mapped`` changes the tensors of a structure."""
     if rule is None:
         return uncounted()
-    nested: list[Any] = []
-    mapped([args, kwargs, outs], lambda tensor: in_parts(tensor) and nested.append(tensor))
+    lengths: list[int] = []
+
+    def noted(tensor: Any) -> Any:
+        if in_parts(tensor):
+            lengths.append(int(tensor.size(0)))
+        return tensor
+
+    mapped([list(args), dict(kwargs), list(outs)], noted)
     works = []
     try:
-        for index in range(nested[0].size(0)):
+        for index in range(lengths[0]):
 
             def part(tensor: Any, index: int = index) -> Any:
                 return tensor.unbind()[index].unsqueeze(0) if in_parts(tensor) else tensor
