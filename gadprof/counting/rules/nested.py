@@ -15,9 +15,7 @@ from gadprof.counting.rules.work import Rule, Work, uncounted
 
 def in_parts(tensor: Any) -> bool:
     """Whether a tensor holds parts of different sizes and has none itself."""
-    import torch
-
-    return bool(tensor.is_nested) and tensor.layout is torch.strided
+    return bool(tensor.is_nested) and str(tensor.layout) == "torch.strided"
 
 
 def nested_work(
