@@ -19,7 +19,6 @@ from gadprof.counting.rules.registry import is_added, rule_for
 from gadprof.counting.rules.sparse import is_sparse, sparse_work, stored_bytes
 from gadprof.counting.rules.work import Work, uncounted
 from gadprof.counting.trace.lifetimes import collector_paused
-from gadprof.counting.trace.trees import mapped
 from gadprof.counting.trace.workspaces import (
     backward_workspace,
     lies_channels_last,
@@ -203,6 +202,8 @@ class Recorder:
                 bytes_written=0 if work.bytes_written == 0 else sum(map(stored_bytes, outs)),
             )
         elif any(map(in_parts, ins)) or any(map(in_parts, outs)):
+            from gadprof.counting.trace.trees import mapped  # it needs torch, a plan does not
+
             work = nested_work(rule, args, kwargs, outs, mapped)
         else:
             work = uncounted() if rule is None else rule(args, kwargs, outs)
