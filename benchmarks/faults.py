@@ -82,9 +82,9 @@ def _share(name: str, cases: list[Case], writing: int) -> None:
         importlib.import_module(module)
     try:
         for case in cases:
-            outcome = run_case(case)
+            outcome, found = run_case(case, faults)
             end = {
-                "class": name, "case": case.name, "faults": faults(outcome), "exit": outcome.exit,
+                "class": name, "case": case.name, "faults": found, "exit": outcome.exit,
                 "seconds": round(outcome.seconds, 2),
                 "said": outcome.err.decode("utf-8", "replace")[-700:],
                 "printed": outcome.out.decode("utf-8", "replace")[-300:],

@@ -38,6 +38,7 @@ def build():
     return nn.Sequential(nn.Conv2d(3, 6, 5, 4, 2), nn.ReLU(), nn.Conv2d(6, 17, 3, 1, 1))
 """
 PICTURES = 6
+SMALL = "gadnet32:width=8,blocks=1-1-1-1,modules=1-1-1"
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ def sweep(folder: Path) -> int:
     """A sweep whose parts are small, so that a kill comes between them."""
     from gadprof.sweep import parquet
 
-    parquet.PART_DESIGNS = 256
-    return command("sweep", "gadnet", "--width", "8:48", "--s", "2:6", "--d", "3,5", "--r", "2:9",
-                   "-o", "FOLDER/out.parquet")(folder)  # fmt: skip
+    parquet.PART_DESIGNS = 8
+    return command("sweep", "gadnet", "--width", "8:16", "--s", "2,3", "--r", "2,4", "--modules",
+                   "1-1-1", "--blocks", "1-1-1-1", "-o", "FOLDER/out.parquet")(folder)  # fmt: skip
 
 
 def sweep_kept(folder: Path) -> int:
@@ -235,7 +236,7 @@ def report_wrong(folder: Path, whole: object) -> str:
     return f"{bad[0]} is half written" if bad else f"{strange[0]} is strange" if strange else ""
 
 
-REPORT = command("report", "gadnet32:width=8", "-o", "FOLDER/out", "--store=off")
+REPORT = command("report", SMALL, "-o", "FOLDER/out", "--store=off")
 SCENARIOS: dict[str, Scenario] = {
     "store": Scenario(write_store, lambda _: None, store_wrong, lambda f: len(told_words(f)), 60),
     "sweep": Scenario(sweep, digests, only_whole("out.parquet"), sweep_kept, 20),

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from gadprof.commands.options import through_emit
 from gadprof.errors import GadprofError, nearest
-from gadprof.output import emit, tell
+from gadprof.output import ReaderGoneError, emit, tell
 from gadprof.version import __version__
 
 # group -> command -> (module:attribute, one line of help); listing them imports nothing
@@ -135,13 +135,26 @@ class LazyGroup(click.Group):
                 )
 
 
+def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        emit(f"gadprof, version {__version__}")
+        context.exit()
+
+
 @click.group(
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="gadprof COMMAND --help says the rest; begin with: gadprof compare hrnet32 gadnet32",
 )
-@click.version_option(__version__, prog_name="gadprof")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.option(
     "--color",
@@ -196,7 +209,7 @@ def run(argv: list[str]) -> int:
         command = context.command_path if context else ""
         hint = f" (see '{command} --help')" if command else ""
         return _fail(_one_line(error.format_message()) + hint, 2)
-    except BrokenPipeError:
+    except ReaderGoneError:
         return 0
     except GadprofError as error:
         if debug:
@@ -215,9 +228,7 @@ def run(argv: list[str]) -> int:
 
 
 def _one_line(text: str) -> str:
-    """One line; of a very long one the beginning, and the end, which holds the way out."""
-    text = " ".join(text.split())
-    return text if len(text) <= 1500 else f"{text[:1000]} … {text[-400:]}"
+    return " ".join(text.split())
 
 
 def _fail(text: str, code: int) -> int:

@@ -45,6 +45,11 @@ SUFFIXES = {
 PLOTS = ("svg", "pdf", "png")
 
 
+class ReaderGoneError(Exception):
+    """Nobody reads standard output any more, which is no failure; no OSError, for click ends those
+    of a broken pipe with the code of a failure."""
+
+
 @dataclass(frozen=True)
 class Output:
     """Where a command's result goes (``path``, or standard output) and in which form."""
@@ -105,11 +110,16 @@ def check_writable(path: str | Path) -> Path:
                 raise OutputError(
                     f"{str(target)!r} may not be written; name another file, or chmod u+w"
                 )
-        elif not os.access(folder, os.W_OK):
+        elif not os.access(folder, os.W_OK) or _is_kernels(folder):
             raise OutputError(f"folder {str(folder)!r} is not writable; choose another with -o")
     except (OSError, ValueError) as error:  # a name too long, a null byte, a folder out of reach
         raise OutputError(f"cannot write {str(target)[:80]!r}: {_reason(error)}") from error
     return target
+
+
+def _is_kernels(folder: Path) -> bool:
+    """Whether a folder holds no files of anybody's, though root may write there."""
+    return folder.parts[:2] in (("/", "proc"), ("/", "sys"))
 
 
 def plot_suffix(path: str | Path) -> str:
@@ -163,25 +173,52 @@ def _in_place(found: os.stat_result, folder: Path) -> bool:
 
 
 def _replace(real: Path, data: bytes, found: os.stat_result | None) -> None:
-    import tempfile
-
-    descriptor, temporary = tempfile.mkstemp(dir=real.parent, prefix=".gadprof-")
+    descriptor, temporary = _temporary(real)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        if found is None:
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(temporary, 0o666 & ~mask)
-        else:
-            os.chmod(temporary, stat.S_IMODE(found.st_mode))
-        os.replace(temporary, real)
+            if found is None:
+                mask = os.umask(0)
+                os.umask(mask)
+                os.chmod(temporary, 0o666 & ~mask)
+            else:
+                os.chmod(temporary, stat.S_IMODE(found.st_mode))
+            os.replace(temporary, real)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _temporary(real: Path) -> tuple[int, str]:
+    """An empty file to take a file's place: the one that a killed write left, else a new one.
+
+    It is locked for as long as its descriptor is open, so that two writers take two.
+    """
+    import tempfile
+
+    left = str(real.with_name(f".{real.name}.gadprof"))
+    with contextlib.suppress(OSError, ImportError):  # a name too long, a lock, no locks at all
+        import fcntl
+
+        descriptor = os.open(left, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ours, there = os.fstat(descriptor), os.lstat(left)
+            if _is_own_file(ours) and (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino):
+                os.ftruncate(descriptor, 0)
+                return descriptor, left
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    return tempfile.mkstemp(dir=real.parent, prefix=".gadprof-")
+
+
+def _is_own_file(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid()
 
 
 def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> None:
@@ -232,9 +269,9 @@ def emit(text: str, output: str | Path | None = None) -> None:
     try:
         sys.stdout.write(fitted(harmless(text, sgr=wants_color(sys.stdout)), sys.stdout))
         sys.stdout.flush()
-    except BrokenPipeError:
+    except BrokenPipeError as error:
         _abandon(sys.stdout)
-        raise
+        raise ReaderGoneError from error
     except (OSError, ValueError) as error:
         _abandon(sys.stdout)
         raise OutputError(f"cannot write to standard output: {_reason(error)}") from error
@@ -260,6 +297,7 @@ def wrapped(text: str, width: int) -> str:
 def tell(text: str) -> None:
     """Say something on standard error: a word beside the result, never the result itself.
 
+    A line that somebody's long name makes too long loses its middle.
     Nothing in it is a command to the runner of a workflow, which reads such lines (``::…``,
     ``##[…]``) on both streams.
     """
@@ -267,8 +305,14 @@ def tell(text: str) -> None:
         return
     text = re.sub(r"(?m)^(\s*):(?=:)|#(?=#\[)", r"\g<0> ", text)
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(fitted(harmless(text), sys.stderr) + "\n")
+        lines = "\n".join(map(_shortened, text.split("\n")))
+        sys.stderr.write(fitted(harmless(lines), sys.stderr) + "\n")
         sys.stderr.flush()
+
+
+def _shortened(line: str) -> str:
+    """Of a very long line the beginning, and the end, which holds the way out."""
+    return line if len(line) <= 1500 else f"{line[:1000]} … {line[-400:]}"
 
 
 def _abandon(stream: TextIO) -> None:

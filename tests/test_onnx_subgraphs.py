@@ -9,6 +9,7 @@ onnx = pytest.importorskip("onnx", reason="needs gadprof[onnx]")
 
 from gadprof.counting.onnx.file import MOST_NODES  # noqa: E402
 from gadprof.counting.onnx.graph import count_onnx  # noqa: E402
+from gadprof.counting.onnx.shapes import GraphWalk  # noqa: E402
 from gadprof.errors import GadprofError, ModelFailedError, SourceError  # noqa: E402
 from gadprof.models.counting import trace_model  # noqa: E402
 
@@ -178,6 +179,51 @@ def test_a_loop_that_runs_too_long_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("gadprof.counting.onnx.shapes.MOST_STEPS", 2_000)
     with pytest.raises(SourceError, match="runs more than 2,000 nodes"):
         count_onnx(growing_loop(tmp_path, 2**62))
+
+
+def empty_loop(tmp_path, rounds):
+    """Each round hands on what it was given, without a node."""
+    body = helper.make_graph(
+        [], "body", [info("i", [], INT), info("go", [], TRUTH), info("v", [2, 8])],
+        [info("go", [], TRUTH), info("v", [2, 8])],
+    )  # fmt: skip
+    loop = node("Loop", ["n", "", "x"], ["last"], body=body)
+    return saved(tmp_path, [loop], [info("x", [2, 8])], [info("last", None)], [scalar("n", rounds)])
+
+
+@pytest.mark.parametrize("condition", ["", "c"])
+@pytest.mark.parametrize("make", [growing_loop, empty_loop])
+def test_a_loop_of_two_to_the_62_rounds_is_refused_before_it_is_walked(
+    make, condition, tmp_path, monkeypatch
+):
+    given = {"condition": "c", "stored": [helper.make_tensor("c", TRUTH, [], [True])]}
+    path = make(tmp_path, 2**62, **(given if condition and make is growing_loop else {}))
+    steps = []
+    monkeypatch.setattr(GraphWalk, "_step", lambda self, node: steps.append(node))
+    with pytest.raises(SourceError, match=r"has 4,611,686,018,427,387,904 rounds"):
+        count_onnx(path)
+    assert not steps
+
+
+def test_loops_within_loops_are_refused_after_a_round(tmp_path, monkeypatch):
+    """400 rounds of 400 rounds: either fits alone, and one round of the outer tells the whole."""
+    monkeypatch.setattr("gadprof.counting.onnx.shapes.MOST_STEPS", 2_000)
+    inner = helper.make_graph(
+        [node("Relu", ["v"], ["u"])], "inner",
+        [info("i", [], INT), info("g", [], TRUTH), info("v", [2, 8])],
+        [info("g", [], TRUTH), info("u", [2, 8])],
+    )  # fmt: skip
+    outer = helper.make_graph(
+        [node("Loop", ["n", "", "a"], ["b"], body=inner)], "outer",
+        [info("j", [], INT), info("t", [], TRUTH), info("a", [2, 8])],
+        [info("t", [], TRUTH), info("b", [2, 8])],
+    )  # fmt: skip
+    path = saved(
+        tmp_path, [node("Loop", ["n", "", "x"], ["y"], body=outer)], [info("x", [2, 8])],
+        [info("y", None)], [scalar("n", 400)],
+    )  # fmt: skip
+    with pytest.raises(SourceError, match="has 399 rounds of 401"):
+        count_onnx(path)
 
 
 def test_loops_within_loops_multiply(tmp_path):

@@ -15,7 +15,14 @@ from pathlib import Path
 import pytest
 
 from gadprof.errors import OutputError
-from gadprof.output import choose_output, fitted, harmless, tell, write_atomic
+from gadprof.output import (
+    check_writable,
+    choose_output,
+    fitted,
+    harmless,
+    tell,
+    write_atomic,
+)
 
 MODELS = ("models", "--format", "csv")
 
@@ -346,3 +353,70 @@ def test_no_word_on_standard_error_is_a_command_to_a_workflows_runner(
 ) -> None:
     tell(text)
     assert capsys.readouterr().err == f"{said}\n"
+
+
+def test_what_a_killed_write_left_is_gone_after_the_next_one(tmp_path: Path) -> None:
+    (tmp_path / ".a.txt.gadprof").write_text("half of something longer")
+    write_atomic(tmp_path / "a.txt", "whole")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "whole"}
+
+
+@pytest.mark.parametrize("held", ["a link", "another writer's", "a hard link"])
+def test_a_temporary_that_is_not_ours_is_left_alone(tmp_path: Path, held: str) -> None:
+    import fcntl
+
+    left, other = tmp_path / ".a.txt.gadprof", tmp_path / "other"
+    other.write_text("other")
+    if held == "a link":
+        left.symlink_to(other)
+    elif held == "a hard link":
+        os.link(other, left)
+    else:
+        left.write_text("other")
+    with left.open() as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        write_atomic(tmp_path / "a.txt", "whole")
+    assert (tmp_path / "a.txt").read_text() == "whole"
+    assert other.read_text() == left.read_text() == "other"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_eight_writers_of_one_file_leave_one_of_their_texts(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    texts = [str(number) * 1000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda text: write_atomic(tmp_path / "a.txt", text), texts * 5))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() in texts
+
+
+@pytest.mark.parametrize("folder", ["/proc", "/proc/self", "/sys"])
+def test_a_folder_of_the_kernels_is_refused_before_any_work(folder: str) -> None:
+    if not Path(folder).is_dir():
+        pytest.skip(f"needs {folder}")
+    with pytest.raises(OutputError, match="is not writable"):
+        check_writable(f"{folder}/a.json")
+
+
+def test_a_line_that_a_name_makes_too_long_keeps_both_ends(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tell(f"gadprof: {'x' * 100_000} is unknown; try another")
+    line = capsys.readouterr().err
+    assert len(line) < 1600
+    assert line.startswith("gadprof: xxx")
+    assert line.endswith("is unknown; try another\n")
+
+
+@pytest.mark.parametrize("words", [["compare", "gadnet32"], ["models"], ["--version"], ["--help"]])
+def test_a_reader_that_has_gone_is_no_failure(words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "gadprof", *words],
+        env={**os.environ, "GADPROF_STORE": "off"}, stdout=writing, stderr=subprocess.PIPE,
+        text=True, check=False,
+    )  # fmt: skip
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")

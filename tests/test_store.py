@@ -291,3 +291,34 @@ def test_a_store_on_media_that_nobody_can_write_is_read(tmp_path, run_cli):
         assert "gadnet32" in out
     finally:
         subprocess.run(["umount", str(folder)], capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("place", ["x" * 300, "x/" * 3000, "~nobody-at-all/s.sqlite"])
+def test_a_path_that_cannot_be_looked_up_is_one_error_or_one_warning(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = NewEntry("cost", "m", {"macs": 1})
+    with pytest.raises(StoreError):
+        record([entry], store=place)
+    monkeypatch.setenv("GADPROF_STORE", place)
+    warned: list[str] = []
+    assert record([entry], warn=warned.append) == ()
+    assert len(warned) == 1
+
+
+def test_a_name_that_is_no_text_is_kept_as_its_escape(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    record([NewEntry("cost", "m", {"macs": 1})], store=str(path), name="a\udcff")
+    with Store(path) as store:
+        assert store.names() == ("a\\udcff",)
+
+
+def test_a_store_whose_last_page_was_cut_is_refused_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    with Store(path) as store:
+        store.add([NewEntry("cost", "m", {"macs": 1})])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(StoreError, match="is damaged"):
+        Store(path)
+    assert path.read_bytes() == whole[:-100]

@@ -133,7 +133,7 @@ def cases() -> Iterator[Case]:
                    writes=("*" + suffix,))  # fmt: skip
         yield case("a name of bytes", f"\udcff{suffix}", exits=(0, 2), writes=("*" + suffix,))
         yield case("a folder that may not be written", path, user=True, make=_read_only(path))
-        yield case("a disk that is full", path, limits={"RLIMIT_FSIZE": 10}, make=_old(path),
+        yield case("a disk that is full", path, limits={"RLIMIT_FSIZE": 600}, make=_old(path),
                    exits=(0, 2), check=_old_or_none(path) if not appends else None,
                    writes=(path,) if appends else ())  # fmt: skip
         yield case("no descriptor left", path, limits={"RLIMIT_NOFILE": 3}, exits=(0, 2),
@@ -150,7 +150,7 @@ def cases() -> Iterator[Case]:
         yield Case(f"standard output is full: {shown}", words, stdout="/dev/full")
         yield Case(f"standard output is closed: {shown}", words, stdout="closed", exits=(0, 2),
                    fresh=True)  # fmt: skip
-        yield Case(f"nobody reads on: {shown}", words, stdout="pipe", exits=(0, -13, 141))
+        yield Case(f"nobody reads on: {shown}", words, stdout="pipe", exits=(0,))
         yield Case(f"standard error is full: {shown}", words, stderr="/dev/full", exits=(0,))
         yield Case(f"standard error is closed: {shown}", words, stderr="closed", exits=(0,),
                    fresh=True)  # fmt: skip

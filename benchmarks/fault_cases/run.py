@@ -22,12 +22,13 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.fault_cases.case import Case, Outcome
 
+Judged = TypeVar("Judged")
 HERE = Path(__file__).resolve().parents[2]
 GRACE_S = 1.0
 MOST_OUTPUT = 1 << 20
@@ -52,11 +53,12 @@ def give_up_powers() -> None:
     libc.capset(header, bytes(24))
 
 
-def run_case(case: Case) -> Outcome:
-    """Run one case to its end."""
+def run_case(case: Case, judged: Callable[[Outcome], Judged]) -> tuple[Outcome, Judged]:
+    """Run one case to its end, and judge it while its folder is there."""
     root = Path(tempfile.mkdtemp(prefix="gadprof-fault-"))
     try:
-        return _run(case, root)
+        outcome = _run(case, root)
+        return outcome, judged(outcome)
     finally:
         with contextlib.suppress(OSError):
             os.chmod(root / "work", 0o755)

@@ -159,10 +159,12 @@ def full(
     shapes: tuple[tuple[int, ...], ...] = (),
     conventions: Sequence[str] | None = None,
     timeout_s: float = 300.0,
+    memory_limit_bytes: int | None = None,
 ) -> Reconciliation:
     """Readings of a claim and, if given, of the parameter figure beside it, of one model string.
 
-    Code of the user's runs in a child process, which ``timeout_s`` ends. Raises as ``reconcile``.
+    Code of the user's runs in a child process within ``timeout_s`` and ``memory_limit_bytes``.
+    Raises as ``reconcile``.
     """
     from gadprof.models.guarded import call_guarded
     from gadprof.models.sources import resolve
@@ -176,7 +178,13 @@ def full(
     }
     if resolve(model).runs_user_code:
         call = f"{__name__}:full_request"
-        return call_guarded(call, Reconciliation, request, timeout_s=timeout_s)
+        return call_guarded(
+            call,
+            Reconciliation,
+            request,
+            timeout_s=timeout_s,
+            memory_limit_bytes=memory_limit_bytes,
+        )
     return full_request(request)
 
 

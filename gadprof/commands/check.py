@@ -10,13 +10,16 @@ import click
 
 from gadprof.commands.option_types import DURATION
 from gadprof.commands.options import (
+    Within,
     baseline_option,
     command,
     config_option,
+    memory_limit_option,
     option,
     packed,
     result_options,
     store_option,
+    timeout_option,
 )
 from gadprof.output import Output, append_text, check_writable, tell, write_atomic
 from gadprof.results.verdicts import NAMED
@@ -82,6 +85,7 @@ class Beside:
         help="Sampling time of each latency rule, and of each model against --base.",
     ),
 )
+@packed("within", Within, timeout_option("How long to wait for a model."), memory_limit_option)
 @result_options("github", "junit")
 @packed(
     "beside",
@@ -101,6 +105,7 @@ class Beside:
 def check(
     models: tuple[str, ...],
     judging: Judging,
+    within: Within,
     out: Output,
     beside: Beside,
     store: str | None,
@@ -141,6 +146,7 @@ def check(
             store=kept_in,
             measure=None if judging.no_latency else measure,
             waive=judging.waive or _label(judging.waiver_label),
+            bounds=within.bounds,
         )
         changes = _changes(settings, models, judging)
     out.emit(_render(result, settings, out))

@@ -9,10 +9,12 @@ import click
 
 from gadprof.commands.option_types import COUNTERS, DURATION, PLACE, SHARE, THREADS
 from gadprof.commands.options import (
+    Within,
     baseline_option,
     batch_option,
     command,
     input_option,
+    memory_limit_option,
     models_argument,
     packed,
     plot_option,
@@ -106,7 +108,12 @@ class Beside:
     ),
     click.option("--threads", type=THREADS, default=1, show_default=True, help="For --measure."),
 )
-@timeout_option("For one answer of a model or counter.")
+@packed(
+    "within",
+    Within,
+    timeout_option("For one answer of a model or counter."),
+    memory_limit_option,
+)
 @result_options("latex")
 @packed("kept", Kept, baseline_option, save_as_option, store_option)
 def compare(
@@ -115,7 +122,7 @@ def compare(
     batch: int,
     beside: Beside,
     measured: Measured,
-    timeout: float,
+    within: Within,
     out: Output,
     kept: Kept,
 ) -> int:
@@ -137,15 +144,15 @@ def compare(
             shapes=shapes,
             batch=batch,
             backends=names,
-            timeout_s=timeout,
+            **within.bounds,
             progress=work.at,
         )
     if measured.measure or _has_card(measured.device):
-        comparison = _with_latency(comparison, shapes, measured, timeout, kept.store)
+        comparison = _with_latency(comparison, shapes, measured, within, kept.store)
     elif measured.device not in ("cpu", "mps"):
         from gadprof.comparison.predicted import with_predictions
 
-        comparison = with_predictions(comparison, measured.device, given=shapes, timeout_s=timeout)
+        comparison = with_predictions(comparison, measured.device, given=shapes, **within.bounds)
     if beside.accuracy:
         from gadprof.comparison.accuracies import with_accuracy
 
@@ -198,7 +205,7 @@ def _with_latency(
     comparison: Comparison,
     shapes: tuple[tuple[int, ...], ...],
     measured: Measured,
-    timeout: float,
+    within: Within,
     store: str | None,
 ) -> Comparison:
     from gadprof.comparison.compare import with_latency
@@ -213,7 +220,7 @@ def _with_latency(
             precision=measured.precision,
             time_limit_s=measured.time_limit,
             threads=measured.threads,
-            timeout_s=timeout,
+            **within.bounds,
             progress=view,
             recorder=recorder,
         )

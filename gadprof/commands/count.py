@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gadprof.commands.option_types import SIZE, Count
+from gadprof.commands.option_types import Count
 from gadprof.commands.options import (
     batch_option,
     command,
     input_option,
+    memory_limit_option,
     model_argument,
     packed,
     result_options,
@@ -85,11 +86,7 @@ dtype_option = click.option(
     click.option("--weights", metavar="FILE", help="A checkpoint, which has to fit."),
     click.option("--sparsity", is_flag=True, help="Read the weights; count without their zeros."),
     timeout_option("How long to wait for the model."),
-    click.option(
-        "--memory-limit",
-        type=SIZE,
-        help="Memory for counting it, like 4GiB; four fifths of the machine's by default.",
-    ),
+    memory_limit_option,
 )
 @packed(
     "view",

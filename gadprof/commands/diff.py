@@ -12,6 +12,7 @@ from gadprof.commands.options import (
     batch_option,
     command,
     input_option,
+    memory_limit_option,
     packed,
     result_options,
     store_option,
@@ -30,6 +31,7 @@ class Given:
     input_texts: tuple[str, ...]
     batch: int
     timeout: float
+    memory_limit: int | None
     store: str | None
 
 
@@ -63,6 +65,7 @@ class Given:
     input_option,
     batch_option,
     timeout_option("How long to wait for a model."),
+    memory_limit_option,
     store_option,
 )
 @result_options()
@@ -107,6 +110,7 @@ def diff(
             batch=given.batch,
             devices=cards,
             timeout_s=given.timeout,
+            memory_limit_bytes=given.memory_limit,
             store=given.store,
         )
     found = compare_sides(before, after)

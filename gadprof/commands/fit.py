@@ -11,6 +11,7 @@ from gadprof.commands.option_types import CARD
 from gadprof.commands.options import (
     command,
     input_option,
+    memory_limit_option,
     models_argument,
     packed,
     result_options,
@@ -28,6 +29,7 @@ class Step:
     optimizer: str | None
     dtype: str | None
     timeout: float
+    memory_limit: int | None
     batch: int | None
 
 
@@ -47,6 +49,7 @@ class Step:
     optimizer_option,
     dtype_option,
     timeout_option("How long to wait for a model."),
+    memory_limit_option,
     click.option("--batch", type=click.IntRange(min=1), help="Also say whether this batch fits."),
 )
 @input_option
@@ -82,6 +85,7 @@ def fit(
                     train=step.train,
                     dtype=step.dtype or "fp32",  # type: ignore[arg-type]
                     timeout_s=step.timeout,
+                    memory_limit_bytes=step.memory_limit,
                 )
             except GadprofError as error:
                 if len(models) == 1:

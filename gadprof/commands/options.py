@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gadprof.commands.option_types import BATCH, DURATION, MODEL
+from gadprof.commands.option_types import BATCH, DURATION, MODEL, SIZE
 from gadprof.output import choose_output, emit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -185,6 +185,26 @@ def timeout_option(help_text: str) -> Decorator[Any]:
     return click.option(
         "--timeout", type=DURATION, default="300s", show_default=True, help=help_text
     )
+
+
+memory_limit_option: Decorator[Any] = click.option(
+    "--memory-limit",
+    type=SIZE,
+    help="Memory for one model, like 4GiB; four fifths of the machine's by default.",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Within:
+    """The time and memory that one model's process may take."""
+
+    timeout: float
+    memory_limit: int | None
+
+    @property
+    def bounds(self) -> dict[str, Any]:
+        """The same, as the functions that start such a process take it."""
+        return {"timeout_s": self.timeout, "memory_limit_bytes": self.memory_limit}
 
 
 def store_option(function: Function) -> Function:

@@ -8,12 +8,15 @@ import click
 
 from gadprof.commands.option_types import BATCH, CARD
 from gadprof.commands.options import (
+    Within,
     command,
     input_option,
+    memory_limit_option,
     models_argument,
     packed,
     plot_option,
     result_options,
+    timeout_option,
 )
 from gadprof.commands.show import show
 from gadprof.output import Output, tell
@@ -58,12 +61,14 @@ class Target:
     ),
 )
 @input_option
+@packed("within", Within, timeout_option("How long to wait for a model."), memory_limit_option)
 @plot_option("Plot the ratios of --device all (svg, pdf or png).")
 @result_options()
 def predict(
     models: tuple[str, ...],
     target: Target,
     input_texts: tuple[str, ...],
+    within: Within,
     plot: str | None,
     out: Output,
 ) -> int:
@@ -86,7 +91,7 @@ def predict(
         )
     models, shapes = given_inputs(models, input_texts)
     if target.device == "all":
-        return _everywhere(models, target, shapes, plot, out)
+        return _everywhere(models, target, shapes, within, plot, out)
     if plot is not None:
         raise click.UsageError("--plot draws --device all; name no single device with it")
     with Working("predicting"):
@@ -100,6 +105,7 @@ def predict(
             coefficients=target.coefficients,
             reparam=target.reparam,
             mode=target.mode,
+            bounds=within.bounds,
         )
     show(out, Predictions(tuple(rows), fit).page())
     for row in rows:
@@ -113,6 +119,7 @@ def _everywhere(
     models: tuple[str, ...],
     target: Target,
     shapes: tuple[tuple[int, ...], ...],
+    within: Within,
     plot: str | None,
     out: Output,
 ) -> int:
@@ -131,7 +138,11 @@ def _everywhere(
         check_writable(plot)
     with Working("predicting"):
         found = predict_everywhere(
-            models, batch=target.batch, shapes=shapes, reparam=target.reparam
+            models,
+            batch=target.batch,
+            shapes=shapes,
+            reparam=target.reparam,
+            bounds=within.bounds,
         )
     page = everywhere_page(models, found)
     show(out, page)

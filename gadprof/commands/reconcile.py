@@ -5,10 +5,13 @@ from __future__ import annotations
 import click
 
 from gadprof.commands.options import (
+    Within,
     command,
     input_option,
     limit_option,
+    memory_limit_option,
     model_argument,
+    packed,
     result_options,
     store_option,
     timeout_option,
@@ -28,7 +31,7 @@ from gadprof.output import Output
 @click.option("--params", metavar="28.5M", help="The parameters as printed (M if without prefix).")
 @input_option
 @limit_option(12, "How many readings to print.")
-@timeout_option("For a model that is code of yours.")
+@packed("within", Within, timeout_option("For a model that is code of yours."), memory_limit_option)
 @result_options()
 @store_option
 def reconcile(
@@ -37,7 +40,7 @@ def reconcile(
     params: str | None,
     input_texts: tuple[str, ...],
     limit: int,
-    timeout: float,
+    within: Within,
     out: Output,
     store: str | None,
 ) -> int:
@@ -54,7 +57,7 @@ def reconcile(
         parse_claim(params)
     (named,), shapes = given_inputs((model,), input_texts)
     with Working(f"trying readings of {model}"):
-        result = full(named, claimed, params=params, shapes=shapes, timeout_s=timeout)
+        result = full(named, claimed, params=params, shapes=shapes, **within.bounds)
     show(out, reconciliation_page(result, limit))
     record_reconciliation(result, store=store)
     return 0 if result.readings and (params is None or result.params) else 1

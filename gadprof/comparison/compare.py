@@ -108,6 +108,7 @@ def compare_models(
     batch: int = 1,
     backends: Sequence[str] = (),
     timeout_s: float = 300.0,
+    memory_limit_bytes: int | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> Comparison:
     """Cost every model and relate it to the first.
@@ -123,11 +124,12 @@ def compare_models(
     if not models:
         raise SpecError("no models to compare; type for example: gadprof compare hrnet32 gadnet32")
     rows = []
+    bounds: Any = {"timeout_s": timeout_s, "memory_limit_bytes": memory_limit_bytes}
     for number, model in enumerate(models):
         if progress is not None:
             progress(model, number)
-        row = compare_row(model, shapes=shapes, batch=batch, timeout_s=timeout_s)
-        rows.append(_with_backends(row, backends, shapes, timeout_s) if backends else row)
+        row = compare_row(model, shapes=shapes, batch=batch, **bounds)
+        rows.append(_with_backends(row, backends, shapes, **bounds) if backends else row)
     first = rows[0]
     related = tuple(
         replace(row, relative=ratios, change_percent=percents(ratios))
@@ -159,13 +161,20 @@ def compare_row(
     shapes: tuple[tuple[int, ...], ...] = (),
     batch: int = 1,
     timeout_s: float = 300.0,
+    memory_limit_bytes: int | None = None,
 ) -> ComparedRow:
     """One model's row, analytic where there is a plan; never raises a GadprofError."""
     from gadprof.models.counting import cost_or_trace
     from gadprof.networks.cost import Cost
 
     try:
-        figures = cost_or_trace(model, shapes=shapes, batch=batch, timeout_s=timeout_s)
+        figures = cost_or_trace(
+            model,
+            shapes=shapes,
+            batch=batch,
+            timeout_s=timeout_s,
+            memory_limit_bytes=memory_limit_bytes,
+        )
     except GadprofError as error:
         return ComparedRow(model, shapes, batch, error=str(error), exit_code=error.exit_code)
     if not isinstance(figures, Cost):
@@ -202,6 +211,7 @@ def _with_backends(
     backends: Sequence[str],
     shapes: tuple[tuple[int, ...], ...],
     timeout_s: float,
+    memory_limit_bytes: int | None,
 ) -> ComparedRow:
     from dataclasses import replace
 
@@ -210,7 +220,8 @@ def _with_backends(
     if row.error is not None:
         return row
     counts = {
-        name: run_isolated(name, row.model, shapes, row.batch, timeout_s) for name in backends
+        name: run_isolated(name, row.model, shapes, row.batch, timeout_s, memory_limit_bytes)
+        for name in backends
     }
     return replace(row, backends=counts)
 
@@ -224,6 +235,7 @@ def with_latency(
     time_limit_s: float = 60.0,
     threads: int = 1,
     timeout_s: float = 300.0,
+    memory_limit_bytes: int | None = None,
     progress: Any = None,
     recorder: MeasurementRecorder | None = None,
 ) -> Comparison:
@@ -252,6 +264,7 @@ def with_latency(
         precision=precision,
         time_limit_s=time_limit_s,
         timeout_s=timeout_s,
+        memory_limit_bytes=memory_limit_bytes,
         progress=progress,
         on_turn=recorder.turn if recorder is not None else None,
     )

@@ -47,6 +47,7 @@ def with_predictions(
     *,
     given: tuple[tuple[int, ...], ...] = (),
     timeout_s: float = 300.0,
+    memory_limit_bytes: int | None = None,
 ) -> Comparison:
     """The comparison with predictions for ``cuda`` (memory alone) or a named card.
 
@@ -57,9 +58,10 @@ def with_predictions(
 
     fit = None if device.startswith("cuda") else find_fit(device, None)
     rows: list[ComparedRow] = []
+    bounds = {"timeout_s": timeout_s, "memory_limit_bytes": memory_limit_bytes}
     for row in comparison.rows:
         if row.error is None:
-            row = replace(row, predicted=_predicted(row, device, fit, given, timeout_s))
+            row = replace(row, predicted=_predicted(row, device, fit, given, bounds))
         rows.append(row)
     return replace(comparison, rows=tuple(_related(rows)), device=device, notes=_basis(device, fit))
 
@@ -81,7 +83,7 @@ def _predicted(
     device: str,
     fit: Fit | None,
     given: tuple[tuple[int, ...], ...],
-    timeout_s: float,
+    bounds: dict[str, Any],
 ) -> Predicted:
     dtype = "amp" if fit is not None and fit.dtype == "amp" else "fp32"
     found = Predicted(device, dtype, fit.layout if fit is not None else "")
@@ -91,7 +93,7 @@ def _predicted(
         from gadprof.prediction.tracing import trace_of
 
         try:
-            traced = trace_of(row.model, given, reparam=joins(fit, "auto"))
+            traced = trace_of(row.model, given, reparam=joins(fit, "auto"), bounds=bounds)
             told = predict_trace(row.model, traced, fit, row.batch)
         except GadprofError as error:
             notes.append(f"latency: {error}")
@@ -104,7 +106,7 @@ def _predicted(
                     found, latency_s=told.predicted_latency_s["value"], latency_ci95=(low, high)
                 )
     try:
-        found = _with_memory(found, row, given, timeout_s)
+        found = _with_memory(found, row, given, bounds)
     except GadprofError as error:
         notes.append(f"memory: {error}")
     if found.fits is False and found.peak_bytes:
@@ -113,7 +115,7 @@ def _predicted(
 
 
 def _with_memory(
-    found: Predicted, row: ComparedRow, given: tuple[tuple[int, ...], ...], timeout_s: float
+    found: Predicted, row: ComparedRow, given: tuple[tuple[int, ...], ...], bounds: dict[str, Any]
 ) -> Predicted:
     from gadprof.counting.inputs import Input
     from gadprof.memory.cards import CARDS_MIB, memory_of
@@ -122,7 +124,7 @@ def _with_memory(
 
     dtype: Any = found.dtype
     inputs = tuple(Input(shape) for shape in given)
-    step = step_of(row.model, inputs=inputs, dtype=dtype, timeout_s=timeout_s)
+    step = step_of(row.model, inputs=inputs, dtype=dtype, **bounds)
     peaks = predict_peaks(step, row.batch)
     fits = None
     if found.device in CARDS_MIB:

@@ -8,7 +8,7 @@ measured by a function that the caller may replace.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -39,11 +39,13 @@ def run_check(
     store: str | None = None,
     measure: Measure | None = None,
     waive: str | None = None,
+    bounds: Mapping[str, Any] | None = None,
 ) -> tuple[CheckResult, tuple[ComparedRow, ...]]:
     """Judge the budgets (of ``models`` alone where some are named); verdicts and counted rows.
 
     Without ``measure`` a latency rule is a warning. A broken rule passes where the configuration
-    waives it, or all of them for the reason ``waive``; it is told all the same. Raises ConfigError,
+    waives it, or all of them for the reason ``waive``; it is told all the same. ``bounds`` are
+    ``timeout_s`` and ``memory_limit_bytes`` of a model's process. Raises ConfigError,
     BaselineError, StoreError, or what the model strings raise where none names anything.
     """
     budgets = _chosen(config, models)
@@ -57,7 +59,7 @@ def run_check(
         if budget.name in refused:
             verdicts.append(unnamed_model(budget, str(refused[budget.name])))
             continue
-        row, figures, problem = _figures(budget)
+        row, figures, problem = _figures(budget, bounds or {})
         if row is not None:
             rows.append(row)
         if problem is not None:
@@ -190,14 +192,18 @@ def _latency(budget: Budget, measure: Measure | None) -> tuple[RatioInterval | N
         return None, str(error)
 
 
-def _figures(budget: Budget) -> tuple[ComparedRow | None, dict[str, Any], str | None]:
+def _figures(
+    budget: Budget, bounds: Mapping[str, Any]
+) -> tuple[ComparedRow | None, dict[str, Any], str | None]:
     """The row, its exact figures and None; or the failure in one line."""
     from gadprof.comparison.compare import compare_row
     from gadprof.models.sources import given_inputs, resolve
     from gadprof.results.figures import KEYS
 
     (model,), shapes = given_inputs((budget.model,), budget.input_texts)
-    row = replace(compare_row(model, shapes=shapes, batch=budget.batch), model=budget.model)
+    row = replace(
+        compare_row(model, shapes=shapes, batch=budget.batch, **bounds), model=budget.model
+    )
     if row.error is not None:
         return row, {}, row.error
     figures = {**{name: getattr(row, name) for name in KEYS}, "uncovered": sorted(row.uncovered)}
@@ -207,7 +213,8 @@ def _figures(budget: Budget) -> tuple[ComparedRow | None, dict[str, Any], str | 
         source = resolve(model)
         if source.kind not in ("onnx", "tflite"):
             try:
-                figures |= traced_figures(trace_model(source, shapes=shapes, batch=budget.batch))
+                trace = trace_model(source, shapes=shapes, batch=budget.batch, **bounds)
+                figures |= traced_figures(trace)
             except GadprofError as error:
                 return row, {}, str(error)
     return row, figures, None

@@ -32,13 +32,15 @@ def sides(
     batch: int = 1,
     devices: Sequence[str] = (),
     timeout_s: float = 300.0,
+    memory_limit_bytes: int | None = None,
     store: str | None = None,
 ) -> tuple[Side, Side]:
     """``A B`` (models, kept figures, or a ref and a model), or ``REF REF MODEL``.
 
     A ref of ``.`` is the working tree. Raises GadprofError.
     """
-    given = {"shapes": shapes, "batch": batch, "timeout_s": timeout_s}
+    bounds = {"timeout_s": timeout_s, "memory_limit_bytes": memory_limit_bytes}
+    given = {"shapes": shapes, "batch": batch, **bounds}
     if len(words) == 3:
         refs, model = words[:2], words[2]
     elif _names_a_ref(words[0]):
@@ -216,7 +218,8 @@ def _with_latency(side: Side, model: str, devices: Sequence[str], given: dict[st
 
     latency, refused = {}, {}
     for device in devices:
-        rows, _ = predict([model], device, shapes=given["shapes"])
+        bounds = {key: given[key] for key in ("timeout_s", "memory_limit_bytes")}
+        rows, _ = predict([model], device, shapes=given["shapes"], bounds=bounds)
         row = rows[0]
         if row.predicted_latency_s is None:
             refused[device] = row.error or row.refused or "refused"

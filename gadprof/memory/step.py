@@ -160,6 +160,7 @@ def step_of(
     train: bool = False,
     dtype: Format = "fp32",
     timeout_s: float = 300.0,
+    memory_limit_bytes: int | None = None,
 ) -> Step:
     """The step of a model string, traced in a process of its own where it is not gadprof's.
 
@@ -178,7 +179,8 @@ def step_of(
         return answer(request)
     from gadprof.models.guarded import call_guarded
 
-    return call_guarded(f"{__name__}:answer", Step, request, timeout_s=timeout_s)
+    bounds: Any = {"timeout_s": timeout_s, "memory_limit_bytes": memory_limit_bytes}
+    return call_guarded(f"{__name__}:answer", Step, request, **bounds)
 
 
 def answer(request: Mapping[str, Any]) -> Step:

@@ -45,6 +45,7 @@ def cost_or_trace(
     inputs: tuple[Input, ...] = (),
     batch: int = 1,
     timeout_s: float = DEFAULT_TIMEOUT_S,
+    memory_limit_bytes: int | None = None,
 ) -> Cost | Trace:
     """The figures of a model string by the shortest way: a built-in network's cost, else a trace.
 
@@ -53,7 +54,14 @@ def cost_or_trace(
     """
     source = resolve(model) if isinstance(model, str) else model
     if source.spec is None:
-        return trace_model(source, shapes=shapes, inputs=inputs, batch=batch, timeout_s=timeout_s)
+        return trace_model(
+            source,
+            shapes=shapes,
+            inputs=inputs,
+            batch=batch,
+            timeout_s=timeout_s,
+            memory_limit_bytes=memory_limit_bytes,
+        )
     from gadprof.networks.cost import cost_of
     from gadprof.networks.spec import plan_of
 

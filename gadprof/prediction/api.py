@@ -9,7 +9,7 @@ unseen model families in cross-validation, and wider the more novel the model is
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -151,13 +151,15 @@ def predict(
     coefficients: str | None = None,
     reparam: str = "auto",
     mode: str | None = None,
+    bounds: Mapping[str, Any] | None = None,
 ) -> tuple[list[Prediction], Fit]:
     """Predict several models; one that cannot be traced fills its own row's ``error``.
 
     ``coefficients`` is a file that ``gadprof calibrate`` wrote, instead of gadprof's own.
     ``reparam`` joins a model's branches: as the device's table was measured (auto), yes or no.
-    ``mode`` is eager, compiled or train. Raises DataError for such a file that cannot be read,
-    UnknownNameError for a device without a fit, SpecError for a format that it was not measured in.
+    ``mode`` is eager, compiled or train; ``bounds`` are as in ``trace_of``. Raises DataError for
+    such a file that cannot be read, UnknownNameError for a device without a fit, SpecError for a
+    format that it was not measured in.
     """
     fit = find_fit(device, layout, coefficients, mode)
     if dtype is not None and dtype != fit.dtype:
@@ -166,7 +168,7 @@ def predict(
     rows = []
     for model in models:
         try:
-            traced = trace_of(model, shapes, reparam=joins(fit, reparam))
+            traced = trace_of(model, shapes, reparam=joins(fit, reparam), bounds=bounds)
             rows.append(predict_trace(model, traced, fit, chosen))
         except GadprofError as error:
             rows.append(Prediction(model, fit.key, chosen, error=str(error)))
@@ -191,6 +193,7 @@ def predict_everywhere(
     batch: int | None = None,
     shapes: tuple[tuple[int, ...], ...] = (),
     reparam: str = "auto",
+    bounds: Mapping[str, Any] | None = None,
 ) -> list[tuple[Fit, list[Prediction]]]:
     """Every model on every fitted device, each traced once (twice where a device joins branches).
 
@@ -205,7 +208,7 @@ def predict_everywhere(
         for model in models:
             key = (model, joins(fit, reparam))
             if key not in traces:
-                traces[key] = _traced(model, shapes, reparam=key[1])
+                traces[key] = _traced(model, shapes, key[1], bounds)
             traced = traces[key]
             if isinstance(traced, GadprofError):
                 rows.append(Prediction(model, fit.key, chosen, error=str(traced)))
@@ -228,10 +231,13 @@ def predict_everywhere(
 
 
 def _traced(
-    model: str, shapes: tuple[tuple[int, ...], ...], *, reparam: bool
+    model: str,
+    shapes: tuple[tuple[int, ...], ...],
+    reparam: bool,
+    bounds: Mapping[str, Any] | None,
 ) -> BatchTrace | GadprofError:
     try:
-        return trace_of(model, shapes, reparam=reparam)
+        return trace_of(model, shapes, reparam=reparam, bounds=bounds)
     except GadprofError as error:
         return error
 

@@ -8,6 +8,7 @@ raises.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,24 +37,36 @@ class BatchTrace:
         return -(-self.trace.macs // self.batch)
 
 
-def trace_of(model: str, shapes: Shapes = (), *, reparam: bool = False) -> BatchTrace:
-    """The forward trace of a model string; ``reparam`` joins its branches where it knows how."""
+def trace_of(
+    model: str,
+    shapes: Shapes = (),
+    *,
+    reparam: bool = False,
+    bounds: Mapping[str, Any] | None = None,
+) -> BatchTrace:
+    """The forward trace of a model string; ``reparam`` joins its branches where it knows how.
+
+    With ``bounds`` (``timeout_s``, ``memory_limit_bytes``) every model that is not gadprof's runs
+    within them in a process apart, without them only code of the user's.
+    """
     from gadprof.errors import NeedsValuesError
     from gadprof.models.counting import trace_model
     from gadprof.models.sources import resolve
 
     source = resolve(model)
     if source.kind == "onnx" or source.spec is not None:
-        return BatchTrace(trace_model(source, shapes=shapes), 1)
+        return BatchTrace(trace_model(source, shapes=shapes, **(bounds or {})), 1)
+    apart = bounds is not None or source.runs_user_code
     try:
-        if source.runs_user_code:
+        if apart:
             from gadprof.models.guarded import call_guarded
 
             request = {"model": model, "shapes": shapes, "reparam": reparam}
-            return call_guarded(f"{__name__}:trace_here", BatchTrace, request)
+            return call_guarded(f"{__name__}:trace_here", BatchTrace, request, **(bounds or {}))
         return trace_here({"model": model, "shapes": shapes, "reparam": reparam})
     except NeedsValuesError:
-        return BatchTrace(trace_model(source, shapes=shapes, in_process=True), 1)
+        how: Any = {**(bounds or {}), "in_process": not apart}
+        return BatchTrace(trace_model(source, shapes=shapes, **how), 1)
 
 
 def trace_here(request: dict[str, Any]) -> BatchTrace:

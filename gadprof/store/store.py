@@ -117,7 +117,10 @@ def chosen_path(option: str | None) -> Path | None:
     named = option or os.environ.get("GADPROF_STORE")
     if named in ("off", "none"):
         return None
-    return Path(named).expanduser() if named else default_path()
+    try:
+        return Path(named).expanduser() if named else default_path()
+    except RuntimeError as error:  # ~name of nobody
+        raise StoreError(f"no results store at {str(named)[:200]!r}: {error}") from error
 
 
 class Store:
@@ -125,7 +128,7 @@ class Store:
 
     def __init__(self, path: str | Path, *, create: bool = True) -> None:
         self.path = Path(path)
-        if not self.path.exists():
+        if not _exists(self.path):
             if not create:
                 raise StoreError(
                     f"no results store at {str(self.path)!r}; run a command with "
@@ -275,6 +278,18 @@ class Store:
             self._connection.execute("COMMIT")
 
 
+def _exists(path: Path) -> bool:
+    """Whether something lies there; raises StoreError for a path that cannot be looked up."""
+    try:
+        return path.exists()
+    except (OSError, ValueError) as error:  # a name too long, a null byte
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise StoreError(
+            f"no results store at {str(path)[:200]!r}: {reason}; name another with --store, or "
+            "--store off"
+        ) from error
+
+
 class Recording:
     """An entry that is being measured; each sample is kept when ``sample`` returns."""
 
@@ -320,12 +335,14 @@ def record(
     ``store`` is the ``--store`` option. A store that cannot be written fails only where the user
     named it or a baseline's ``name`` (StoreError); the default one is a warning on standard error.
     """
-    path = chosen_path(store)
-    if path is None:
-        if name:
-            raise StoreError(f"the store is off, so baseline {name!r} cannot be kept; use --store")
-        return ()
     try:
+        path = chosen_path(store)
+        if path is None:
+            if name:
+                raise StoreError(
+                    f"the store is off, so baseline {name!r} cannot be kept; use --store"
+                )
+            return ()
         with Store(path) as opened:
             return opened.add(entries, name=name, machine=machine)
     except StoreError as error:
@@ -349,6 +366,7 @@ def _insert(connection: sqlite3.Connection, entry: NewEntry, machine: int, name:
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
     # a lone surrogate cannot be kept as UTF-8, so it is kept as its escape
     model = entry.model.encode("utf-8", "backslashreplace").decode()
+    name = name and name.encode("utf-8", "backslashreplace").decode()
     cursor = connection.execute(
         "INSERT INTO entries (recorded_at, kind, model, name, gadprof_version, settings, result,"
         " machine) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

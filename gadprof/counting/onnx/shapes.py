@@ -153,9 +153,13 @@ class GraphWalk:
         import numpy as np
 
         body = next(item.g for item in node.attribute if item.name == "body")
-        limit = self._number(node.input[0]) if node.input[0] else MOST_STEPS
+        limit = self._number(node.input[0]) if node.input[0] else 2**63 - 1
         asked = len(node.input) > 1 and bool(node.input[1])  # else its condition is ignored
         go = self._truth(node.input[1]) if asked else True
+        # a condition that the body hands on as it came ends no loop
+        certain = limit if go and (not asked or _hands_on_truth(body)) else None
+        if certain is not None:
+            self._foresee(node, certain, max(1, len(body.node)))
         label, rounds = _label(node, tag), 0
         carried = list(node.input[2:])
         stacks: list[list[str]] = [[] for _ in body.output[1 + len(carried) :]]
@@ -164,7 +168,8 @@ class GraphWalk:
                 if limit > _LONGEST_GUESS:
                     break
                 self.notes["a Loop whose end depends on data runs to its limit"] = None
-            run = f"{tag}{label}/{rounds}/"
+            run, before = f"{tag}{label}/{rounds}/", self._count
+            self._count += not body.node  # a round of nothing takes its time, too
             inner = dict(scope)
             given = [item.name for item in body.input]
             for name, value in zip(
@@ -181,6 +186,8 @@ class GraphWalk:
             for stack, name in zip(stacks, made[1 + len(carried) :], strict=False):
                 stack.append(name)
             rounds += 1
+            if certain is not None and rounds == 1:
+                self._foresee(node, certain - 1, self._count - before)
         if limit is None or (go is None and limit > _LONGEST_GUESS):
             yield self._finished(node, plain_domain(node.domain))
             return
@@ -203,9 +210,10 @@ class GraphWalk:
         first = tensors[0]
         assert first is not None
         rounds, label = first.shape[axes[0]], _label(node, tag)
+        self._foresee(node, rounds, max(1, len(body.node)))
         stacks: list[list[str]] = [[] for _ in body.output[len(states) :]]
         for index in range(rounds):
-            run = f"{tag}{label}/{index}/"
+            run, before = f"{tag}{label}/{index}/", self._count
             inner = dict(scope)
             given = [item.name for item in body.input]
             inner.update(zip(given, states, strict=False))
@@ -220,11 +228,22 @@ class GraphWalk:
             states = made[: len(states)]
             for stack, name in zip(stacks, made[len(states) :], strict=False):
                 stack.append(name)
+            if index == 0:
+                self._foresee(node, rounds - 1, self._count - before)
         yield from self._passed(node, states)
         ends = settings.get("scan_output_axes") or [0] * len(stacks)
         for stack, name, axis in zip(stacks, node.output[len(states) :], ends, strict=False):
             if name:
                 yield self._stacked(stack, name, axis)
+
+    def _foresee(self, node: Any, rounds: int, nodes: int) -> None:
+        """Refuse rounds of so many nodes before they are walked, if they are too many."""
+        if self._count + rounds * nodes > MOST_STEPS:
+            raise SourceError(
+                f"{self.file.path} runs more than {MOST_STEPS:,} nodes: {node.op_type} "
+                f"{node.name or node.output[0]!r} has {rounds:,} rounds of {nodes:,}; count a part "
+                "of it"
+            )
 
     def _passed(self, node: Any, results: list[str]) -> Iterator[Step]:
         """What a subgraph gives to the node that holds it."""
@@ -558,3 +577,14 @@ def _renamed(node: Any, scope: dict[str, str], tag: str) -> Any:
 def _short(problem: str) -> str:
     """ONNX's own words without the chain of checks before them."""
     return problem.rsplit("]", 1)[-1].strip(" :") or problem
+
+
+def _hands_on_truth(body: Any) -> bool:
+    """Whether a loop's body gives the very condition that it was given."""
+    if len(body.input) < 2 or not body.output:
+        return False
+    made = {node.output[0]: node for node in body.node if node.op_type == "Identity"}
+    name = body.output[0].name
+    while name in made:
+        name = made.pop(name).input[0]
+    return bool(name == body.input[1].name)
