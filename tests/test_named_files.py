@@ -30,9 +30,21 @@ def test_a_file_that_is_too_long_is_refused(tmp_path: Path) -> None:
         read_file(tmp_path / "f", "file", DataError, most_bytes=1 << 20)
 
 
-def test_a_device_without_an_end_is_refused() -> None:
-    with pytest.raises(DataError, match="larger than 1 MiB"):
-        read_file("/dev/zero", "file", DataError, most_bytes=1 << 20)
+def test_a_small_file_takes_no_room_for_a_large_one(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"abc")
+    assert read_file(tmp_path / "f", "file", DataError, most_bytes=1 << 60) == b"abc"
+
+
+def test_a_file_of_the_kernels_that_tells_no_size_is_read() -> None:
+    if not Path("/proc/self/status").exists():
+        pytest.skip("needs /proc")
+    assert b"VmRSS" in read_file("/proc/self/status", "file", DataError)
+
+
+@pytest.mark.parametrize(("most", "told"), [(1 << 20, "1 MiB"), (1 << 40, "64 MiB")])
+def test_a_device_without_an_end_is_refused(most: int, told: str) -> None:
+    with pytest.raises(DataError, match=f"larger than {told}"):
+        read_file("/dev/zero", "file", DataError, most_bytes=most)
 
 
 def test_a_pipe_that_nobody_writes_to_is_given_up(

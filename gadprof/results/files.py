@@ -34,8 +34,13 @@ def read_file(
         # not waiting for whoever would write to a pipe
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb") as stream:
-            whole = stat.S_ISREG(os.fstat(descriptor).st_mode)
-            data = stream.read(most_bytes + 1) if whole else _slowly(descriptor, most_bytes + 1)
+            found = os.fstat(descriptor)
+            if stat.S_ISREG(found.st_mode) and found.st_size:
+                # no more than it holds: room for what is read is taken before it is read
+                data = stream.read(min(most_bytes, found.st_size) + 1)
+            else:
+                most_bytes = min(most_bytes, MOST_BYTES)
+                data = _slowly(descriptor, most_bytes + 1)
     except (OSError, ValueError) as error:  # a null byte in a path is a ValueError
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise raised(f"cannot read {shown}: {reason}{tail}") from error
