@@ -42,7 +42,8 @@ class Grid:
     """The blocks and the values of their inputs; every combination is a point."""
 
     block_text: str
-    c_in: tuple[int, ...]
+    c_in: tuple[int, ...] | None
+    at: str | None
     c_out: tuple[int, ...] | None
     k: tuple[int, ...]
     d: tuple[int, ...]
@@ -63,6 +64,7 @@ class Tried:
     precision: float
     point_limit: float
     threads: int
+    runtimes: str | None
     page: str | None
 
 
@@ -74,16 +76,20 @@ _GRID = (
         type=BLOCKS,
         default="ga",
         show_default=True,
-        help="Block or blocks of those below.",
+        help="Block or blocks of those below, or all.",
     ),
     option(
         "--c-in",
         "c_in",
         aliases=("--cin",),
         type=_INTEGERS,
-        required=True,
         metavar="N[,N…]",
-        help="Input channels.",
+        help="Input channels; this or --at is needed.",
+    ),
+    click.option(
+        "--at",
+        metavar="C:HxW[,…]",
+        help="Channels and size together, as in 32:64x48,64:32x24, for --c-in and --hw.",
     ),
     option(
         "--c-out",
@@ -167,6 +173,12 @@ _TRIED = (
         help="Sampling time of a point.",
     ),
     click.option("--threads", type=THREADS, default=1, show_default=True, help="For --measure."),
+    click.option(
+        "--runtime",
+        "runtimes",
+        metavar="NAME[:PRECISION],…",
+        help="Where --measure times them, as in onnxruntime,openvino:int8.  [default: eager]",
+    ),
     click.option("--page", metavar="FILE", help="Write a page with plots of --measure, like f.md."),
 )
 
@@ -201,6 +213,8 @@ def formula(grid: Grid, tried: Tried, out: Output, store: str | None) -> int:
         record_verified(points, verified, store=store)
     measured: Sequence[MeasuredPair] | None = None
     interrupted = False
+    if tried.runtimes is not None:
+        return _in_runtimes(points, tried, out, store)
     if tried.measuring or tried.page is not None:
         measured, interrupted = _measure(points, tried, store)
     if out.form == "json":
@@ -235,6 +249,49 @@ def formula(grid: Grid, tried: Tried, out: Output, store: str | None) -> int:
     return 1 if failed or any(not row.equal for row in ours) else 0
 
 
+def _in_runtimes(points: list[Formula], tried: Tried, out: Output, store: str | None) -> int:
+    """Measure in the runtimes named, and show where blocks pay."""
+    from gadprof.commands.formula_runtimes import (
+        measure_in_runtimes,
+        read_runtimes,
+        show_runtimes,
+    )
+
+    assert tried.runtimes is not None
+    if not tried.measuring and tried.page is None:
+        raise click.UsageError("--runtime is where --measure times blocks; add --measure")
+    settings = read_runtimes(tried.runtimes, tried.threads)
+    if tried.page is not None:
+        check_writable(tried.page)
+    measured, interrupted = measure_in_runtimes(
+        points, settings, precision=tried.precision, point_limit_s=tried.point_limit, store=store,
+        page=tried.page,
+    )  # fmt: skip
+    show(out, show_runtimes(points, measured, None if interrupted else tried.page))
+    if interrupted:
+        rest = "; the same command goes on" if tried.page is not None else ""
+        tell(f"gadprof: interrupted; the points so far are above{rest}")
+        return 130
+    return 1 if any(pair.error for _, pairs in measured for pair in pairs) else 0
+
+
+def _places(grid: Grid) -> tuple[tuple[int | None, int, int], ...]:
+    """Channels (None where they are an axis of their own), height and width of every size."""
+    if grid.at is None:
+        if grid.c_in is None:
+            raise click.UsageError("no channels; type for example --c-in 64, or --at 64:32x24")
+        return tuple((None, *_size(part)) for part in grid.hw.split(","))
+    if grid.c_in is not None:
+        raise click.UsageError("--at says the channels and sizes; leave --c-in out")
+    found: list[tuple[int | None, int, int]] = []
+    for part in grid.at.split(","):
+        channels, colon, size = part.strip().partition(":")
+        if not (colon and channels.isdigit() and int(channels) > 0):
+            raise click.BadParameter(f"{part!r} is not C:HxW; type 64:32x24", param_hint="--at")
+        found.append((int(channels), *_size(size)))
+    return tuple(found)
+
+
 def _points(grid: Grid) -> list[Formula]:
     """Every combination of the options' values, in the order of the options."""
     names = ("c_in", "c_out", "k", "d", "s", "r", "stride")
@@ -246,8 +303,12 @@ def _points(grid: Grid) -> list[Formula]:
         if not equals:
             raise click.BadParameter(f"{text!r} is not NAME=N", param_hint="--with")
         axes[name] = Integers(1 << 24).convert(typed, None, None)
-    sizes = tuple(_size(part) for part in grid.hw.split(","))
+    sizes = _places(grid)
     blocks = tuple(part.strip() for part in grid.block_text.split(",") if part.strip())
+    if blocks == ("all",):
+        from gadprof.networks.blocks.names import FORMULA_BLOCKS, MODULE_BLOCKS
+
+        blocks = tuple(n for n in FORMULA_BLOCKS if n not in ("conv", *MODULE_BLOCKS))
     count = len(sizes) * len(blocks)
     for values in axes.values():
         count *= len(values)
@@ -257,8 +318,10 @@ def _points(grid: Grid) -> list[Formula]:
     for block in blocks:
         for combination in itertools.product(*axes.values()):
             inputs = dict(zip(axes, combination, strict=True))
-            inputs.setdefault("c_out", inputs["c_in"])
-            points.extend(evaluate(block, **inputs, h=h, w=w) for h, w in sizes)
+            for channels, h, w in sizes:
+                c_in = inputs["c_in"] if channels is None else channels
+                both = {**inputs, "c_in": c_in, "c_out": inputs.get("c_out", c_in)}
+                points.append(evaluate(block, **both, h=h, w=w))
     return points
 
 

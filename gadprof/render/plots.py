@@ -32,6 +32,7 @@ FRONT_NAMES = 12  # of a long front
 MOST_PARTS = len(PALETTE) - 1  # of a stacked bar; the rest are one
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # groups differ in form, too
 QUIET = "#888888"
+HEAT_REACH = 2.0  # doublings to the deepest shade of a heat map
 
 
 def render_plot(
@@ -137,6 +138,8 @@ def _size(plot: Plot) -> tuple[float, float]:
             return 5.6, 1.2 + 0.26 * (len(plot.data["steps"]) + 2)
         case "intervals":
             return 5.6, 1.1 + 0.28 * len(plot.data["rows"])
+        case "heat":
+            return 5.6, 1.2 + 0.26 * len(plot.data["lines"])
         case "scatter" if len(plot.data["points"]) > MOST_LABELS and plot.data.get("front"):
             return 8.0, 5.6  # the names of the front need room
         case _:
@@ -161,6 +164,7 @@ def _draw(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
         "waterfall": _waterfall,
         "intervals": _intervals,
         "timeline": _timeline,
+        "heat": _heat,
     }
     if plot.kind not in rules:
         raise TypeError(f"no drawing rule for {plot.kind}")
@@ -563,6 +567,33 @@ def _timeline(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
         handles, labels = axes.get_legend_handles_labels()
         kept = dict(zip(labels, handles, strict=True))
         figure.legend(kept.values(), kept.keys(), loc="outside lower center", ncols=5)
+
+
+def _heat(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
+    """Ratios around 1 in a grid, each cell with its number; unsure ones are hatched."""
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.patches import Rectangle
+
+    shades = LinearSegmentedColormap.from_list("around one", [UP, "#ffffff", DOWN])
+    for y, row in enumerate(plot.data["cells"]):
+        for x, cell in enumerate(row):
+            value = cell["value"]
+            share = 0.5 if not value else 0.5 + math.log2(value) / (2 * HEAT_REACH)
+            color = shades(min(max(share, 0.0), 1.0)) if value else QUIET
+            hatch = "" if cell["sure"] or not value else "////"
+            axes.add_patch(
+                Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=color, edgecolor="#dddddd",
+                          hatch=hatch)
+            )  # fmt: skip
+            # on a light cell in every theme, so in a black that is not the page's ink
+            text = f"{value:.2f}" if value else "–"
+            axes.text(x, y, text, ha="center", va="center", fontsize=7, color="#111111")
+    columns, rows = plot.data["columns"], plot.data["lines"]
+    axes.set_xticks(range(len(columns)), [_label(name) for name in columns], fontsize=7)
+    axes.set_yticks(range(len(rows)), [_label(name) for name in rows])
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(False)
 
 
 def _byte_ticks(high: float) -> list[float]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from gadprof.results.table import Table, table_object
 
-PlotKind = Literal["scatter", "stacked", "waterfall", "intervals", "timeline"]
+PlotKind = Literal["scatter", "stacked", "waterfall", "intervals", "timeline", "heat"]
 AxisKind = Literal["scaled", "bytes", "seconds", "share"]
 Document = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
 
@@ -27,8 +27,9 @@ class Plot:
     ``x_log``, ``y_log``, ``size_label``, ``size_kind``, ``largest_area`` (square points); stacked
     ``bars`` (label, parts of name and value); waterfall ``start``, ``steps`` and ``end`` (label,
     value); intervals ``rows`` (label, value, low, high); timeline ``steps`` (x, y), ``spans``
-    (name, start, end) and ``peak`` (label, x, y). ``x_kind`` and ``y_kind`` are the units of the
-    axes, whose labels carry none.
+    (name, start, end) and ``peak`` (label, x, y); heat ``columns`` and ``lines`` (labels) and
+    ``cells`` (a row of value and sure each, ratios around 1). ``x_kind`` and ``y_kind`` are the
+    units of the axes, whose labels carry none.
     """
 
     key: str
