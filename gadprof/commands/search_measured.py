@@ -230,18 +230,25 @@ def _kept_timings(
     from gadprof.sweep.measured import Timing
 
     found: dict[str, dict[str, Timing]] = {goal: {} for goal in settings}
-    reference_s: dict[str, float] = {}
-    for goal, entry in _kept(path, settings):
-        result = entry.result
-        ratio, latency = result.get("ratio"), result.get("latency_s")
-        if not ratio or not latency:
+    entries = [
+        (goal, entry)
+        for goal, entry in _kept(path, settings)
+        if entry.result.get("ratio") and entry.result.get("latency_s")
+    ]
+    seconds: dict[str, dict[int, float]] = {goal: {} for goal in settings}
+    for goal, entry in entries:
+        if entry.model == reference and entry.result.get("outcome") == "reference":
+            seconds[goal][entry.id] = entry.result["latency_s"]["median"]
+    for goal, entry in entries:
+        ratio = entry.result["ratio"]
+        if entry.model == reference or ratio.get("to") != reference or not seconds[goal]:
             continue
-        if entry.model == reference and result.get("outcome") == "reference":
-            reference_s[goal] = latency["median"]
-        elif ratio.get("to") == reference and goal in reference_s:
-            found[goal][entry.model] = Timing(
-                ratio["value"], tuple(ratio["ci95"]), latency["median"], reference_s[goal]
-            )
+        # rows of one run lie beside each other, in the order of their first turns
+        near = min((abs(number - entry.id), number) for number in seconds[goal])[1]
+        found[goal][entry.model] = Timing(
+            ratio["value"], tuple(ratio["ci95"]), entry.result["latency_s"]["median"],
+            seconds[goal][near],
+        )  # fmt: skip
     return found
 
 
