@@ -65,11 +65,13 @@ FAILED = (
 )
 
 
-def measured(runtime: str, keep: str, minutes: float, timeout_s: float) -> dict[str, Any]:
+def measured(
+    runtime: str, precisions: Sequence[str], keep: str, minutes: float, timeout_s: float
+) -> dict[str, Any]:
     """One runtime's run as plain data: its rows, its null, and the load around it."""
-    settings = sweep(runtimes=(runtime,), dtypes=precisions_of(runtime))  # type: ignore[arg-type]
-    if runtime == "eager":
-        settings = sweep(runtimes=("eager",))
+    able = ("fp32",) if runtime == "eager" else precisions_of(runtime)
+    dtypes = [name for name in precisions if name in able]
+    settings = sweep(runtimes=(runtime,), dtypes=dtypes)  # type: ignore[arg-type]
     before = os.getloadavg()
     result = measure(
         NETWORKS,
@@ -243,6 +245,7 @@ def _text(row: Row) -> str:
 @click.command()
 @click.option("--keep", default=None, help="Where the converted files are kept.")
 @click.option("--runtimes", default=None, help="Which, comma-separated; all installed by default.")
+@click.option("--precisions", default="fp32,fp16,int8", show_default=True)
 @click.option("--minutes", default=3.0, show_default=True, help="Sampling of one runtime.")
 @click.option("--timeout", default=1800.0, show_default=True, help="Seconds for one conversion.")
 @click.option("--again", is_flag=True, help="Measure what the data has already, too.")
@@ -251,6 +254,7 @@ def _text(row: Row) -> str:
 def main(
     keep: str | None,
     runtimes: str | None,
+    precisions: str,
     minutes: float,
     timeout: float,
     again: bool,
@@ -269,7 +273,7 @@ def main(
     for runtime in (runtimes or ",".join(installed_runtimes())).split(","):
         if runtime in found["runs"] and not again:
             continue
-        found["runs"][runtime] = measured(runtime, keep, minutes, timeout)
+        found["runs"][runtime] = measured(runtime, precisions.split(","), keep, minutes, timeout)
         path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         click.echo(f"{runtime}: {len(found['runs'][runtime]['rows'])} rows")
 

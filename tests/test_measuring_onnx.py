@@ -14,7 +14,7 @@ from gadprof.errors import InputShapeError, SourceError  # noqa: E402
 from gadprof.measuring.bench import measure  # noqa: E402
 from gadprof.measuring.runtimes import prepare  # noqa: E402
 from gadprof.measuring.runtimes.onnx_graph import load_graph  # noqa: E402
-from gadprof.measuring.settings import Setting  # noqa: E402
+from gadprof.measuring.settings import Setting, sweep  # noqa: E402
 
 FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
 
@@ -72,3 +72,47 @@ def test_a_run_measures_a_file_and_a_refused_row_costs_it_nothing(graph: str) ->
     assert good.latency_s.median > 0
     assert refused.error is not None
     assert "onnxruntime" in refused.error
+
+
+CRASHING = """
+import os
+import torch
+from torch import nn
+
+class Crashing(nn.Module):
+    def forward(self, x):
+        if torch.jit.is_tracing():
+            os._exit(3)
+        return x
+
+def build():
+    return nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
+
+def crashing():
+    return Crashing()
+"""
+
+
+def test_a_converter_that_crashes_costs_its_own_row_and_a_kept_file_is_used_again(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("onnxscript", reason="the ONNX exporter is not installed")
+    source = tmp_path / "models.py"
+    source.write_text(CRASHING)
+    kept = tmp_path / "kept"
+    settings = sweep(runtimes=("onnxruntime",), input_shapes=((3, 8, 8),))
+    options = {"time_limit_s": 0.5, "memory": False, "energy": False, "null": False}
+    models = [f"{source}:build", f"{source}:crashing"]
+    good, bad = measure(models, settings, keep=str(kept), **options).rows  # type: ignore[arg-type]
+    assert good.error is None
+    assert good.deployed is not None
+    assert good.deployed["samples"] == 1
+    assert bad.error_kind == "crash"
+    assert bad.error is not None
+    assert "code 3" in bad.error
+    (file,) = kept.glob("*/model.onnx")
+    written = file.stat().st_mtime_ns
+    (again,) = measure(models[:1], settings, keep=str(kept), **options).rows  # type: ignore[arg-type]
+    assert again.deployed is not None
+    assert again.deployed["convert_s"] == good.deployed["convert_s"]
+    assert file.stat().st_mtime_ns == written

@@ -9,12 +9,13 @@ of models and settings that cannot run here.
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gadprof.errors import SettingError
+from gadprof.errors import OutputError, SettingError
 from gadprof.measuring.conclusions import conclude, unmeasured
 from gadprof.measuring.entry import Entry, Limits, OnTurn, Spawn
 from gadprof.measuring.group_run import GroupRun
@@ -86,7 +87,7 @@ def measure(
         folder: str | None = None
         if spawn is None:
             if keep is not None:
-                folder = keep
+                folder = _made(keep)
             elif any(setting.is_file for setting in chosen):
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gadprof-bench-"))
             assert memory_limit_bytes is not None
@@ -121,6 +122,17 @@ def measure(
             },
             folder=folder,
         )
+
+
+def _made(folder: str) -> str:
+    """A folder that is there. Raises OutputError."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {folder!r}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"folder {folder!r} is not writable; keep the files elsewhere")
+    return folder
 
 
 def _measure(

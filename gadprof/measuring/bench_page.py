@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +160,7 @@ def _half_width(ends: tuple[float, float] | None, median: float) -> float | None
 
 def _notes(result: BenchResult) -> list[str]:
     notes: list[str] = []
+    told = Counter(note for row in result.rows for note in row.notes)
     for row in result.rows:
         label = _label(row, result)
         if row.error:
@@ -168,7 +170,8 @@ def _notes(result: BenchResult) -> list[str]:
             notes.append(f"{label}: {row.verdict}")
         elif row.ratio_absent:
             notes.append(f"{label}: no ratio, {row.ratio_absent}")
-        notes.extend(f"{label}: {note}" for note in row.notes)
+        notes.extend(f"{label}: {note}" for note in row.notes if told[note] == 1)
+    notes.extend(f"{count} rows: {note}" for note, count in told.items() if count > 1)
     for group in result.groups:
         notes.append(_group_line(result, group))
         notes.extend(f"warning ({warning.kind}): {warning.text}" for warning in group.warnings)

@@ -248,7 +248,7 @@ def sweep(
 ) -> tuple[Setting, ...]:
     """Every combination of the lists, checked, in the order in which they were given.
 
-    ``lenient`` leaves out a precision that a runtime lacks. Raises SettingError,
+    ``lenient`` leaves out what a runtime lacks, a precision or a device. Raises SettingError,
     UnknownNameError.
     """
     made = [
@@ -271,5 +271,10 @@ def sweep(
             devices, batches, dtypes, threads, modes, layouts, runtimes
         )
     ]
-    able = [setting for setting in made if setting.dtype in precisions_of(setting.runtime)]
+    able = [
+        setting
+        for setting in made
+        if setting.dtype in precisions_of(setting.runtime)
+        and (setting.device == "cpu" or setting.runtime in (*TORCH_RUNTIMES, "onnxruntime"))
+    ]
     return tuple(check_setting(setting) for setting in (able if lenient and able else made))

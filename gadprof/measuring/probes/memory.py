@@ -23,14 +23,15 @@ class MemoryUse:
     """Bytes of one run.
 
     ``peak_bytes`` is resident plus transient; ``transient_bytes`` the highest sum of allocations
-    that the run itself made; ``resident_bytes`` weights, buffers and inputs; ``reserved_bytes``
+    that the run itself made; ``resident_bytes`` weights, buffers and inputs, None of a file whose
+    runtime alone knows them; ``reserved_bytes``
     what a caching allocator held of the device; ``process_*`` the whole process, libraries
     included.
     """
 
     peak_bytes: int | None
     transient_bytes: int | None
-    resident_bytes: int
+    resident_bytes: int | None
     reserved_bytes: int | None = None
     process_peak_bytes: int | None = None
     process_before_bytes: int | None = None
@@ -102,7 +103,7 @@ def measure_memory(
         use = MemoryUse(
             None,
             None,
-            held,
+            held or None,
             process_peak_bytes=process_peak(),
             process_before_bytes=before,
             note=f"{setting.runtime} does not use torch's allocator: only the process's peak",
