@@ -29,6 +29,8 @@ _PUBLIC: dict[str, str] = {
     "rule": "gadprof.counting.rules.registry",
     "spec": "gadprof.api",
 }
+# public functions whose name a package has, too
+_ROOMS = ("audit", "report")
 
 __all__ = [
     "GadprofError",
@@ -49,16 +51,29 @@ __all__ = [
 ]
 
 
-class _Package(ModuleType):
-    """A public function keeps its name where a submodule has the same one.
+class _Room(ModuleType):
+    """A package that shares its name with a public function, and is called as that function.
 
-    ``gadprof.audit`` is the function whether or not the package of that name has been imported;
-    ``from gadprof.audit.ledger import …`` reads the package as ever.
+    So ``gadprof.audit("hrnet32")`` and ``import gadprof.audit.ledger as ledger`` both hold.
     """
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__wrapped__(*args, **kwargs)
+
+    @property
+    def __wrapped__(self) -> Any:
+        import gadprof.api
+
+        return getattr(gadprof.api, self.__name__.rpartition(".")[2])
+
+
+class _Package(ModuleType):
+    """The package itself, which makes a room of every part that has a public function's name."""
+
     def __setattr__(self, name: str, value: Any) -> None:
-        if not (isinstance(value, ModuleType) and name in _PUBLIC):
-            super().__setattr__(name, value)
+        if isinstance(value, ModuleType) and name in _PUBLIC:
+            value.__class__ = _Room
+        super().__setattr__(name, value)
 
 
 sys.modules[__name__].__class__ = _Package
@@ -69,6 +84,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'gadprof' has no attribute {name!r}")
     import importlib
 
+    if name in _ROOMS:
+        return importlib.import_module(f"gadprof.{name}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)
 
 

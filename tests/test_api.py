@@ -24,11 +24,26 @@ def test_dir_lists_every_public_function_and_each_is_one():
         assert function.__doc__
 
 
-def test_a_function_keeps_its_name_after_the_room_of_the_same_name_is_imported():
+@pytest.mark.parametrize(
+    "first",
+    [
+        "gadprof.audit",
+        "from gadprof import audit, report",
+        "import gadprof.audit.ledger as ledger",
+        "import gadprof.audit.audit, gadprof.report.gather",
+        "import gadprof.report.sections.exact as exact",
+    ],
+)
+def test_a_name_is_the_function_and_the_package_in_whichever_order_they_are_asked_for(first):
     script = (
-        "import gadprof, gadprof.audit.audit, gadprof.report.gather\n"
-        "from gadprof.audit import claims\n"
-        "assert callable(gadprof.audit) and callable(gadprof.report)\n"
+        f"import gadprof, inspect, sys\n{first}\n"
+        "import gadprof.audit.claims as claims, gadprof.report.data as data\n"
+        "from gadprof.audit import page\n"
+        "assert gadprof.audit.claims is claims and gadprof.report.data is data\n"
+        "assert gadprof.report('hrnet32', title='One').title == 'One'\n"
+        "for name in ('audit', 'report'):\n"
+        "    called, function = getattr(gadprof, name), getattr(gadprof.api, name)\n"
+        "    assert inspect.signature(called) == inspect.signature(function)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 

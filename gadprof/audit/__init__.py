@@ -1,1 +1,1 @@
-"""Audit: every other counter's number, explained against ours."""
+"""Every other counter's number, explained against ours; called as ``gadprof.api.audit``."""

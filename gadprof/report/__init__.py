@@ -1,1 +1,1 @@
-"""Reports: sections gathered from counts, measurements and data files."""
+"""Reports: sections gathered from counts, measurements and data files; called as ``api.report``."""
