@@ -204,6 +204,8 @@ def run(argv: list[str]) -> int:
         return result if isinstance(result, int) else 0
     except (click.exceptions.Abort, KeyboardInterrupt):
         return _fail("interrupted", 130)
+    except click.MissingParameter as error:
+        return _fail(_missing(error), 2)
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) else None
         command = context.command_path if context else ""
@@ -225,6 +227,18 @@ def run(argv: list[str]) -> int:
             raise
         words = _one_line(f"{type(error).__name__}: {error}")
         return _fail(f"this is a fault of gadprof: {words}; --debug shows where", 2)
+
+
+def _missing(error: click.MissingParameter) -> str:
+    """What is missing, and a command line that has it."""
+    context, parameter = error.ctx, error.param
+    if context is None or parameter is None:
+        return error.format_message()
+    option = isinstance(parameter, click.Option)
+    what = parameter.opts[0] if option else parameter.make_metavar(context)
+    example = getattr(context.command, "example", "")
+    way = f"type for example: {example}" if example else f"see '{context.command_path} --help'"
+    return f"{what} is missing; {way}"
 
 
 def _one_line(text: str) -> str:

@@ -306,6 +306,10 @@ def tell(text: str) -> None:
     text = re.sub(r"(?m)^(\s*):(?=:)|#(?=#\[)", r"\g<0> ", text)
     with contextlib.suppress(OSError, ValueError):
         lines = "\n".join(map(_shortened, text.split("\n")))
+        if sys.stderr.isatty():
+            import shutil
+
+            lines = wrapped(lines, shutil.get_terminal_size((80, 24)).columns)
         sys.stderr.write(fitted(harmless(lines), sys.stderr) + "\n")
         sys.stderr.flush()
 

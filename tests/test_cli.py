@@ -27,7 +27,7 @@ def test_every_command_in_the_table_exists_and_helps(name, run_cli):
     ("arguments", "words"),
     [
         (("comparr", "hrnet32"), "did you mean 'compare'"),
-        (("compare",), "Missing argument"),
+        (("compare",), "MODEL... is missing; type for example: gadprof compare hrnet32 gadnet32"),
         (("compare", "hrnet23"), "did you mean 'hrnet32'"),
         (("compare", "hrnet32", "--input", "250x192"), "try 256"),
         (("compare", "hrnet32", "--input", "axb"), "is not a shape"),

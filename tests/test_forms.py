@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -146,3 +147,63 @@ def test_every_command_line_of_a_page_has_options_of_its_command(path):
             for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+\b", rest):
                 free = name in ("sweep", "search")  # their knobs are options too
                 assert free or option in shown_options(name), f"gadprof {name}{rest}"
+
+
+def needing() -> list[str]:
+    """The commands that cannot run bare."""
+    return [name for name in COMMANDS if any(item.required for item in command_of(name).params)]
+
+
+@pytest.mark.parametrize("name", needing())
+def test_a_bare_command_says_what_to_type_and_that_parses(name, run_cli):
+    code, out, err = run_cli(name)
+    assert (code, out) == (2, "")
+    line = err.strip().partition("type for example: ")[2]
+    words = shlex.split(line)
+    assert words[:2] == ["gadprof", name], err
+    assert err.count("\n") == 1
+    assert line in command_of(name).get_help(click.Context(command_of(name)))
+    command_of(name).make_context(name, words[2:])
+
+
+def test_what_is_told_beside_a_result_is_wrapped_to_the_terminal(monkeypatch):
+    from gadprof import output
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stderr", heard := Terminal())
+    output.tell("gadprof: " + "a word " * 20)
+    assert max(map(len, heard.getvalue().splitlines())) <= 40
+    assert heard.getvalue().split() == ["gadprof:", *["a", "word"] * 20]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "finding"),
+    [
+        (("sweep", "gadnet", "--width", "16,32"), "2 designs costed, 2 pass, 2 on the front of"),
+        (("check", "--no-latency", "--config", str(ROOT / "gadprof.toml")), "✓ 17 rules: 17 hold"),
+        (("zoo", "--only", "HRNet-W32"), "2 of 2 published complexities are exact counts"),
+        (("doctor", "--store", "off"), "installed"),
+    ],
+)
+def test_the_finding_stands_in_the_first_line(arguments, finding, run_cli):
+    assert finding in run_cli(*arguments)[1].splitlines()[0]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_narrow_table_of_published_figures_keeps_both_figures_and_the_way_between(width):
+    from gadprof.audit.published import rows
+    from gadprof.audit.published_kept import kept_rows
+    from gadprof.render.console import page_console
+    from gadprof.report.zoo_page import zoo_page
+
+    kept = kept_rows(rows())
+    assert kept is not None
+    text = page_console(zoo_page(kept[:12]), width=width)
+    table = text[text.index("Every figure of a network") :]
+    for title in ("network", "published complexity", "exact MACs", "2^30"):
+        assert title in table
+    assert max(map(len, text.splitlines())) <= width

@@ -327,3 +327,24 @@ def test_a_row_longer_than_its_headers_is_refused() -> None:
 def test_columns_of_numbers_are_aligned_right() -> None:
     text = to_markdown(["m", "n", "p", "w"], [["a", 1, "−60.7 %", "3 words"]])
     assert text.splitlines()[1] == "| :--- | ---: | ---: | :--- |"
+
+
+def test_a_name_that_is_typed_again_is_whole_and_columns_leave_before_it_breaks() -> None:
+    name = "dragonwing-iq-9075-evk-fp16"
+    headers = ["device", "known by", "format", "covers"]
+    rows = [[name, "a table of public measurements", "fp16", "95 %"]] * 2  # equal: not turned
+    whole = to_console(headers, rows, width=48, ranks=(0, 1, 2, 2))
+    assert name in whole
+    assert "not shown at 48 columns: format, covers" in whole
+    assert name not in to_console(headers, rows, width=48)
+
+
+def test_a_first_column_that_is_said_to_matter_little_leaves_like_any_other() -> None:
+    headers = ["source", "network", "published", "counted"]
+    rows = [
+        ["the source of all figures"[:24], f"network-{i}", f"{i}.4G", "7,645,003,776"]
+        for i in (1, 2)
+    ]
+    text = to_console(headers, rows, width=45, ranks=(3, 0, 0, 0))
+    assert "not shown at 45 columns: source" in text
+    assert "network-1" in text

@@ -91,6 +91,7 @@ def _section(audit: Audit) -> Section:
     least = "at least " if audit.uncovered else ""
     title = (
         f"{audit.model} at {shapes}, batch {audit.batch}: {least}{audit.ours:,} MACs by our count"
+        f"; {_verdict(audit)}"
     )
     ledger = tuple(line for row in audit.backends for line in _ledger(row))
     notes = [f"The model {audit.note}"] if audit.note else []
@@ -128,6 +129,16 @@ def _section(audit: Audit) -> Section:
         notes=tuple(notes),
     )
     return Section(audit.model, audit.model, (), (counters, between))
+
+
+def _verdict(audit: Audit) -> str:
+    """How many of the other counters' numbers are explained."""
+    others = [row for row in audit.backends if row.name != "gadprof" and row.reported is not None]
+    left = [row.name for row in others if row.residual or row.unexplained]
+    if left:
+        return f"not explained to the last operation: {', '.join(left)}"
+    word = "other number is" if len(others) == 1 else "other numbers are"
+    return f"{len(others)} {word} explained to the last operation"
 
 
 def _counter(row: AuditRow) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from gadprof.results.table import Column, Table
 if TYPE_CHECKING:
     from gadprof.audit.reconcile import Reading, Reconciliation
 
+EXACTNESS = {"rounded": "round", "padded": "zero added", "cut": "cut off"}
 COLUMNS = (
     Column("rank", "", rank=0),
     Column("figure", "figure", rank=0),
@@ -27,15 +28,16 @@ def reconciliation_page(result: Reconciliation, limit: int) -> Page:
     """At most ``limit`` readings; the JSON has them all."""
     shown = result.readings[:limit]
     low, high = result.bounds
-    title = (
-        f"{result.model}: {result.claimed} stands for {low:g} up to, not including, {high:g}; "
+    title = f"{result.model}: {_verdict(result)}"
+    notes = [
+        f"{result.claimed} stands for {low:g} up to, not including, {high:g}; "
         f"ours is {result.ours:,} MACs"
-    )
-    notes = [f"{i}. {reading.explanation}." for i, reading in enumerate(shown[:3], start=1)]
+    ]
+    notes += [f"{i}. {reading.explanation}." for i, reading in enumerate(shown[:3], start=1)]
     if len(result.readings) > limit:
         notes.append(f"{len(result.readings) - limit} more with --limit or --format json.")
     if not result.readings:
-        notes = ["No reading gives that figure: another network, input or version, or a misprint."]
+        notes += ["Perhaps it is of another network, input or version, or a misprint."]
     notes += params_notes(result)
     rows = tuple(_row(index, reading) for index, reading in enumerate(shown, start=1))
     table = Table("readings", title, COLUMNS, rows, notes=tuple(notes))
@@ -46,6 +48,19 @@ def reconciliation_page(result: Reconciliation, limit: int) -> Page:
         _row(index, reading) for index, reading in enumerate(result.readings, start=1)
     ))  # fmt: skip
     return Page("reconcile", title, (section,), payload(result), frame=frame)
+
+
+def _verdict(result: Reconciliation) -> str:
+    """Whether the claim holds, and under which reading the best."""
+    if not result.readings:
+        return f"no reading gives {result.claimed}"
+    best = result.readings[0]
+    size = "x".join(map(str, best.input_shape))
+    whole = "" if best.scope == "whole" else f", {best.scope}"
+    return (
+        f"{result.claimed} is true of {best.unit} at {size} with a G of {best.giga}, as "
+        f"{best.convention} counts{whole} ({EXACTNESS[best.exactness]})"
+    )
 
 
 def payload(result: Reconciliation) -> dict[str, Any]:
@@ -69,7 +84,7 @@ def _row(index: int, reading: Reading) -> tuple[Any, ...]:
     return (
         str(index),
         reading.figure,
-        {"rounded": "round", "padded": "zero added", "cut": "cut off"}[reading.exactness],
+        EXACTNESS[reading.exactness],
         reading.convention,
         reading.unit,
         reading.giga,

@@ -52,7 +52,7 @@ class Run:
     strict: bool
 
 
-@command(name="audit")
+@command(name="audit", example="gadprof audit gadnet32")
 @models_argument(required=False)
 @packed(
     "listed",

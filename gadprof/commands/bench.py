@@ -46,7 +46,7 @@ class Probes:
         }
 
 
-@command(name="bench")
+@command(name="bench", example="gadprof bench hrnet32 gadnet32")
 @models_argument()
 @input_option
 @setting_options

@@ -27,7 +27,7 @@ class Table:
     compiled: bool
 
 
-@command(name="calibrate")
+@command(name="calibrate", example="gadprof calibrate --from here --device mybox -o mybox.json")
 @click.argument("table", required=False, metavar="[FILE]")
 @click.option(
     "--from",

@@ -29,7 +29,7 @@ class PullRequest:
     author: str
 
 
-@command(name="comment")
+@command(name="comment", example="gadprof comment check.json --print")
 @click.argument("data", metavar="CHECK.json")
 @click.option("--print", "only_print", is_flag=True, help="Print the comment, post nothing.")
 @packed(

@@ -62,7 +62,7 @@ class Beside:
     weights: str | None
 
 
-@command(name="compare")
+@command(name="compare", example="gadprof compare hrnet32 gadnet32")
 @models_argument()
 @input_option
 @batch_option

@@ -15,7 +15,9 @@ _USE = {
 }
 
 
-@command(name="completion", epilog="\b\n" + "\n".join(_USE.values()))
+@command(
+    name="completion", example="gadprof completion bash", epilog="\b\n" + "\n".join(_USE.values())
+)
 @click.argument("shell", type=click.Choice(tuple(_USE)))
 def completion(shell: str) -> None:
     """Print the completion script of SHELL."""

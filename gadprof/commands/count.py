@@ -21,10 +21,11 @@ from gadprof.commands.options import (
     timeout_option,
 )
 from gadprof.commands.show import show
-from gadprof.output import Output, tell
+from gadprof.output import Output, check_writable, tell, write_atomic
 
 if TYPE_CHECKING:
     from gadprof.counting.inputs import Input
+    from gadprof.counting.records import Trace
 
 FORMATS = ("fp32", "amp", "bf16")
 OPTIMIZERS = ("sgd-momentum", "sgd", "adam", "adamw", "none")
@@ -61,6 +62,14 @@ class CudaMemory:
     dtype: str | None
 
 
+@dataclass(frozen=True)
+class Viewers:
+    """Files for viewers of profiles."""
+
+    speedscope: str | None
+    perfetto: str | None
+
+
 # also of gadprof fit
 optimizer_option = click.option(
     "--optimizer",
@@ -74,7 +83,7 @@ dtype_option = click.option(
 )
 
 
-@command(name="count")
+@command(name="count", example="gadprof count gadnet32")
 @model_argument
 @input_option
 @packed(
@@ -102,6 +111,20 @@ dtype_option = click.option(
     click.option("--strict", is_flag=True, help="Exit 1 where an operation has no rule."),
 )
 @packed(
+    "viewers",
+    Viewers,
+    click.option(
+        "--speedscope",
+        metavar="FILE",
+        help="Also write the counts as a flame graph, for speedscope.app.",
+    ),
+    click.option(
+        "--perfetto",
+        metavar="FILE",
+        help="Also write the counts as a timeline, for ui.perfetto.dev (1 µs is 1 MAC).",
+    ),
+)
+@packed(
     "cuda",
     CudaMemory,
     click.option(
@@ -118,6 +141,7 @@ def count(
     input_texts: tuple[str, ...],
     work: Work,
     view: View,
+    viewers: Viewers,
     cuda: CudaMemory,
     out: Output,
     save_as: str | None,
@@ -138,6 +162,11 @@ def count(
     inputs = parse_inputs(input_texts)
     if cuda.memory is None and (cuda.optimizer or cuda.dtype):
         raise click.UsageError("--optimizer and --dtype are of CUDA memory; add --memory cuda")
+    for path in (viewers.speedscope, viewers.perfetto):
+        if path is not None:
+            if cuda.memory is not None:
+                raise click.UsageError("--memory cuda has no counts to draw; leave one out")
+            check_writable(path)
     if cuda.memory is not None:
         return _memory(model, inputs, work, cuda, out)
     with Working(f"counting {model}"):
@@ -159,12 +188,26 @@ def count(
     else:
         limit = SHOWN_DEPTH if view.depth is None and out.form != "json" else view.depth
         show(out, count_page(trace, view.by, limit))  # type: ignore[arg-type]
+    _draw(trace, viewers)
     record_trace(model, trace, store=store, name=save_as)
     if trace.uncovered and view.strict:
         listed = ", ".join(f"{name} x{times}" for name, times in sorted(trace.uncovered.items()))
         tell(f"gadprof: operations without a rule: {listed}")
         return 1
     return 0
+
+
+def _draw(trace: Trace, viewers: Viewers) -> None:
+    """The counts as files for viewers of profiles."""
+    from gadprof.counting.stacks import stacks_of
+    from gadprof.render.viewers import to_speedscope, to_trace_events
+
+    if viewers.speedscope is not None:
+        write_atomic(viewers.speedscope, to_speedscope(stacks_of(trace)))
+        tell(f"wrote {viewers.speedscope}; open it in speedscope.app")
+    if viewers.perfetto is not None:
+        write_atomic(viewers.perfetto, to_trace_events(stacks_of(trace)))
+        tell(f"wrote {viewers.perfetto}; open it in ui.perfetto.dev")
 
 
 def _memory(

@@ -34,7 +34,7 @@ class Picture:
     input_text: str | None
 
 
-@command(name="detect")
+@command(name="detect", example="gadprof detect gadnet32 --weights weights.pt --image photo.jpg")
 @model_argument
 @packed(
     "picture",

@@ -35,7 +35,7 @@ class Given:
     store: str | None
 
 
-@command(name="diff")
+@command(name="diff", example="gadprof diff hrnet32 gadnet32")
 @click.argument("words", nargs=-1, required=True, metavar="A B [MODEL]")
 @click.option(
     "--device",

@@ -50,14 +50,15 @@ def _page(findings: list[Finding]) -> Page:
 
     columns = (
         Column("part", "part", rank=0),
+        Column("mark", "", place="shown", rank=0),
         Column("name", "name", rank=0),
         Column("state", "state", place="exact"),
         Column("found", "found", rank=0),
-        Column("remedy", "to get it", rank=1),
+        Column("remedy", "to get it", rank=0),
     )
     marks = {"ok": "✓", "missing": "✗", "note": "·"}
     rows = tuple(
-        (item.part, f"{marks[item.state]} {item.name}", item.state, item.found, item.remedy)
+        (item.part, marks[item.state], item.name, item.state, item.found, item.remedy)
         for item in findings
     )
     machine = describe_machine()

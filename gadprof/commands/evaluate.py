@@ -47,7 +47,7 @@ class Files:
     accuracy: str | None
 
 
-@command(name="evaluate")
+@command(name="evaluate", example="gadprof evaluate gadnet32 --weights weights.pt --data coco")
 @model_argument
 @click.option("--weights", required=True, metavar="FILE", help="weights.pt, a checkpoint or .pth.")
 @data_options("val2017")

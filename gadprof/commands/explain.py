@@ -19,7 +19,7 @@ from gadprof.measuring.settings import Setting
 from gadprof.output import Output, check_writable, tell
 
 
-@command(name="explain")
+@command(name="explain", example="gadprof explain hrnet32 gadnet32")
 @models_argument()
 @input_option
 @setting_options
@@ -35,7 +35,8 @@ from gadprof.output import Output, check_writable, tell
     "trace",
     default=None,
     metavar="FILE",
-    help="Write a Chrome/Perfetto trace; of several models, one file each (FILE-1, FILE-2).",
+    help="Write a trace for ui.perfetto.dev and speedscope.app; of several models, one file each "
+    "(FILE-1, FILE-2).",
 )
 @click.option(
     "--advise", is_flag=True,

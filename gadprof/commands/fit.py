@@ -33,7 +33,7 @@ class Step:
     batch: int | None
 
 
-@command(name="fit")
+@command(name="fit", example="gadprof fit hrnet32 --device rtx4090")
 @models_argument()
 @click.option(
     "--device",

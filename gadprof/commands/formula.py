@@ -183,7 +183,7 @@ _TRIED = (
 )
 
 
-@command(name="formula")
+@command(name="formula", example="gadprof formula --c-in 64")
 @packed("grid", Grid, *_GRID)
 @packed("tried", Tried, *_TRIED)
 @result_options("latex")

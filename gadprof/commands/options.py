@@ -21,7 +21,17 @@ Decorator = Callable[[Function], Function]
 
 
 class Command(click.Command):
-    """A command whose help leaves through the one place that writes to a terminal."""
+    """A command whose help leaves through the one place that writes to a terminal.
+
+    ``example`` is a command line that works; its help shows it, and so does the error of a missing
+    argument or option.
+    """
+
+    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.example = example
+        if example and example not in (self.help or ""):
+            self.epilog = f"Example: {example}"
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         found = super().get_help_option(ctx)

@@ -35,7 +35,7 @@ class Target:
     reparam: str
 
 
-@command(name="predict")
+@command(name="predict", example="gadprof predict hrnet32 gadnet32 --device rtx3090")
 @models_argument()
 @packed(
     "target",

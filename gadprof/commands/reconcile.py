@@ -20,7 +20,7 @@ from gadprof.commands.show import show
 from gadprof.output import Output
 
 
-@command(name="reconcile")
+@command(name="reconcile", example="gadprof reconcile hrnet32 --claimed 7.10G --params 28.5M")
 @model_argument
 @click.option(
     "--claimed",

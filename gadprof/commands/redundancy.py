@@ -31,7 +31,7 @@ class Subject:
     seed: int
 
 
-@command(name="redundancy")
+@command(name="redundancy", example="gadprof redundancy gadnet32 --image photo.jpg")
 @models_argument(required=False)
 @packed(
     "subject",

@@ -26,6 +26,7 @@ class Trials:
 
 @command(
     name="search",
+    example="gadprof search gadnet --width 16:64:8 --s 2,3",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
 @click.argument("family")

@@ -9,7 +9,7 @@ from gadprof.commands.show import show
 from gadprof.output import Output
 
 
-@command(name="shapes")
+@command(name="shapes", example="gadprof shapes gadnet32")
 @model_argument
 @picture_option
 @click.option("--every", is_flag=True, help="Every module, not only stages and branches.")

@@ -90,6 +90,7 @@ def wanted_options(function: Any) -> Any:
 
 @command(
     name="sweep",
+    example="gadprof sweep gadnet --width 16:64:8 --s 2,3",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
 @click.argument("family")

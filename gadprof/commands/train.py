@@ -138,7 +138,7 @@ _WHERE = (
 )
 
 
-@command(name="train")
+@command(name="train", example="gadprof train gadnet32 --data coco")
 @model_argument
 @data_options("train2017")
 @click.option("--preset", default="paper", show_default=True, help="paper or hrnet.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gadprof.results.cells import signed_text
 from gadprof.results.table import Column, Table
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _limit(value: float | None) -> int | str | None:
 def _short(row: Any) -> str:
     if row.error is not None:
         return "failed"
-    return "equal" if row.equal else f"{row.difference:+,}".replace("-", "−")
+    return "equal" if row.equal else signed_text(row.difference)
 
 
 def verified_table(point: Formula, verified: Mapping[str, Any]) -> Table:
@@ -144,9 +145,9 @@ def _word(row: Any) -> str:
         return str(row.error)
     if row.equal:
         return "equal"
-    named = ", ".join(f"{cause} {amount:+,}" for cause, amount in row.causes.items())
+    named = ", ".join(f"{cause} {signed_text(amount)}" for cause, amount in row.causes.items())
     if row.residual:
-        named += f", unexplained {row.residual:+,}"
+        named += f", unexplained {signed_text(row.residual)}"
     return named or "differs"
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
+from gadprof.results.cells import percent_text
 from gadprof.results.figures import KEYS, SUMMED, total
 from gadprof.results.tabular import Tabular
 
@@ -257,7 +258,7 @@ def _growth_failures(diff: Diff, figure: str, share: Fraction) -> list[Failure]:
         return [Failure(figure, f"{figure} is not known on both sides")]
     if after <= before * (1 + share):
         return []
-    grown = f"{100 * (after - before) / before:+.2f} %" if before else f"+{after:,}"
+    grown = percent_text(after / before, 2) if before else f"+{after:,}"
     return [
         Failure(
             figure, f"{figure} {before:,} to {after:,} ({grown}, allowed +{100 * float(share):g} %)"
@@ -275,7 +276,7 @@ def _latency_failures(diff: Diff, share: Fraction) -> list[Failure]:
             found.append(
                 Failure(
                     "latency",
-                    f"predicted latency on {device} {100 * (ratio - 1):+.1f} %, "
+                    f"predicted latency on {device} {percent_text(ratio)}, "
                     f"allowed +{100 * float(share):g} %",
                 )
             )

@@ -126,11 +126,12 @@ def summary(
 def verdict_section(verdicts: Sequence[Verdict]) -> Section:
     """Every number of the text beside what is found."""
     columns = (
-        Column("key", "claim"), Column("where", "where"), Column("says", "what the text says"),
-        Column("claimed", "claimed"), Column("found", "found"), Column("unit", "unit"),
-        Column("difference", "difference"), Column("word", "verdict"),
-        Column("tolerance", "within"), Column("arithmetic", "arithmetic"),
-        Column("would_hold", "what would have to be true"),
+        Column("key", "claim", rank=0), Column("where", "where", rank=3),
+        Column("says", "what the text says", rank=1), Column("claimed", "claimed", rank=0),
+        Column("found", "found", rank=0), Column("unit", "unit", rank=0),
+        Column("difference", "difference", rank=2), Column("word", "verdict", rank=0),
+        Column("tolerance", "within", rank=3), Column("arithmetic", "arithmetic", rank=4),
+        Column("would_hold", "what would have to be true", rank=4),
     )  # fmt: skip
 
     settled = ("built as stated", "taken as setting")

@@ -2,7 +2,8 @@
 
 Promises: a column of numbers keeps its natural width; so does a column of words up to ``SHORT``
 columns, and in wider ones no word, interval or number with its unit is broken that is not longer
-than ``LONG_WORD``. Only the widest columns of words are made narrower.
+than ``LONG_WORD``, or ``LONG_NAME`` in a column of rank 0, whose words are typed again. Only the
+widest columns of words are made narrower.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 GAP = 3  # blanks between two columns
 SHORT = 16  # a column of words up to this width is never folded
 LONG_WORD = 24  # a longer word may be broken, where a table does not fit otherwise
+LONG_NAME = 40  # the same in a column of rank 0
 NARROWEST_WORDS = 8  # of a column on a terminal that is too narrow even for that
 
 # a space at which a text may be folded: not the one between a number and its unit
@@ -35,7 +37,10 @@ def total(widths: Sequence[int]) -> int:
 
 
 def narrowest_widths(
-    names: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool]
+    names: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    numeric: Sequence[bool],
+    ranks: Sequence[int],
 ) -> list[int]:
     """The width of every column where the columns of words are folded as far as is good."""
     from rich.cells import cell_len
@@ -45,22 +50,28 @@ def narrowest_widths(
         if not numeric[index] and natural > SHORT:
             words = [names[index], *(row[index] for row in cells)]
             longest = max(cell_len(word) for text in words for word in _SPACE.split(text))
-            natural = min(natural, max(SHORT, min(longest, LONG_WORD)))
+            most = LONG_WORD if ranks[index] else LONG_NAME
+            natural = min(natural, max(SHORT, min(longest, most)))
         found.append(natural)
     return found
 
 
 def fitted_widths(
-    names: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool], width: int
+    names: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    numeric: Sequence[bool],
+    ranks: Sequence[int],
+    width: int,
 ) -> list[int]:
     """Widths with which the table takes ``width`` columns, or as few as its numbers allow."""
     widths = natural_widths(names, cells)
-    good = narrowest_widths(names, cells, numeric)
+    good = narrowest_widths(names, cells, numeric, ranks)
+    fair = narrowest_widths(names, cells, numeric, [1] * len(names))
     least = [
         floor if right else min(floor, NARROWEST_WORDS)
         for floor, right in zip(good, numeric, strict=True)
     ]
-    for floors in (good, least):
+    for floors in (good, fair, least):
         while total(widths) > width:
             spare = [index for index, floor in enumerate(floors) if widths[index] > floor]
             if not spare:

@@ -128,10 +128,10 @@ def to_console(
     cells = [[indented(cell_text(cell)) for cell in row] for row in filled]
     names = [plain(name) for name in headers]
     right = numeric_columns(filled, len(headers))
-    (columns, alignment, lines), left_out = _layout(
+    (columns, alignment, lines, kept), left_out = _layout(
         names, cells, right, list(ranks) or [1] * len(names), width
     )
-    widths = fitted_widths(columns, lines, alignment, width)
+    widths = fitted_widths(columns, lines, alignment, kept, width)
     stream = io.StringIO()
     console = Console(
         file=stream,
@@ -152,7 +152,7 @@ def to_console(
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
-_Part = tuple[list[str], list[bool], list[list[str]]]
+_Part = tuple[list[str], list[bool], list[list[str]], list[int]]  # the last are the ranks
 
 
 def _layout(
@@ -163,27 +163,23 @@ def _layout(
     width: int,
 ) -> tuple[_Part, list[str]]:
     """The table as it is drawn, and the names of the columns that are left out."""
-    whole: _Part = (names, list(right), cells)
+    whole: _Part = (names, list(right), cells, list(ranks))
     if not cells or total(natural_widths(names, cells)) <= width:
         return whole, []
     turned_names = [names[0], *(row[0] for row in cells)]
     turned = [[name, *(row[index + 1] for row in cells)] for index, name in enumerate(names[1:])]
     distinct = len(set(turned_names)) == len(turned_names)
     if distinct and total(natural_widths(turned_names, turned)) <= width:
-        return (turned_names, [False, *[True] * len(cells)], turned), []
-    kept = fitting(narrowest_widths(names, cells, right), ranks, width)
+        return (turned_names, [False, *[True] * len(cells)], turned, [1] * len(turned_names)), []
+    kept = fitting(narrowest_widths(names, cells, right, ranks), ranks, width)
     left_out = [name for index, name in enumerate(names) if index not in kept]
-    return _pick(names, cells, right, kept), left_out
-
-
-def _pick(
-    names: list[str], cells: list[list[str]], right: Sequence[bool], columns: list[int]
-) -> _Part:
-    return (
-        [names[index] for index in columns],
-        [right[index] for index in columns],
-        [[row[index] for index in columns] for row in cells],
+    part: _Part = (
+        [names[index] for index in kept],
+        [right[index] for index in kept],
+        [[row[index] for index in kept] for row in cells],
+        [ranks[index] for index in kept],
     )
+    return part, left_out
 
 
 def _rich_table(

@@ -132,10 +132,11 @@ def padded(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[list[A
 
 def fitting(widths: Sequence[int], ranks: Sequence[int], width: int) -> list[int]:
     """The columns that stay in a line: those of the greatest rank leave first, the last before
-    the first; the first column stays, and so does one other."""
+    the first; the first column stays unless its rank is above 1, and so do two columns."""
     kept = list(range(len(widths)))
     while len(kept) > 2 and sum(widths[i] for i in kept) + GAP * (len(kept) - 1) > width:
-        kept.remove(max(kept[1:], key=lambda index: (ranks[index], index)))
+        may_go = [index for index in kept if index or ranks[0] > 1]
+        kept.remove(max(may_go, key=lambda index: (ranks[index], index)))
     return kept
 
 

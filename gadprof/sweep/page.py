@@ -23,7 +23,8 @@ def front_table(
 ) -> Table:
     """A row a design: parameters, MACs and the front's quantities; ``timed`` adds the latency.
 
-    ``inputs`` are those of the whole space: where they differ, each row says its own.
+    The first of ``notes`` is the finding, and stands above. ``inputs`` are those of the whole
+    space: where they differ, each row says its own.
     """
     quantities = list(dict.fromkeys(["params", "macs", *(item.quantity for item in objectives)]))
     several = len({*inputs, *(row["input"] for row in rows)}) > 1
@@ -51,7 +52,8 @@ def front_table(
                 *([seconds, seconds or "refused"] if timed else []),
             )
         )
-    return Table("front", "", columns, tuple(cells), notes=tuple(notes))
+    finding, *others = notes or ("",)
+    return Table("front", finding, columns, tuple(cells), notes=tuple(others))
 
 
 def front_plot(rows: Sequence[Mapping[str, Any]], objectives: Sequence[Objective]) -> Plot:

@@ -12,6 +12,7 @@ from typing import Any
 from gadprof.audit.published import PublishedReading, signature
 from gadprof.networks.spec import presets
 from gadprof.report.sections.bubbles import pareto_front
+from gadprof.results.cells import percent_text
 from gadprof.results.escape import plain
 from gadprof.results.page import Plot, Section
 from gadprof.results.table import Column, Table
@@ -66,7 +67,7 @@ def way_words(item: PublishedReading) -> str:
         near = item.nearest
         return (
             f"no reading; nearest: {near.convention}, {near.scope}, {near.giga} gives "
-            f"{near.figure} ({100 * item.deviation:+.1f} %)"
+            f"{near.figure} ({percent_text(1 + item.deviation)})"
         )
     return ""
 
@@ -141,14 +142,16 @@ def _sources(explained: Sequence[PublishedReading]) -> Section:
 
 def _rows(explained: Sequence[PublishedReading]) -> Section:
     columns = (
-        Column("source", "source"), Column("network", "network"), Column("input", "input"),
-        Column("model", "model"),
-        Column("published_params", "published params"), Column("params", "exact params", "count"),
-        Column("params_reading", "as"),
-        Column("published_complexity", "published complexity"),
-        Column("macs", "exact MACs", "count"), Column("how", "what turns one into the other"),
-        Column("digits", "digits"), Column("shared", "figures that share it"),
-        Column("url", "where"),
+        Column("source", "source", rank=3), Column("network", "network", rank=0),
+        Column("input", "input", rank=1), Column("model", "model", rank=2),
+        Column("published_params", "published params", rank=3),
+        Column("params", "exact params", "count", rank=3),
+        Column("params_reading", "as", rank=3),
+        Column("published_complexity", "published complexity", rank=0),
+        Column("macs", "exact MACs", "count", rank=0),
+        Column("how", "what turns one into the other", rank=0),
+        Column("digits", "digits", rank=3), Column("shared", "figures that share it", rank=3),
+        Column("url", "where", rank=4),
     )  # fmt: skip
     rows = tuple(
         (
