@@ -37,7 +37,7 @@ class How:
     memory_limit: int | None
 
 
-@command(name="export")
+@command(name="export", example="gadprof export gadnet32 --to onnx -o gadnet32.onnx")
 @model_argument
 @input_option
 @click.option(
