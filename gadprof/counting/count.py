@@ -106,7 +106,7 @@ def count(
         inventory = take_inventory(module)
     subject = _Subject(name or type(module).__name__, module, inventory, inputs, named, train)
     # one count at a time: two threads that count one model would see each other's changes to it
-    with _one_at_a_time, outer_counts_asleep():
+    with _one_at_a_time, outer_counts_asleep(), _wherever_it_is_called():
         return _count(subject, device, fast, fallback)
 
 
@@ -131,6 +131,13 @@ def _count(subject: _Subject, device: Device, fast: bool, fallback: bool) -> Tra
             raise
         except Exception as real:
             raise _failure(subject, real) from real
+
+
+@contextlib.contextmanager
+def _wherever_it_is_called() -> Iterator[None]:
+    """The caller's inference mode, and checks that add operations of their own, set aside."""
+    with torch.inference_mode(False), torch.autograd.set_detect_anomaly(False):
+        yield
 
 
 def _dynamo_loaded() -> bool:

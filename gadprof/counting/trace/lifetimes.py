@@ -50,7 +50,8 @@ class Storage:
             level.peak = level.live
 
     def __del__(self) -> None:
-        self.level.live -= self.nbytes
+        with contextlib.suppress(AttributeError):  # made by a compiler, which began none
+            self.level.live -= self.nbytes
 
 
 def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
