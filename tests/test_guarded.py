@@ -230,3 +230,10 @@ def test_the_proposals_of_a_detector_are_set_by_its_constructor() -> None:
     each = 256 * 7 * 7 * 1024 + 1024 * 1024 + 1024 * (91 + 4 * 91)
     assert trace.chosen_by_data["torchvision.roi_align"] == 20
     assert trace.data_dependent_macs == 20 * each
+
+
+def test_a_child_writes_no_identity_of_the_machine_into_the_users_home() -> None:
+    from gadprof.workers.launch import child_environment
+
+    assert child_environment()["ORT_DISABLE_TELEMETRY"] == "1"
+    assert child_environment(scrubbed=True)["ORT_DISABLE_TELEMETRY"] == "1"

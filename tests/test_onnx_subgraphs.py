@@ -79,6 +79,7 @@ def test_stated_sizes_below_zero_are_no_sizes(tmp_path):
         ([1, 3, 8, 8], {"group": 0}, "in 0 groups"),
         ([1, 21, 8, 8], {"group": 7}, "in 7 groups"),
         ([1, 5, 8, 8], {}, "cannot take 5 channels"),
+        ([1, 3, 8, 8], {"auto_pad": "SAME"}, "auto_pad 'SAME', which no operator knows"),
     ],
 )
 def test_a_convolution_that_no_runtime_takes_is_refused(sizes, given, words, tmp_path):

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from gadprof.output import (
     write_atomic,
 )
 
+ROOT = Path(__file__).resolve().parents[1]
 MODELS = ("models", "--format", "csv")
 
 
@@ -420,3 +422,23 @@ def test_a_reader_that_has_gone_is_no_failure(words: list[str]) -> None:
     )  # fmt: skip
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_a_command_works_on_is_shown_without_its_control_characters() -> None:
+    from gadprof.render.progress import Working
+
+    work = Working("counting \x1b[2J\x9b31m.onnx")
+    work.at("\x1b]0;t\x07")
+    assert not set(work._words(time.monotonic())) & set("\x1b\x9b\x07")
+    assert not set(Working("counting \x1b[2J")._words(time.monotonic())) & set("\x1b")
+
+
+def test_sixty_fuzzed_names_reach_a_terminal_without_a_control_byte() -> None:
+    done = subprocess.run(
+        [sys.executable, "benchmarks/terminal_names.py", "--names", "60"],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert "names shown on a terminal, 0 raw control bytes" in done.stdout, (
+        done.stdout + done.stderr
+    )

@@ -299,7 +299,8 @@ def _touched(before: Mapping[str, str], after: Mapping[str, str], case: Case) ->
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     if "REMOVE_FOLDER" in case.env:
         changed = [name for name in changed if not name.startswith("work")]
-    allowed = [pattern if "/" in pattern else f"work/{pattern}" for pattern in case.writes]
+    elsewhere = ("home/", "tmp/")
+    allowed = [p if p.startswith(elsewhere) else f"work/{p}" for p in case.writes]
     return tuple(
         name
         for name in sorted(changed)

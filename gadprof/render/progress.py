@@ -22,8 +22,8 @@ class Working:
     """``with Working("counting") as work: work.at("resnet50", 3, 8)``."""
 
     def __init__(self, what: str, total: int | None = None) -> None:
-        self._text, self._done, self._total = what, 0, total
-        self._what = what
+        self._what = self._text = plain(what, 100)
+        self._done, self._total = 0, total
         self._started = time.monotonic()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None

@@ -141,4 +141,6 @@ def child_environment(threads: int | None = None, *, scrubbed: bool = False) -> 
             environment[variable] = str(threads)
     environment.setdefault("OMP_NUM_THREADS", "1")
     environment["PYTHONUNBUFFERED"] = "1"
+    # ONNX Runtime writes an identity of the machine into the user's home where it is imported
+    environment.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return environment

@@ -34,6 +34,7 @@ _BODY_OPS = ("Loop", "Scan", "SequenceMap")
 _CODES = {name: code for code, name in DTYPES.items()}
 # operators that slide a window over a map
 _WINDOWS = ("Conv", "FusedConv", "ConvInteger", "QLinearConv", "MaxPool", "AveragePool", "LpPool")
+_PADDINGS = (b"NOTSET", b"SAME_UPPER", b"SAME_LOWER", b"VALID", b"")
 # operators whose second input is a scale
 _SCALED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul")
 
@@ -465,6 +466,10 @@ class GraphWalk:
                 raise ModelFailedError(
                     f"{where} cannot take {given}: nothing would be left; try another --input"
                 )
+        for item in node.attribute:
+            if item.name == "auto_pad" and item.s not in _PADDINGS:
+                words = item.s.decode("utf-8", "replace")
+                raise SourceError(f"{where} has the auto_pad {words!r}, which no operator knows")
         if node.op_type in ("Conv", "FusedConv") and not plain_domain(node.domain):
             self._check_convolution(node, where)
         if node.op_type in _SCALED and len(node.input) > 1:
