@@ -156,7 +156,7 @@ WRONG: dict[str, Callable[[], bytes]] = {
     "a kernel_shape of another": lambda: _conv(kernel_shape=[5, 5]), "a kernel_shape of 0": lambda: _conv(kernel_shape=[0, 0]),
     "group 0": lambda: _conv(group=0), "group -1": lambda: _conv(group=-1), "group 7": lambda: _conv(group=7),
     "group 2^62": lambda: _conv(group=2**62), "negative weights": lambda: _conv((4, -3, 3, 3)),
-    "weights of 0": lambda: _conv((4, 3, 0, 3)), 
+    "weights of 0": lambda: _conv((4, 3, 0, 3)),
     "weights of five dimensions": lambda: _conv((4, 3, 3, 3, 3)), "weights of other channels": lambda: _conv((4, 5, 3, 3)),
     "pads of 2^62": lambda: _conv(pads=[2**62] * 4),
     "auto_pad of a word": lambda: _conv(auto_pad="NOTHING"),
