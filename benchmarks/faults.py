@@ -42,7 +42,14 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "terminals": (),
     "environments": (),
     "cluster": ("distributed",),
-    "training": ("torch",),
+    "training": (
+        "lightning.pytorch",
+        "pycocotools.cocoeval",
+        "cv2",
+        "gadprof.pose.training",
+        "gadprof.pose.evaluate",
+        "gadprof.pose.redundancy",
+    ),
     "api": ("torch",),
 }
 MOST_LINE = 4000  # bytes that a pipe takes whole, whoever else writes to it

@@ -208,13 +208,23 @@ def _temporary(real: Path) -> tuple[int, str]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             ours, there = os.fstat(descriptor), os.lstat(left)
             if _is_own_file(ours) and (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino):
-                os.ftruncate(descriptor, 0)
-                return descriptor, left
+                return _emptied(descriptor, left, ours.st_size), left
         except OSError:
             os.close(descriptor)
             raise
         os.close(descriptor)
     return tempfile.mkstemp(dir=real.parent, prefix=".gadprof-")
+
+
+def _emptied(descriptor: int, path: str, size: int) -> int:
+    """A file of ours without what is in it; it goes where that fails."""
+    try:
+        if size:
+            os.ftruncate(descriptor, 0)
+    except OSError:
+        os.unlink(path)
+        raise
+    return descriptor
 
 
 def _is_own_file(found: os.stat_result) -> bool:

@@ -148,6 +148,7 @@ def _place(make: Callable[[Path], object]) -> Callable[[Path], None]:
 def cases() -> Iterator[Case]:
     """Each annotation file, picture and checkpoint before ``train``; the rest before its command."""
     files = {"net.py": NET}
+    # torch's own cache, one for all its processes, is made where it is first imported
     for name, make in ANNOTATIONS.items():
         yield Case(f"annotations: {name}", TRAIN, files=files, make=make, writes=WRITES, limit_s=200,
                    exits=(0,) if name in HARMLESS else (0, 1, 2) if name == "keypoints of 10^300" else (2,), lines=6)  # fmt: skip

@@ -1,0 +1,65 @@
+"""Lets every system call that writes fail in turn, by every error, in everything that writes.
+
+    PYTHONPATH=. python benchmarks/failing_writes.py [--only SCENARIO]… [--step N]
+
+What fails are the calls below one folder (open, write, fsync, rename, link, chmod, …), one in each
+attempt, by ENOSPC, EIO, EACCES and EINTR, in exports, plots, baselines, reports, stores, journals,
+sweeps and checkpoints. An attempt survives when each file is the old one whole or the new one
+whole, and the exit code and one line say which. The suite tries a sample of the same
+(``tests/faults/``). Exit code 1 where one failed. Linux only, with a C compiler.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import ModuleType
+
+import click
+
+FAULTS = Path(__file__).resolve().parents[1] / "tests" / "faults"
+
+
+def the_tests() -> ModuleType:
+    """The suite's own scenarios and judgement."""
+    spec = importlib.util.spec_from_file_location("failing", FAULTS / "test_failing_writes.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@click.command()
+@click.option("--only", multiple=True, help="These scenarios alone.")
+@click.option("--step", default=1, show_default=True, help="Every so many writes.")
+def main(only: tuple[str, ...], step: int) -> None:
+    """Run the scenarios and print how many attempts there were."""
+    tests, tried, failed = the_tests(), 0, 0
+    with tempfile.TemporaryDirectory() as name:
+        shim = Path(name) / "failing_writes.so"
+        source = str(FAULTS / "failing_writes.c")
+        command = [tests.COMPILER, "-shared", "-fPIC", "-O1", "-o", str(shim), source, "-ldl"]
+        subprocess.run(command, check=True)
+        for scenario in only or tests.STEPS:
+            for code in tests.CODES:
+                begun = time.monotonic()
+                ends = tests.attempts(shim, Path(name) / "folder", scenario, code, step)
+                tried += len(ends) - 2  # the first and the last fail nowhere
+                try:
+                    tests.judge(scenario, *ends)
+                    told = "survived"
+                except AssertionError as error:
+                    failed += 1
+                    told = f"FAILED: {str(error)[:600]}"
+                click.echo(f"{scenario:12}{code:8}{len(ends) - 2:5} writes failed in turn, "
+                           f"{time.monotonic() - begun:4.0f} s: {told}")  # fmt: skip
+    click.echo(f"{tried} attempts, {failed} series with a failure")
+    raise SystemExit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()
