@@ -228,7 +228,7 @@ def _read_store(path: Path) -> None:
     with Store(path, create=False) as opened:
         entries = opened.entries()
         names, models = opened.names(), opened.models()
-    render(models_page(entries), "table")
+        render(models_page(opened.summaries()), "table")
     for model in models:
         render(history_page(model, entries), "md")
         for quantity in QUANTITIES:

@@ -322,3 +322,40 @@ def test_a_store_whose_last_page_was_cut_is_refused_untouched(tmp_path: Path) ->
     with pytest.raises(StoreError, match="is damaged"):
         Store(path)
     assert path.read_bytes() == whole[:-100]
+
+
+def test_each_model_is_summed_up_without_reading_its_entries(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite") as store:
+        for model, kind, name in (
+            ("b", "cost", None), ("a", "count", "main"), ("a", "cost", None), ("a", "cost", "next")
+        ):  # fmt: skip
+            store.add([NewEntry(kind, model, {"macs": 1})], name=name, machine=MACHINE)
+        newest = {entry.model: entry.recorded_at for entry in store.entries()}
+        found = [(s.model, s.entries, s.kinds, s.baselines, s.latest) for s in store.summaries()]
+        assert [(s.model, s.entries) for s in store.summaries(("count",))] == [("a", 1)]
+    assert found == [
+        ("a", 3, ("cost", "count"), ("main", "next"), newest["a"]),
+        ("b", 1, ("cost",), (), newest["b"]),
+    ]
+
+
+def test_a_baseline_is_the_newest_finished_entry_of_each_model(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite") as store:
+        for model, macs in (("a", 1), ("b", 2), ("a", 3)):
+            store.add([NewEntry("cost", model, {"macs": macs})], name="main", machine=MACHINE)
+        store.add([NewEntry("cost", "a", {"macs": 4})], name="other", machine=MACHINE)
+        kept = {entry.model: (entry.result or {})["macs"] for entry in store.baseline("main")}
+    assert kept == {"a": 3, "b": 2}
+
+
+def test_thousands_of_points_are_drawn_together() -> None:
+    from gadprof.render.plots import MOST_MARKS, render_plot, tips
+    from gadprof.results.page import Plot
+
+    def drawn(count: int) -> tuple[int, int]:
+        points = [{"label": "", "group": "g", "x": x, "y": x} for x in range(1, count + 1)]
+        plot = Plot("h", "scatter", "t", "x", "y", "a", {"points": points})
+        return render_plot(plot, "svg").count(b'id="tip-'), len(tips(plot))
+
+    assert drawn(20) == (20, 20)
+    assert drawn(MOST_MARKS + 1) == (0, 0)

@@ -57,17 +57,17 @@ def history(
     path = chosen_path(store)
     if path is None:
         raise StoreError("the results store is off; name one with --store PATH")
+    kinds = (kind,) if kind else ()
     with Store(path, create=False) as opened:
-        if model is not None and model not in opened.models():
+        if model is None:
+            show(out, models_page(opened.summaries(kinds)))
+            return
+        if model not in opened.models():
             raise StoreError(
                 f"the results store {str(path)!r} holds nothing of {model!r}"
                 + (nearest(model, opened.models()) or "; 'gadprof history' lists what it holds")
             )
-        kinds = (kind,) if kind else ()
-        entries = opened.entries(model, kinds=kinds, limit=limit if model else None)
-    if model is None:
-        show(out, models_page(entries))
-        return
+        entries = opened.entries(model, kinds=kinds, limit=limit)
     if plot is not None:
         from gadprof.render.plots import render_plot
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PLOT_FORMATS = ("svg", "pdf", "png")
 LABEL_LIMIT = 32
+MOST_MARKS = 500  # with more points they are drawn together, and none has a tip of its own
 MOST_LABELS = 16  # with more points only those of the front are named
 FRONT_NAMES = 12  # of a long front
 MOST_PARTS = len(PALETTE) - 1  # of a stacked bar; the rest are one
@@ -85,6 +86,8 @@ def tips(plot: Plot) -> list[str]:
     """What each mark of a figure says, in the order in which they are drawn."""
     data, x, y = plot.data, _exact(plot.x_kind), _exact(plot.y_kind)
     match plot.kind:
+        case "scatter" if len(data["points"]) > MOST_MARKS:
+            return []
         case "scatter":
             return [_point_tip(point, plot, x, y) for point in data["points"]]
         case "stacked":
@@ -224,22 +227,22 @@ def _scatter(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
         )
     groups = list(dict.fromkeys(p["group"] for p in points if p.get("group") is not None))
     many = len(points) > MOST_LABELS
-    areas = [_area(point, data, points) for point in points]
+    largest = _largest(points)
+    areas = [_area(point.get("size"), data, largest) for point in points]
     # the largest first, so that no bubble hides another
+    together: dict[tuple[str, str], list[int]] = {}
     for index in sorted(range(len(points)), key=lambda index: -areas[index]):
         point = points[index]
         name = str(point["group"] if point.get("group") is not None else point["label"])
         place = groups.index(point["group"]) if point.get("group") in groups else 0
         color = colors.get(name, PALETTE[0]) if groups or not many else PALETTE[0]
-        axes.scatter(
-            [float(point["x"])], [float(point["y"])], s=areas[index], color=color, alpha=0.75,
-            zorder=3,
-            marker=MARKERS[place % len(MARKERS)], linewidths=0.6, edgecolors="#ffffff",
-            gid=f"tip-{plot.key}-{index}",
-        )  # fmt: skip
-        low, high = point.get("y_low"), point.get("y_high")
-        if low is not None and high is not None:
-            axes.plot([point["x"]] * 2, [low, high], color=color, linewidth=1.2, zorder=2)
+        look = (color, MARKERS[place % len(MARKERS)])
+        if len(points) > MOST_MARKS:
+            together.setdefault(look, []).append(index)
+        else:
+            _marks(axes, points, areas, [index], look, f"tip-{plot.key}-{index}")
+    for look, indices in together.items():
+        _marks(axes, points, areas, indices, look, None)
     if data.get("diagonal"):
         low = min(min(p["x"], p["y"]) for p in points)
         high = max(max(p["x"], p["y"]) for p in points)
@@ -255,14 +258,37 @@ def _scatter(plot: Plot, axes: Axes, colors: Mapping[str, str]) -> None:
         _name_points(axes, points, areas, [*along[:-1:every], along[-1]])
 
 
-def _area(
-    point: Mapping[str, Any], data: Mapping[str, Any], points: Sequence[Mapping[str, Any]]
-) -> float:
+def _marks(
+    axes: Axes,
+    points: Sequence[Mapping[str, Any]],
+    areas: Sequence[float],
+    indices: Sequence[int],
+    look: tuple[str, str],
+    gid: str | None,
+) -> None:
+    """The marks of some points that look alike, and their intervals."""
+    color, marker = look
+    chosen = [points[index] for index in indices]
+    axes.scatter(
+        [float(p["x"]) for p in chosen], [float(p["y"]) for p in chosen],
+        s=[areas[index] for index in indices], color=color, alpha=0.75, zorder=3, marker=marker,
+        linewidths=0.6, edgecolors="#ffffff", gid=gid,
+    )  # fmt: skip
+    for p in chosen:
+        if p.get("y_low") is not None and p.get("y_high") is not None:
+            axes.plot([p["x"]] * 2, [p["y_low"], p["y_high"]], color=color, linewidth=1.2, zorder=2)
+
+
+def _largest(points: Sequence[Mapping[str, Any]]) -> float:
+    """The largest size of a point, 0 where none has one."""
+    return max((p.get("size") or 0 for p in points), default=0)
+
+
+def _area(size: float | None, data: Mapping[str, Any], largest: float) -> float:
     """The area of a point's mark in square points: by its size, where points have one."""
-    largest = max((p.get("size") or 0 for p in points), default=0)
-    if not largest or not point.get("size"):
+    if not largest or not size:
         return 26.0
-    return float(max(data.get("largest_area", 700) * point["size"] / largest, 12))
+    return float(max(data.get("largest_area", 700) * size / largest, 12))
 
 
 def _scatter_limits(plot: Plot, axes: Axes) -> None:
@@ -296,7 +322,7 @@ def _scatter_legend(
     sizes = [point["size"] for point in points if point.get("size")]
     if sizes and data.get("size_label"):
         for value in _nice_sizes(sizes):
-            area = _area({"size": value}, data, points)
+            area = _area(value, data, _largest(points))
             handles.append(
                 Line2D([], [], linestyle="", marker="o", markersize=math.sqrt(area), color=QUIET,
                        alpha=0.6, label=f"{_size_text(value, data)} {data['size_label']}")

@@ -11,16 +11,13 @@ from gadprof.results.page import AxisKind, Page, Plot, page_of
 from gadprof.results.table import Column, Table
 
 if TYPE_CHECKING:
-    from gadprof.store.store import StoredResult
+    from gadprof.store.store import StoredModel, StoredResult
 
 QUANTITIES = (*KEYS, "latency_s", "ap")
 
 
-def models_page(entries: Sequence[StoredResult]) -> Page:
+def models_page(models: Sequence[StoredModel]) -> Page:
     """A row a model: how many entries of which kinds, its baselines, and the latest."""
-    totals: dict[str, list[StoredResult]] = {}
-    for entry in entries:
-        totals.setdefault(entry.model, []).append(entry)
     columns = (
         Column("model", "model", rank=0),
         Column("entries", "entries", "count"),
@@ -30,13 +27,13 @@ def models_page(entries: Sequence[StoredResult]) -> Page:
     )
     rows = tuple(
         (
-            model,
-            len(found),
-            ", ".join(sorted({e.kind for e in found})),
-            ", ".join(sorted({e.name for e in found if e.name})) or None,
-            found[-1].recorded_at[:16].replace("T", " "),
+            kept.model,
+            kept.entries,
+            ", ".join(kept.kinds),
+            ", ".join(kept.baselines) or None,
+            kept.latest[:16].replace("T", " "),
         )
-        for model, found in sorted(totals.items())
+        for kept in models
     )
     keys = [column.key for column in columns]
     document = {"models": [dict(zip(keys, row, strict=True)) for row in rows]}

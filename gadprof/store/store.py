@@ -19,6 +19,7 @@ import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,17 @@ class StoredResult:
     def finished(self) -> bool:
         """Whether the run that wrote this entry reached its end."""
         return self.result is not None
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """What the store holds of one model; ``latest`` is when its newest entry was kept."""
+
+    model: str
+    entries: int
+    kinds: tuple[str, ...]
+    baselines: tuple[str, ...]
+    latest: str
 
 
 def default_path() -> Path:
@@ -206,17 +218,65 @@ class Store:
         if kinds:
             where.append(f"kind IN ({', '.join('?' * len(kinds))})")
             values.extend(kinds)
+        return self._found(" AND ".join(where), values, limit)
+
+    def _found(
+        self, where: str, values: Sequence[str], limit: int | None = None
+    ) -> tuple[StoredResult, ...]:
         query = (
             "SELECT entries.id, recorded_at, kind, model, name, gadprof_version, settings, result,"
             " description FROM entries JOIN machines ON machines.id = machine"
-            f" WHERE {' AND '.join(where)} ORDER BY entries.id DESC"
+            f" WHERE {where} ORDER BY entries.id DESC"
         )
         if limit is not None:
             query += f" LIMIT {int(limit)}"
         with refusals(self.path):
             rows = self._connection.execute(query, values).fetchall()
-            found = [self._entry(row) for row in rows]
+            sampled = self._sampled(rows)
+            read = lru_cache(maxsize=256)(json.loads)  # most settings and machines are the same
+            found = [self._entry(row, read, sampled) for row in rows]
         return tuple(reversed(found))
+
+    def _sampled(self, rows: Sequence[Sequence[Any]]) -> frozenset[int]:
+        """Which of the entries, newest first, have samples."""
+        if not rows:
+            return frozenset()
+        found = self._connection.execute(
+            "SELECT DISTINCT entry FROM samples WHERE entry BETWEEN ? AND ?",
+            (rows[-1][0], rows[0][0]),
+        )
+        return frozenset(entry for (entry,) in found)
+
+    def summaries(self, kinds: Sequence[str] = ()) -> tuple[StoredModel, ...]:
+        """What the store holds of every model, by name; no entry is read for it."""
+        where = f"kind IN ({', '.join('?' * len(kinds))})" if kinds else "1"
+        with refusals(self.path):
+            groups = self._connection.execute(
+                "SELECT model, kind, name, count(*), max(id) FROM entries"
+                f" WHERE {where} GROUP BY model, kind, name ORDER BY model, max(id)",
+                (*kinds,),
+            ).fetchall()
+            newest = f"SELECT max(id) FROM entries WHERE {where} GROUP BY model"
+            latest = dict(
+                self._connection.execute(
+                    f"SELECT id, recorded_at FROM entries WHERE id IN ({newest})", (*kinds,)
+                )
+            )
+        by_model: dict[str, list[Sequence[Any]]] = {}
+        for row in groups:
+            if not all(isinstance(text, str) for text in (row[0], row[1], row[2] or "")):
+                raise StoreError(_damaged(self.path, "an entry is of another kind"))
+            by_model.setdefault(row[0], []).append(row)
+        return tuple(
+            StoredModel(
+                model,
+                sum(row[3] for row in rows),
+                tuple(sorted({row[1] for row in rows})),
+                tuple(sorted({row[2] for row in rows if row[2]})),
+                str(latest[rows[-1][4]]),
+            )
+            for model, rows in by_model.items()
+        )
 
     def models(self) -> tuple[str, ...]:
         """Every model that the store knows, by name."""
@@ -234,24 +294,25 @@ class Store:
 
     def baseline(self, name: str) -> tuple[StoredResult, ...]:
         """The newest entry of each model under a baseline's name. Raises StoreError."""
-        newest = {entry.model: entry for entry in self.entries(name=name) if entry.finished}
+        newest = self._found(
+            "entries.id IN (SELECT max(id) FROM entries"
+            " WHERE name = ? AND result IS NOT NULL GROUP BY model)",
+            (name,),
+        )
         if not newest:
             raise StoreError(
                 f"the store has no baseline {name!r}"
                 + (nearest(name, self.names()) or "; keep one with 'gadprof compare … --save-as'")
             )
-        return tuple(newest.values())
+        return newest
 
-    def _entry(self, row: Sequence[Any]) -> StoredResult:
+    def _entry(
+        self, row: Sequence[Any], read: Callable[[str], Any], sampled: frozenset[int]
+    ) -> StoredResult:
         try:
-            settings, machine = json.loads(row[6]), json.loads(row[8])
+            settings, machine = read(row[6]), read(row[8])
             result = None if row[7] is None else json.loads(row[7])
-            samples = tuple(
-                json.loads(value)
-                for (value,) in self._connection.execute(
-                    "SELECT value FROM samples WHERE entry = ? ORDER BY position", (row[0],)
-                )
-            )
+            samples = self._samples(row[0]) if row[0] in sampled else ()
         except (ValueError, TypeError, RecursionError) as error:
             raise StoreError(_damaged(self.path, f"entry {row[0]} is not JSON")) from error
         number, recorded_at, kind, model, name, version = row[:6]
@@ -264,6 +325,12 @@ class Store:
         return StoredResult(
             number, recorded_at, kind, model, name, version, settings, result, machine, samples
         )
+
+    def _samples(self, entry: int) -> tuple[Any, ...]:
+        rows = self._connection.execute(
+            "SELECT value FROM samples WHERE entry = ? ORDER BY position", (entry,)
+        )
+        return tuple(json.loads(value) for (value,) in rows)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
