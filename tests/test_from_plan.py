@@ -23,8 +23,8 @@ from gadprof.networks.plan_trace import count_plan
 from gadprof.networks.spec import ModelSpec, parse_spec
 
 NETWORKS = (
-    "hrnet32", "hrnet48", "small-hrnet16", "ghost-hrnet32", "ghost-hrnet48", "ghost-se-hrnet32",
-    "ghost-se-hrnet48", "gadnet32", "gadnet48",
+    "hrnet32", "hrnet48", "edge-hrnet32", "small-hrnet16", "ghost-hrnet32", "ghost-hrnet48",
+    "ghost-se-hrnet32", "ghost-se-hrnet48", "gadnet32", "gadnet48",
 )  # fmt: skip
 
 

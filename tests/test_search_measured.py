@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -332,3 +333,31 @@ def test_a_real_search_is_kept_and_goes_on(
     assert code == 130
     assert "interrupted after 2 designs; the same command goes on from what is kept" in err
     assert {row["model"] for row in json.loads(out)["measured"]} == {row["model"] for row in rows}
+
+
+def test_the_preset_that_a_search_found_keeps_its_limits() -> None:
+    from gadprof.networks.cost import cost_of
+
+    found, reference = (
+        cost_of(plan_of(parse_spec(name)), (3, 256, 192)) for name in ("edge-hrnet32", "gadnet32")
+    )
+    assert found.params <= reference.params
+    assert found.macs <= reference.macs
+    traces = [count_plan(parse_spec(n), (3, 256, 192)) for n in ("edge-hrnet32", "gadnet32")]
+    assert all(trace is not None for trace in traces)
+    own, other = (trace for trace in traces if trace is not None)
+    assert own.output_shapes == other.output_shapes == ((1, 17, 64, 48),)
+    # every place sees all of a picture of 256 pixels
+    assert min(receptive_field(own)) >= 2 * 256 - 1
+
+
+def test_the_page_of_that_preset_is_made_of_its_data() -> None:
+    import runpy
+
+    root = Path(__file__).parents[1]
+    made = runpy.run_path(str(root / "benchmarks" / "edge_search.py"))
+    data = json.loads((root / "reports" / "data" / "edge-search.json").read_text())
+    data.pop("schema_version")
+    files = made["page_files"](made["page_of"](data))
+    for name, content in files.items():
+        assert (root / "reports" / name).read_bytes() == content, name

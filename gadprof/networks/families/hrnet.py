@@ -292,6 +292,10 @@ def check(spec: ModelSpec) -> None:
 
 _HRNET_PAPER = "Sun et al., Deep High-Resolution Representation Learning, CVPR 2019"
 _SMALL_PAPER = "Yu et al., Lite-HRNet, CVPR 2021 (its baseline; stages of W18-small-v1)"
+_EDGE_SEARCH = (
+    "gadprof search hrnet by latency in ONNX Runtime and OpenVINO (reports/edge-search.md); its "
+    "accuracy on COCO is unknown"
+)
 _GADNET_PAPER = "Liu et al., Ghost attentional down network, J. Intell. Fuzzy Syst. 46, 2024"
 
 
@@ -308,6 +312,17 @@ FAMILIES: tuple[Family, ...] = (
         _knobs(),
         (
             *_pair("hrnet", "HRNet pose network", _HRNET_PAPER),
+            Preset(
+                "edge-hrnet32",
+                "found by measured time on CPUs under gadnet32's parameters and MACs",
+                _EDGE_SEARCH,
+                {
+                    "bottlenecks": 3,
+                    "stage1": 32,
+                    "modules": (1, 1, 1),
+                    "blocks": (3, 2, 3, 6),
+                },
+            ),
             Preset(
                 "small-hrnet16",
                 "Small HRNet: few and narrow blocks, base width 16",
