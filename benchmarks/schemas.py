@@ -108,7 +108,7 @@ MAPS = {
     "max", "min", "axes", "symbols", "substituted", "derived", "inputs", "verified", "hyper",
     "causes", "settings", "result", "machine_settings", "counts", "tables", "environment",
     "classes", "stages", "figures", "difference", "relative", "change_percent", "scores",
-    "timings", "again", "surrogates", "file_layers",
+    "timings", "surrogates", "file_layers",
 }  # fmt: skip
 UNITS = {"_s": "seconds", "_bytes": "bytes", "_percent": "per cent", "_ratio": "a ratio"}
 

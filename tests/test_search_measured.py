@@ -258,7 +258,8 @@ def test_the_page_has_the_answer_first_and_the_document_every_measurement(
     plain = json.loads(render(page, "json"))
     assert plain["fastest"] == best
     assert len(plain["measured"]) == 8
-    assert plain["again"][ORT.text][best]["ratio"] < 1
+    again = {row["model"]: row for row in plain["again"] if row["objective"] == ORT.text}
+    assert again[best]["ratio"] < 1
     assert document(result, describe_machine())["costed"] == 48
 
 

@@ -84,7 +84,11 @@ def document(result: MeasuredSearch, machine: Machine) -> dict[str, Any]:
         "passed": result.passed,
         "fastest": best_model(result),
         "measured": [to_plain(row) for row in result.designs],
-        "again": {goal: to_plain(dict(found)) for goal, found in result.best.items()},
+        "again": [
+            {"objective": goal, "model": model, **to_plain(timing)}
+            for goal, found in result.best.items()
+            for model, timing in found.items()
+        ],
         "surrogates": {
             goal: {
                 "networks": item.networks,
