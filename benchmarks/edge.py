@@ -22,7 +22,7 @@ from typing import Any
 import click
 
 from gadprof.measuring.bench import measure
-from gadprof.measuring.settings import installed_runtimes, precisions_of, sweep
+from gadprof.measuring.settings import PACKAGES, installed_runtimes, precisions_of, sweep
 from gadprof.render.markdown import page_markdown
 from gadprof.results.cells import seconds_text
 from gadprof.results.page import Page, Section
@@ -156,8 +156,25 @@ def page(data: Mapping[str, Any], name: str = DATA) -> str:
     if bad:
         table = Table("failed", "", FAILED, bad)
         sections.append(Section("failed", "What was not measured, and why", (), (table,)))
+    gaps = missing(data)
+    if gaps:
+        words = f"Not measured yet: {', '.join(gaps)}. The command goes on where it stopped."
+        sections.append(Section("missing", "What is missing", (words,)))
     made = Page("edge", TITLE, tuple(sections), {}, "python benchmarks/edge.py --page")
     return page_markdown(made, str, [(name, f"data/{name}")])
+
+
+def missing(data: Mapping[str, Any]) -> list[str]:
+    """The runtimes and precisions that no row of the data is of."""
+    there = {
+        (row["runtime"], row["precision"]) for run in data["runs"].values() for row in run["rows"]
+    }
+    return [
+        f"{runtime} {precision}"
+        for runtime in PACKAGES
+        for precision in precisions_of(runtime)
+        if (runtime, precision) not in there
+    ]
 
 
 def _cells(row: Row, macs: Mapping[str, int]) -> tuple[Any, ...]:
@@ -199,6 +216,7 @@ def summary(data: Mapping[str, Any]) -> list[str]:
     """Which network wins in which runtime and precision, and why."""
     macs = {item["model"]: item["macs"] for item in data["networks"]}
     operations = {item["model"]: item["operations"] for item in data["networks"]}
+    bytes_of = {item["model"]: item["bytes"] for item in data["networks"]}
     told, rates = [], []
     for runtime, run in data["runs"].items():
         for precision in dict.fromkeys(row["precision"] for row in run["rows"]):
@@ -216,13 +234,12 @@ def summary(data: Mapping[str, Any]) -> list[str]:
     if not told:
         return ["Nothing has been measured yet: run the command below."]
     if rates:
-        fewer = 1 - macs["gadnet32"] / macs[FIRST]
+        shares = [bytes_of[name] / macs[name] for name in ("gadnet32", FIRST)]
         told.append(
-            f"Why: gadnet32 has {100 * fewer:.0f} % fewer MACs than {FIRST} in "
-            f"{operations['gadnet32'] / operations[FIRST]:.1f} times as many operations, and does "
-            f"{min(rates):.2f} to {max(rates):.2f} of its MACs a second: the smaller products of a "
-            "ghost block and the gate's reductions keep an integer or vector unit less busy, and "
-            "every map they write is read again."
+            f"Why: gadnet32 has {100 * (1 - macs['gadnet32'] / macs[FIRST]):.0f} % fewer MACs than "
+            f"{FIRST}, but in {operations['gadnet32'] / operations[FIRST]:.1f} times as many "
+            f"operations, which move {shares[0] / shares[1]:.1f} times the bytes for each MAC; the "
+            f"runtimes do {_span(rates)} times as many MACs a second in it."
         )
     return told
 
@@ -236,6 +253,11 @@ def _winner(runtime: str, precision: str, those: Mapping[str, Row]) -> str:
         if row is not best
     ]
     return words + f"; {', '.join(others)} of its time."
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.2f}", f"{max(values):.2f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _text(row: Row) -> str:

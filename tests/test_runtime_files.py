@@ -67,7 +67,7 @@ def test_a_file_computes_what_eager_computes(runtime: str, dtype: str) -> None:
         # eight bits over a range of about four deviations are some 35 dB
         assert facts["snr_db"] > {"fp32": 60, "fp16": 40, "int8": 20}[dtype]
         assert prepared.difference is not None
-        assert prepared.difference < {"fp32": 2e-3, "fp16": 3e-2, "int8": 0.2}[dtype]
+        assert prepared.difference < {"fp32": 2e-3, "fp16": 3e-2, "int8": 0.5}[dtype]
         # the same arrays again give the same outputs
         first, second = (torch.as_tensor(prepared.run()[0]).clone() for _ in range(2))
         assert torch.equal(first, second)
@@ -91,11 +91,15 @@ def test_settled_norms_give_outputs_of_order_one_and_keep_weights_and_flags() ->
     assert not settle_norms(module, (x,), {})
 
 
-def test_a_norm_over_one_value_leaves_all_as_they_were() -> None:
+def test_a_norm_over_one_value_stays_and_the_others_are_settled() -> None:
     module = nn.Sequential(nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3)).eval()
-    before = {name: value.clone() for name, value in module.state_dict().items()}
-    assert not settle_norms(module, (torch.randn(1, 3, 4, 4),), {})
-    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    x = 5 + 2 * torch.randn(1, 3, 64, 64)
+    assert settle_norms(module, (x,), {})
+    assert module[0].running_mean.tolist() == pytest.approx([5, 5, 5], abs=0.2)
+    assert module[0].running_var.tolist() == pytest.approx([4, 4, 4], abs=0.4)
+    assert not module[2].running_mean.any()
+    assert (module[2].running_var == 1).all()
+    assert not module[0]._forward_pre_hooks
 
 
 def test_signal_to_noise_is_of_powers_in_decibels() -> None:

@@ -289,38 +289,40 @@ def as_arrays(outputs: Any) -> list[Any]:
 def settle_norms(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Give never-trained batch norms the statistics of one forward pass; False where none are.
 
-    Weights and the training flags stay as they are. A norm that sees one value a channel cannot be
-    settled: then all keep what they had.
+    Weights and the training flags stay as they are, and so does a norm that sees one value a
+    channel, which has no spread.
     """
     import torch
     from torch.nn.modules.batchnorm import _BatchNorm
 
     norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
-    untouched = [
-        norm
-        for norm in norms
-        if norm.running_mean is not None
-        and norm.running_var is not None
-        and not bool(norm.running_mean.any())
-        and bool((norm.running_var == 1).all())
-    ]
-    if not untouched or len(untouched) != len(norms):
+    if not norms or not all(_untouched(norm) for norm in norms):
         return False
     kept = [(norm, norm.momentum, norm.training) for norm in norms]
-    state = [(norm, {k: v.clone() for k, v in norm.state_dict().items()}) for norm in norms]
+
+    def look(norm: Any, given: tuple[Any, ...]) -> None:
+        norm.training = given[0].numel() > given[0].shape[1]
+
+    hooks = [norm.register_forward_pre_hook(look) for norm in norms]
     try:
         for norm in norms:
-            norm.momentum, norm.training = None, True
+            norm.momentum = None
         with torch.no_grad():
             module(*args, **kwargs)
-    except ValueError:
-        for norm, before in state:
-            norm.load_state_dict(before)
-        return False
     finally:
+        for hook in hooks:
+            hook.remove()
         for norm, momentum, training in kept:
             norm.momentum, norm.training = momentum, training
     return True
+
+
+def _untouched(norm: Any) -> bool:
+    """Whether a norm still has the statistics that it began with."""
+    mean, variance = norm.running_mean, norm.running_var
+    if mean is None or variance is None:
+        return False
+    return not bool(mean.any()) and bool((variance == 1).all())
 
 
 def judge(pairs: Sequence[tuple[list[Any], list[Any]]], setting: Setting) -> tuple[float, Any]:
