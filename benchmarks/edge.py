@@ -6,7 +6,7 @@
 Measured: the four networks in all precisions of one runtime are interleaved with each other, one
 thread, batch 1, 256x192, ratios to hrnet32 in fp32 of that runtime; a run a runtime, added to the
 data file as it ends, so that the same command goes on where the last one stopped. ``--keep`` holds
-the converted files, which take minutes to make. The networks are untrained, their norms settled on
+the converted files, which take minutes to make. The networks are untrained, their norms scaled to
 the input: what integers lose is said of the outputs, not of an accuracy.
 """
 

@@ -3,7 +3,7 @@
 Promises: a folder holds the file, the inputs and what eager computed from them, so that whoever
 loads it builds no model; outputs are held against eager's on every sample kept there, the first
 load and the first run are timed, and how far the process grew is told. An untrained network's
-batch norms are first settled on the inputs, since its activations would otherwise sink towards
+batch norms are first scaled to the input, since its activations would otherwise sink towards
 zero, where no output can be told from another. Refuses outputs that are not finite, and in fp32
 outputs that differ from eager's by more than a rounding.
 """
@@ -143,7 +143,7 @@ def convert_model(
     graph = isinstance(module, OnnxGraph)
     notes: list[str] = []
     if not graph and settle_norms(module, args, kwargs):
-        notes.append("untrained: its batch norms' statistics were settled on the input first")
+        notes.append("untrained: its batch norms were first scaled to the input")
     home = next((p.device for p in module.parameters()), torch.device("cpu"))
     samples = sample_inputs(args, kwargs, setting, SAMPLES)
     kept = samples[:1] if setting.dtype == "fp32" else samples
@@ -287,10 +287,11 @@ def as_arrays(outputs: Any) -> list[Any]:
 
 
 def settle_norms(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Give never-trained batch norms the statistics of one forward pass; False where none are.
+    """Scale never-trained batch norms to outputs of mean square one; False where none are.
 
-    Weights and the training flags stay as they are, and so does a norm that sees one value a
-    channel, which has no spread.
+    Their means stay zero: to subtract one that is large beside the spread, norm after norm, would
+    magnify the last bits of a random network until no two runtimes agree. Weights, flags and
+    everything else stay as they are.
     """
     import torch
     from torch.nn.modules.batchnorm import _BatchNorm
@@ -298,22 +299,18 @@ def settle_norms(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
     if not norms or not all(_untouched(norm) for norm in norms):
         return False
-    kept = [(norm, norm.momentum, norm.training) for norm in norms]
 
-    def look(norm: Any, given: tuple[Any, ...]) -> None:
-        norm.training = given[0].numel() > given[0].shape[1]
+    def scale(norm: Any, given: tuple[Any, ...]) -> None:
+        power = given[0].detach().float().square().transpose(0, 1).flatten(1).mean(1)
+        norm.running_var.copy_((power - norm.eps).clamp(min=0))
 
-    hooks = [norm.register_forward_pre_hook(look) for norm in norms]
+    hooks = [norm.register_forward_pre_hook(scale) for norm in norms]
     try:
-        for norm in norms:
-            norm.momentum = None
         with torch.no_grad():
             module(*args, **kwargs)
     finally:
         for hook in hooks:
             hook.remove()
-        for norm, momentum, training in kept:
-            norm.momentum, norm.training = momentum, training
     return True
 
 
