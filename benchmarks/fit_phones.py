@@ -14,7 +14,7 @@ import pickle
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,21 @@ import phone_networks
 
 from gadprof.prediction.errors import adaptive_summary
 from gadprof.prediction.features import CLASSES, ModelFeatures, features_of
-from gadprof.prediction.fits import Phones, slug
+from gadprof.prediction.fit import slug
 from gadprof.prediction.fitting import Measured, fit_coefficients, folds_of
-from gadprof.prediction.model import operation_seconds
+from gadprof.prediction.model import Coefficients, operation_seconds
 from gadprof.prediction.novelty import families_by_cell, known_cells, novelty
+from gadprof.prediction.phones import Phones
 from gadprof.prediction.way import Way
 
 RUNTIME = "qnn_dlc"
 PRECISIONS = {"float": ("fp16", 2), "w8a8": ("w8a8", 1)}
+# what a pass takes beside its operations (s), and how closely the form is held to where it begins:
+# that of a compiled card, and for eight bits that of half precision
+ONCE_S = {"float": 5e-4, "w8a8": 2e-4}
+STIFFNESS = {"float": 4.0, "w8a8": 100.0}
 FOLDS = 10
+LEAST_SHARE = 0.1  # of a time, that is left to operations
 LEAST_NETWORKS = 10  # that a device must have been measured on
 
 
@@ -127,32 +133,71 @@ def factors(lines: Sequence[Line]) -> tuple[dict[str, float], dict[str, float]]:
     return dict(device), network
 
 
-def _form(network: Mapping[str, float], features: Mapping[str, ModelFeatures]) -> Any:
-    rows = [
-        Measured(name, name, 1, float(np.exp(value)), features[name])
-        for name, value in sorted(network.items())
-    ]
-    return fit_coefficients(rows, "npu")
+@dataclass(frozen=True)
+class Given:
+    """The lines of one precision whose network was rebuilt, and the networks' features."""
+
+    lines: Sequence[Line]
+    features: Mapping[str, ModelFeatures]
+
+    def without(self, names: Iterable[str]) -> Given:
+        """The same without some networks."""
+        left = frozenset(names)
+        return Given([line for line in self.lines if line.network not in left], self.features)
 
 
-def fit_phones(path: Path, cache: Path, precision: str) -> Phones:
-    """The form and every device's factor, with the error on networks that were left out."""
-    dtype, width = PRECISIONS[precision]
-    operations = traces(path, cache)
-    way = Way(compiled=True, width=width)
+def given(path: Path, operations: Mapping[str, Any], precision: str) -> Given:
+    """What was measured in a precision."""
+    way = Way(compiled=True, width=PRECISIONS[precision][1])
     lines = [line for line in read_lines(path, precision) if line.network in operations]
     names = sorted({line.network for line in lines})
-    features = {name: features_of(operations[name], way) for name in names}
+    return Given(lines, {name: features_of(operations[name], way) for name in names})
+
+
+def form_of(
+    some: Given, wider: Given | None, prior: Coefficients
+) -> tuple[Coefficients, dict[str, float], dict[str, float]]:
+    """The form, each device's log-factor and each network's mean log-time.
+
+    Where few networks were measured in a precision, its form is held near that of a ``wider`` one.
+    """
+    device, network = factors(some.lines)
+    precision = "float" if wider is None else "w8a8"
+    once = ONCE_S[precision]
+    rows = [
+        Measured(name, name, 1, max(seconds - once, LEAST_SHARE * seconds), some.features[name])
+        for name, value in sorted(network.items())
+        if (seconds := float(np.exp(value)))
+    ]
+    if wider is not None:
+        prior = form_of(wider, None, prior)[0]
+    return fit_coefficients(rows, "npu", prior, STIFFNESS[precision]), device, network
+
+
+def fit_phones(path: Path, cache: Path, precision: str, prior: Coefficients) -> Phones:
+    """The form and every device's factor, with the error on networks that were left out.
+
+    Eight bits were measured on few networks; their form is held near that of half precision, and
+    that near ``prior``, a card's whose models were compiled.
+    """
+    dtype, width = PRECISIONS[precision]
+    operations = traces(path, cache)
+    some = given(path, operations, precision)
+    wider = None if precision == "float" else given(path, operations, "float")
+    lines, features, once = some.lines, some.features, ONCE_S[precision]
+    names = sorted(features)
     folds = dict(zip(names, folds_of(names, FOLDS).tolist(), strict=True))
     gaps, groups, novelties, ratios = [], [], [], []
     for fold in range(FOLDS):
-        device, network = factors([line for line in lines if folds[line.network] != fold])
-        found = _form(network, features)
+        left = [name for name in names if folds[name] == fold]
+        found, device, network = form_of(
+            some.without(left), None if wider is None else wider.without(left), prior
+        )
         known = known_cells(families_by_cell([features[n] for n in network], list(network)))
         for line in lines:
             if folds[line.network] == fold and line.device in device:
                 seconds = operation_seconds(found, features[line.network], 1)
-                predicted = float(seconds.sum()) * float(np.exp(device[line.device]))
+                predicted = float(seconds.sum() + once) * float(np.exp(device[line.device]))
                 gaps.append(np.log(predicted / line.seconds))
                 groups.append(line.network)
                 novelties.append(novelty(features[line.network], seconds, known))
@@ -172,13 +217,14 @@ def fit_phones(path: Path, cache: Path, precision: str) -> Phones:
         "median": round(float(np.median(ranks)), 3),
         "least": round(min(ranks), 3),
     }
-    device, network = factors(lines)
+    found, device, _ = form_of(some, wider, prior)
     per_device = {name: sum(line.device == name for line in lines) for name in sorted(device)}
     return Phones(
         precision=precision,
         dtype=dtype,
         width=width,
-        member=_form(network, features),
+        member=found,
+        once=once,
         devices={
             slug(name): (name, round(device[name], 4), count)
             for name, count in per_device.items()

@@ -36,7 +36,8 @@ from gadprof.measuring.explain.roofline import sheets
 from gadprof.output import write_atomic
 from gadprof.prediction.errors import adaptive_summary, error_summary, sizes
 from gadprof.prediction.features import CLASSES, features_of
-from gadprof.prediction.fits import Fit, fits_text, key_of, moved
+from gadprof.prediction.fit import Fit, key_of
+from gadprof.prediction.fits import fits_text, moved
 from gadprof.prediction.fitting import (
     Measured,
     fit_coefficients,

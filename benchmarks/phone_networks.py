@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import phone_rebuilt as rebuilt
+
 SLACK = 0.12  # an exporter leaves heads out, joins norms, or counts buffers
 Shape = tuple[int, ...]
 SQUARE: Shape = (3, 224, 224)
@@ -265,6 +267,21 @@ BUILT: dict[str, tuple[Callable[[], Any], Shape]] = {
     "real_esrgan_x4plus": (_rrdb, (3, 128, 128)),
     "srgan": (_srresnet, (3, 128, 128)),
     "unet_segmentation": (_unet, (3, 640, 1280)),
+    "aotgan": (rebuilt.aotgan, (4, 512, 512)),
+    "cavaface": (rebuilt.cavaface, (3, 112, 112)),
+    "mobile_facenet": (rebuilt.mobile_facenet, (3, 112, 112)),
+    "deeplabv3_plus_mobilenet": (rebuilt.DeepLabPlus, (3, 513, 513)),
+    "ffnet_40s": (lambda: rebuilt.ffnet(4, 5, 6, 4), (3, 1024, 2048)),
+    "ffnet_54s": (lambda: rebuilt.ffnet(5, 8, 8, 5), (3, 1024, 2048)),
+    "ffnet_78s": (lambda: rebuilt.ffnet(6, 12, 12, 8), (3, 1024, 2048)),
+    "ffnet_78s_lowres": (lambda: rebuilt.ffnet(6, 12, 12, 8), (3, 512, 1024)),
+    "midas": (rebuilt.Midas, (3, 256, 256)),
+    "posenet_mobilenet": (rebuilt.posenet, (3, 513, 257)),
+    "quicksrnetlarge": (lambda: rebuilt.quicksrnet(64, 11), (3, 128, 128)),
+    "quicksrnetmedium": (lambda: rebuilt.quicksrnet(32, 5), (3, 128, 128)),
+    "resnet34_ssd1200": (rebuilt.Ssd1200, (3, 1200, 1200)),
+    "u2net_segmentation": (rebuilt.U2Net, (3, 320, 320)),
+    "yolov4": (rebuilt.YoloTiny, (3, 416, 416)),
 }
 
 

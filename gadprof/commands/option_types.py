@@ -248,10 +248,10 @@ def _counters() -> Sequence[str]:
 
 
 def _cards() -> Sequence[str]:
-    from gadprof.measuring.explain.roofline import sheets
     from gadprof.prediction.fits import fits
+    from gadprof.prediction.sheets import card_sheets
 
-    return tuple(dict.fromkeys((*(fit.device for fit in fits().values()), *sheets())))
+    return tuple(dict.fromkeys((*(fit.device for fit in fits().values()), *card_sheets())))
 
 
 def _sheets() -> Sequence[str]:

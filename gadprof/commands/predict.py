@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import click
@@ -33,6 +34,7 @@ class Target:
     layout: str | None
     mode: str | None
     reparam: str
+    timed: tuple[str, ...]
 
 
 @command(name="predict", example="gadprof predict hrnet32 gadnet32 --device rtx3090")
@@ -59,6 +61,12 @@ class Target:
         show_default=True,
         help="Join a model's branches first; auto as the device was measured.",
     ),
+    click.option(
+        "--timed",
+        multiple=True,
+        metavar="MODEL=TIME",
+        help="A model that you timed there, like resnet50=8.1ms: sets the device's speed.",
+    ),
 )
 @input_option
 @packed("within", Within, timeout_option("How long to wait for a model."), memory_limit_option)
@@ -77,6 +85,7 @@ def predict(
     \b
     gadprof predict hrnet32 gadnet32 --device rtx3090 --batch 256
     gadprof predict hrnet32 gadnet32 --device all --plot where.png
+    gadprof predict gadnet32 --device rx7900xt --batch 1 --timed hrnet32=41ms
 
     Exits 1 where a prediction is refused. 'gadprof detect' finds keypoints in a picture.
     """
@@ -106,6 +115,7 @@ def predict(
             reparam=target.reparam,
             mode=target.mode,
             bounds=within.bounds,
+            timed=tuple(map(_timed, target.timed)),
         )
     show(out, Predictions(tuple(rows), fit).page())
     for row in rows:
@@ -113,6 +123,16 @@ def predict(
             word = row.error or f"refused: {row.refused}"
             tell(f"gadprof: {row.model}: {word}")
     return 1 if any(row.error or row.refused for row in rows) else 0
+
+
+def _timed(text: str) -> tuple[str, float]:
+    """A model and seconds, from ``MODEL=TIME``."""
+    model, _, time = text.rpartition("=")
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)(us|ms|s)", time.strip())
+    seconds = float(match[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[match[2]] if match else 0.0
+    if not model or seconds <= 0:
+        raise click.UsageError(f"--timed {text!r} is not MODEL=TIME; type for example hrnet32=41ms")
+    return model.strip(), seconds
 
 
 def _everywhere(
@@ -130,8 +150,8 @@ def _everywhere(
     from gadprof.render.plots import render_plot
     from gadprof.render.progress import Working
 
-    for name in ("coefficients", "dtype", "layout", "mode"):
-        if getattr(target, name) is not None:
+    for name in ("coefficients", "dtype", "layout", "mode", "timed"):
+        if getattr(target, name):
             raise click.UsageError(f"--device all goes through every fit; leave out --{name}")
     if plot is not None:
         plot_suffix(plot)

@@ -24,6 +24,7 @@ LEAST_SEEN = 3  # families
 LITTLE = 0.05  # the share of time that operations of a rare kind may take
 MOST_BATCH = 2**16
 REPARAM = ("auto", "yes", "no")
+HOST = "host"  # beside the classes: the share of the time that the card waits for the host
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,10 @@ class Prediction:
     """One model on one device, for a whole batch.
 
     ``predicted_latency_s`` has ``value`` and ``interval95`` (s); ``throughput`` is samples a
-    second; ``by_class`` the share of each operation class; ``novelty`` the share of the time in
-    shapes that few measured families had; ``fused`` whether branches were joined first;
-    ``refused`` says why there is no figure; ``error`` why the model could not be traced;
+    second; ``by_class`` the share of each operation class, and of waiting for the host; ``novelty``
+    the share of the time in shapes that few measured families had; ``fused`` whether branches were
+    joined first; ``refused`` says why there is no figure; ``error`` why the model could not be
+    traced;
     ``at_least`` that something was not counted, so that ``macs`` is a lower bound.
     """
 
@@ -72,12 +74,21 @@ def predict_features(model: str, features: ModelFeatures, fit: Fit, batch: int) 
     refused = _refusal(features, seconds, fit, batch)
     if refused is not None:
         return Prediction(model, fit.key, batch, refused=refused)
-    total = float(seconds.sum())
-    shares: dict[str, float] = {}
-    for index, value in zip(features.classes.tolist(), seconds.tolist(), strict=True):
-        shares[CLASSES[index]] = shares.get(CLASSES[index], 0.0) + value / total
     novel = novelty(features, seconds, fit.cells)
     width = float(fit.cv["log_error_95"]) * (1 + float(fit.cv.get("novelty_slope", 0)) * novel)
+    total, shares = float(seconds.sum()), {}
+    if fit.host is not None:
+        from gadprof.prediction.launch import timeline
+
+        each = seconds / features.counts
+        run = timeline(features, each, fit.host)
+        total, seconds = run.total_s, each * run.counts
+        waits = run.host_s / total
+        shares[HOST] = waits
+        width += waits * max(0.0, fit.host.log_error_95 - width)
+    for index, value in zip(features.classes.tolist(), seconds.tolist(), strict=True):
+        if value:
+            shares[CLASSES[index]] = shares.get(CLASSES[index], 0.0) + value / total
     spread = math.exp(width)
     return Prediction(
         model,
@@ -111,7 +122,7 @@ def _refusal(features: ModelFeatures, seconds: Any, fit: Fit, batch: int) -> str
             f"--batch {fit.most_batch}"
         )
     mean = float(seconds.sum() / features.counts.sum())
-    if mean < fit.least_kernel_s:
+    if fit.host is None and mean < fit.least_kernel_s:
         enough = enough_batch(features, fit, batch)
         way_out = f"try --batch {enough}" if enough else "no batch would do"
         return (
@@ -152,19 +163,21 @@ def predict(
     reparam: str = "auto",
     mode: str | None = None,
     bounds: Mapping[str, Any] | None = None,
+    timed: Sequence[tuple[str, float]] = (),
 ) -> tuple[list[Prediction], Fit]:
     """Predict several models; one that cannot be traced fills its own row's ``error``.
 
     ``coefficients`` is a file that ``gadprof calibrate`` wrote, instead of gadprof's own.
     ``reparam`` joins a model's branches: as the device's table was measured (auto), yes or no.
-    ``mode`` is eager, compiled or train; ``bounds`` are as in ``trace_of``. Raises DataError for
-    such a file that cannot be read, UnknownNameError for a device without a fit, SpecError for a
-    format that it was not measured in.
+    ``mode`` is eager, compiled or train; ``bounds`` are as in ``trace_of``. ``timed`` are models with
+    seconds measured there at this batch and input, which set the device's speed. Raises DataError
+    for such a file that cannot be read, UnknownNameError for a device without a fit, SpecError for
+    a format that it was not measured in.
     """
-    fit = find_fit(device, layout, coefficients, mode)
-    if dtype is not None and dtype != fit.dtype:
-        raise SpecError(f"{fit.key} was measured in {fit.dtype}, not {dtype}; leave --dtype out")
+    fit = find_fit(device, layout, coefficients, mode, dtype)
     chosen = batch if batch is not None else default_batch(fit)
+    if timed:
+        fit = at_speed(fit, timed, chosen, shapes, reparam)
     rows = []
     for model in models:
         try:
@@ -173,6 +186,26 @@ def predict(
         except GadprofError as error:
             rows.append(Prediction(model, fit.key, chosen, error=str(error)))
     return rows, fit
+
+
+def at_speed(
+    fit: Fit,
+    timed: Sequence[tuple[str, float]],
+    batch: int,
+    shapes: tuple[tuple[int, ...], ...],
+    reparam: str,
+) -> Fit:
+    """The fit with every time multiplied by what timed models took over what was predicted.
+
+    Raises SpecError where one of them is refused, and what tracing it raises.
+    """
+    logs = []
+    for model, seconds in timed:
+        row = predict_trace(model, trace_of(model, shapes, reparam=joins(fit, reparam)), fit, batch)
+        if row.predicted_latency_s is None:
+            raise SpecError(f"{model} cannot set the speed of {fit.key}: {row.refused}")
+        logs.append(math.log(seconds / row.predicted_latency_s["value"]))
+    return fit.times(math.exp(sum(logs) / len(logs)), len(logs))
 
 
 def joins(fit: Fit, reparam: str) -> bool:

@@ -17,7 +17,8 @@ import numpy as np
 from gadprof.errors import DataError, GadprofError
 from gadprof.prediction.errors import error_summary
 from gadprof.prediction.features import CLASSES, features_of
-from gadprof.prediction.fits import Fit, fits, key_of
+from gadprof.prediction.fit import Fit, key_of
+from gadprof.prediction.fits import fits
 from gadprof.prediction.fitting import (
     Measured,
     fit_coefficients,

@@ -49,14 +49,21 @@ PRODUCTS = frozenset(
 )  # fmt: skip
 
 
+VIEW = -1  # in an order: a call that runs nothing on a device
+
+
 @dataclass(frozen=True)
 class ModelFeatures:
-    """A model's operations: class indices (n,), columns (n, len(COLUMNS)) and counts (n,)."""
+    """A model's operations: class indices (n,), columns (n, len(COLUMNS)) and counts (n,).
+
+    ``order`` (calls,) is which row each call runs, one after another, VIEW where it runs none.
+    """
 
     classes: NDArray[np.int64]
     columns: Floats
     counts: Floats
     unknown: tuple[str, ...]
+    order: NDArray[np.int64]
 
     def column(self, name: str) -> Floats:
         """One column by name, (n,)."""
@@ -65,25 +72,29 @@ class ModelFeatures:
 
 def features_of(operations: Iterable[Any], way: Way, batch: int = 1) -> ModelFeatures:
     """The features of a forward trace at a ``batch`` of 1, or at a prime one."""
-    joined: dict[Row, int] = {}
+    places: dict[Row, int] = {}
+    order: list[int] = []
     unknown: set[str] = set()
     flow = Flow(way)
     listed: list[Any] = list(operations) if batch == 1 else list(per_sample(operations, batch))
     traffic = fused_traffic(listed) if way.compiled else None
     if way.train:
-        joined[_optimiser(listed)] = 1
+        order.append(places.setdefault(_optimiser(listed), 0))
     for index, operation in enumerate(listed):
+        if operation.kind == "view":
+            order.append(VIEW)
         for row in flow.rows(operation, None if traffic is None else traffic[index]):
             if row.name not in _INDEX:
                 unknown.add(row.name)
             else:
-                joined[row] = joined.get(row, 0) + 1
-    rows = list(joined)
+                order.append(places.setdefault(row, len(places)))
+    rows, ordered = list(places), np.array(order, dtype=np.int64)
     return ModelFeatures(
         np.array([_INDEX[row.name] for row in rows], dtype=np.int64),
         np.array([row[1:] for row in rows], dtype=np.float64).reshape(len(rows), len(COLUMNS)),
-        np.array([joined[row] for row in rows], dtype=np.float64),
+        np.bincount(ordered[ordered != VIEW], minlength=len(rows)).astype(np.float64),
         tuple(sorted(unknown)),
+        ordered,
     )
 
 

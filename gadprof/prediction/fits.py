@@ -8,9 +8,8 @@ moved by the ratio of the sheets' peaks, with the error that this had between me
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -18,125 +17,56 @@ from typing import Any
 import numpy as np
 
 from gadprof.errors import DataError, SpecError, UnknownNameError, nearest
+from gadprof.prediction.cards import Cards, plain_cards, read_cards
 from gadprof.prediction.features import CLASSES
-from gadprof.prediction.model import GROUPS, TERMS, Coefficients
+from gadprof.prediction.fit import (
+    Fit as Fit,
+)
+from gadprof.prediction.fit import (
+    cells_of_plain,
+    counts_of,
+    member_of,
+    plain_cells,
+    plain_member,
+)
+from gadprof.prediction.model import Coefficients
+from gadprof.prediction.phones import Phones, plain_phones, read_phones
+from gadprof.prediction.sheets import card_sheets
 from gadprof.prediction.way import Way
 from gadprof.results import files
 
 COEFFICIENTS = "latency_coefficients.json"
 FITS_SCHEMA_VERSION = 4
-SCALE = 1000  # coefficients but the base are kept as whole thousandths
 
 
-@dataclass(frozen=True)
-class Fit:
-    """One device's coefficients, what they were fitted to, and their error on what was left out.
-
-    The predicted time is the mean over ``members``. ``dtype`` is amp or a plain format;
-    ``way`` says how the device runs a model, ``reparam`` whether the measured models had their
-    branches fused where their library can; ``kind`` is gpu or cpu. ``seen`` counts the families in
-    which each class of operation occurred, ``cells`` are the shapes that enough of them had
-    (``novelty``); ``least_batch`` and ``most_batch`` bound the measured batch sizes, and
-    ``least_kernel_s`` is the mean time of a kernel below which the host sets the pace. ``method``
-    says how the coefficients came about; ``cv`` holds the errors on what was left out, relative:
-    ``mean_absolute_error``, ``median_absolute_error``, ``within_10_percent`` and ``log_error_95``,
-    the half width of the 95 % interval of a prediction's logarithm, which ``novelty_slope`` widens.
-    """
-
-    key: str
-    device: str
-    layout: str
-    dtype: str
-    kind: str
-    way: Way
-    reparam: bool
-    members: tuple[Coefficients, ...]
-    seen: tuple[int, ...]
-    cells: frozenset[int]
-    least_batch: int
-    most_batch: int
-    least_kernel_s: float
-    models: int
-    families: int
-    source: str
-    method: str
-    cv: Mapping[str, Any]
-
-    @property
-    def mode(self) -> str:
-        """What was measured: eager or compiled inference, or a training step."""
-        if self.way.train:
-            return "train"
-        return "compiled" if self.way.compiled else "eager"
-
-
-@dataclass(frozen=True)
-class Phones:
-    """Neural processors of phones: one form for all, and each device's factor of speed.
-
-    ``devices`` has, by short name, the name, the logarithm of its factor and on how many networks
-    it was measured; the rest is as in ``Fit``, with networks in the place of families.
-    """
-
-    precision: str
-    dtype: str
-    width: int
-    member: Coefficients
-    devices: Mapping[str, tuple[str, float, int]]
-    seen: tuple[int, ...]
-    cells: frozenset[int]
-    least_kernel_s: float
-    source: str
-    cv: Mapping[str, Any]
-
-    def fits(self) -> dict[str, Fit]:
-        """One fit a device."""
-        found = {}
-        for device, (name, factor, networks) in self.devices.items():
-            base = self.member.base + np.array([-1.0, -1.0, 1.0]) * factor
-            key = f"{device}-{self.dtype}"
-            found[key] = Fit(
-                key=key,
-                device=device,
-                layout="nchw",
-                dtype=self.dtype,
-                kind="npu",
-                way=Way(compiled=True, width=self.width),
-                reparam=False,
-                members=(replace(self.member, base=base),),
-                seen=self.seen,
-                cells=self.cells,
-                least_batch=1,
-                most_batch=1,
-                least_kernel_s=self.least_kernel_s * float(np.exp(factor)),
-                models=networks,
-                families=networks,
-                source=f"{name}: {self.source}",
-                method="one form for all phones, times the device's factor, fitted",
-                cv=self.cv,
-            )
-        return found
-
-
-def slug(name: str) -> str:
-    """A device's name for the command line."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def key_of(device: str, layout: str, way: Way, kind: str) -> str:
-    """The name of a fit: device and layout, and what is unusual for its kind of device."""
-    usual = way.compiled == (kind == "cpu")
-    words = [device, layout, *["train"] * way.train]
-    if not usual:
-        words.append("compiled" if way.compiled else "eager")
-    return "-".join(words)
+@lru_cache(maxsize=1)
+def _carried() -> str:
+    return resources.files("gadprof.data").joinpath(COEFFICIENTS).read_text()
 
 
 @lru_cache(maxsize=1)
 def fits() -> Mapping[str, Fit]:
-    """Every fit that gadprof carries, by ``device-layout``."""
-    text = resources.files("gadprof.data").joinpath(COEFFICIENTS).read_text()
-    return read_fits(text, COEFFICIENTS)
+    """Every fit that gadprof carries, by ``device-layout`` or ``device-format``.
+
+    Cards that were measured in large batches alone have the other machines' host.
+    """
+    found = read_fits(_carried(), COEFFICIENTS)
+    together = cards()
+    if not together:
+        return found
+    host = together["fp32"].other_host
+    return {key: replace(fit, host=host) if _needs_host(fit) else fit for key, fit in found.items()}
+
+
+def _needs_host(fit: Fit) -> bool:
+    return fit.host is None and fit.kind == "gpu" and fit.mode == "eager"
+
+
+@lru_cache(maxsize=1)
+def cards() -> Mapping[str, Cards]:
+    """The cards that were measured together, by number format."""
+    plain = json.loads(_carried()).get("cards", [])
+    return {one.dtype: one for one in map(read_cards, plain)}
 
 
 _DAMAGED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -162,27 +92,16 @@ def read_fits(text: str, name: str) -> Mapping[str, Fit]:
         except _DAMAGED as error:
             raise DataError(f"{name!r} is damaged at {key!r} ({error}); calibrate again") from error
     try:
+        for values in plain.get("cards", []):
+            found |= read_cards(values).fits()
         for values in plain.get("phones", []):
-            found |= _phones(values).fits()
+            found |= read_phones(values).fits()
     except _DAMAGED as error:
-        raise DataError(f"{name!r} is damaged at its phones ({error}); calibrate again") from error
+        told = f"{name!r} is damaged at its cards or phones ({error}); calibrate again"
+        raise DataError(told) from error
     if not found:
         raise DataError(f"{name!r} holds no fit; calibrate again")
     return found
-
-
-def _phones(plain: dict[str, Any]) -> Phones:
-    values = dict(plain)
-    values["member"] = _member(values["member"])
-    values["devices"] = {key: tuple(value) for key, value in values["devices"].items()}
-    values["seen"] = _counts(values["seen"])
-    values["cells"] = frozenset(np.cumsum(values["cells"]).tolist())
-    return Phones(**values)
-
-
-def _counts(seen: list[int]) -> tuple[int, ...]:
-    """Families by class, 0 for the classes that are newer than the file."""
-    return tuple([int(count) for count in seen] + [0] * (len(CLASSES) - len(seen)))
 
 
 def _fit(key: str, plain: dict[str, Any]) -> Fit:
@@ -190,49 +109,17 @@ def _fit(key: str, plain: dict[str, Any]) -> Fit:
     names = list(values.pop("classes"))
     if names != list(CLASSES[: len(names)]):
         raise ValueError("its operation classes are not this version's")
-    members = tuple(_member(item) for item in values.pop("members"))
+    members = tuple(member_of(item) for item in values.pop("members"))
     if not members:
         raise ValueError("it has no members")
-    values["seen"] = _counts(values["seen"])
-    values["cells"] = frozenset(np.cumsum(values["cells"]).tolist())
+    values["seen"] = counts_of(values["seen"])
+    values["cells"] = cells_of_plain(values["cells"])
     values["way"] = Way(**values["way"])
     return Fit(key=key, members=members, **values)
 
 
-def _member(plain: dict[str, Any]) -> Coefficients:
-    base = np.array(plain["base"], dtype=np.float64)
-    table = np.zeros((len(CLASSES), 2, 1 + TERMS))
-    for index, sides in plain["classes"].items():
-        for side, numbers in enumerate(sides):
-            if numbers:
-                table[int(index), side] = np.array(numbers, dtype=np.float64) / SCALE
-    shared = np.array(plain["shared"], dtype=np.float64) / SCALE
-    if base.shape != (3,) or shared.shape != (GROUPS, 2, TERMS):
-        raise ValueError(f"base and shared have shapes {base.shape} and {shared.shape}")
-    if not all(np.isfinite(part).all() for part in (base, table, shared)):
-        raise ValueError("a coefficient is not finite")
-    return Coefficients(
-        base, table[:, :, 0], table[:, :, 1:].transpose(0, 2, 1), shared.transpose(0, 2, 1)
-    )
-
-
-def _plain_member(found: Coefficients) -> dict[str, Any]:
-    table = np.concatenate([found.offset[:, :, None], found.shape.transpose(0, 2, 1)], axis=2)
-    numbers = np.rint(SCALE * table).astype(int)
-    return {
-        "base": np.round(found.base, 4).tolist(),
-        "classes": {
-            str(index): [side.tolist() if side.any() else [] for side in sides]
-            for index, sides in enumerate(numbers)
-            if sides.any()
-        },
-        "shared": np.rint(SCALE * found.shared.transpose(0, 2, 1)).astype(int).tolist(),
-    }
-
-
 def plain_fit(fit: Fit) -> dict[str, Any]:
     """The JSON object of a fit, as ``read_fits`` takes it."""
-    cells = np.diff(sorted(fit.cells), prepend=0).tolist()
     return {
         "device": fit.device,
         "layout": fit.layout,
@@ -241,9 +128,9 @@ def plain_fit(fit: Fit) -> dict[str, Any]:
         "way": {k: v for k, v in asdict(fit.way).items() if v != getattr(Way(), k)},
         "reparam": fit.reparam,
         "classes": list(CLASSES),
-        "members": [_plain_member(member) for member in fit.members],
+        "members": [plain_member(member) for member in fit.members],
         "seen": list(fit.seen),
-        "cells": cells,
+        "cells": plain_cells(fit.cells),
         "least_batch": fit.least_batch,
         "most_batch": fit.most_batch,
         "least_kernel_s": float(f"{fit.least_kernel_s:.3g}"),
@@ -255,26 +142,12 @@ def plain_fit(fit: Fit) -> dict[str, Any]:
     }
 
 
-def _plain_phones(phones: Phones) -> dict[str, Any]:
-    return {
-        "precision": phones.precision,
-        "dtype": phones.dtype,
-        "width": phones.width,
-        "member": _plain_member(phones.member),
-        "devices": {key: list(value) for key, value in phones.devices.items()},
-        "seen": list(phones.seen),
-        "cells": np.diff(sorted(phones.cells), prepend=0).tolist(),
-        "least_kernel_s": float(f"{phones.least_kernel_s:.3g}"),
-        "source": phones.source,
-        "cv": dict(phones.cv),
-    }
-
-
 def fits_text(
     found: Mapping[str, Fit],
     command: str,
     transfer: Mapping[str, Any] | None = None,
     phones: Sequence[Phones] = (),
+    cards: Sequence[Cards] = (),
 ) -> str:
     """A coefficients file; ``transfer`` holds the errors of moving a fit by data sheets."""
     plain = {
@@ -284,25 +157,36 @@ def fits_text(
     }
     if transfer is not None:
         plain["transfer"] = dict(transfer)
+    if cards:
+        plain["cards"] = [plain_cards(one) for one in cards]
     if phones:
-        plain["phones"] = [_plain_phones(one) for one in phones]
+        plain["phones"] = [plain_phones(one) for one in phones]
     return json.dumps(plain, separators=(",", ":")) + "\n"
 
 
-def find_fit(
-    device: str | None, layout: str | None, path: str | None = None, mode: str | None = None
-) -> Fit:
-    """The fit of a device, in a layout and mode where it has several, from a file where named.
+ALIASES = {"float32": "fp32", "float": "fp32", "float16": "fp16", "half": "fp16", "int8": "w8a8"}
 
-    Raises UnknownNameError for a device that is not there, DataError for a bad file.
+
+def find_fit(
+    device: str | None,
+    layout: str | None,
+    path: str | None = None,
+    mode: str | None = None,
+    dtype: str | None = None,
+) -> Fit:
+    """The fit of a device, in a layout, mode and format where it has several, from a file if named.
+
+    Raises UnknownNameError for a device that is not there, SpecError for a format that it was not
+    measured in, DataError for a bad file.
     """
     known = fits() if path is None else _from_file(path)
+    dtype = ALIASES.get(dtype or "", dtype)
     if device is None:
         if len(known) > 1:
             raise SpecError(f"{path!r} holds {', '.join(known)}; choose one with --device")
-        return next(iter(known.values()))
+        return _in_format(list(known.values()), dtype)[0]
     if device in known:
-        return known[device]
+        return _in_format([known[device]], dtype)[0]
     of_device = [fit for fit in known.values() if fit.device == device]
     chosen = [fit for fit in of_device if layout in (None, fit.layout)]
     if of_device and not chosen:
@@ -315,16 +199,27 @@ def find_fit(
             f"{device} was not measured in mode {mode}; it has {', '.join(modes)}"
         )
     if chosen:
+        chosen = _in_format(chosen, dtype)
         return next((fit for fit in chosen if fit.layout == (layout or "nchw")), chosen[0])
     if path is None:
-        moved = transferred_fit(device, layout)
+        moved = sheet_fit(device, layout, dtype)
         if moved is not None:
             return moved
-    names = sorted({fit.device for fit in known.values()} | (set(_sheets()) if not path else set()))
+    names = sorted(
+        {fit.device for fit in known.values()} | (set(card_sheets()) if not path else set())
+    )
     raise UnknownNameError(
         f"no fit for device {device!r}"
         + (nearest(device, names) or f"; there are {', '.join(names)}")
     )
+
+
+def _in_format(chosen: list[Fit], dtype: str | None) -> list[Fit]:
+    found = [fit for fit in chosen if dtype in (None, fit.dtype)]
+    if found:
+        return found
+    formats = ", ".join(dict.fromkeys(fit.dtype for fit in chosen))
+    raise SpecError(f"{chosen[0].key} was measured in {formats}, not {dtype}; leave --dtype out")
 
 
 def all_fits(path: str | None = None) -> list[tuple[str, Fit]]:
@@ -333,23 +228,43 @@ def all_fits(path: str | None = None) -> list[tuple[str, Fit]]:
         return [("calibrated", fit) for fit in _from_file(path).values()]
     found = [("measured", fit) for fit in fits().values()]
     measured = {fit.device for _, fit in found}
-    for device in _sheets():
+    for device in card_sheets():
         if device not in measured:
-            moved = transferred_fit(device, None)
+            moved = sheet_fit(device, None)
             if moved is not None:
                 found.append(("data sheet", moved))
     return found
 
 
-def transferred_fit(device: str, layout: str | None) -> Fit | None:
+def sheet_fit(device: str, layout: str | None, dtype: str | None = None) -> Fit | None:
     """A fit of a device that has a data sheet and no measurements; None where it has no sheet.
+
+    Under amp from the cards that were measured so, which all have tensor cores of one kind; in
+    another format, and for older cards or another maker's, from the cards measured together.
+    """
+    sheet = card_sheets().get(device)
+    if sheet is None:
+        return None
+    if dtype is None:
+        dtype = "amp" if sheet.tensor or not cards() else "fp32"
+    if dtype == "amp" and (sheet.tensor or not cards()):
+        return transferred_fit(device, layout)
+    if layout not in (None, "nchw") or dtype not in cards():
+        known = ", ".join(["amp"] * sheet.tensor + list(cards()))
+        raise UnknownNameError(
+            f"{device} has a data sheet and no measurements; predictions from sheets are for "
+            f"layout nchw and {known}"
+        )
+    return cards()[dtype].of_sheet(device, sheet.maker, sheet.rate(dtype), sheet.bytes_per_s)
+
+
+def transferred_fit(device: str, layout: str | None) -> Fit | None:
+    """The fit under amp of a device that has a data sheet alone; None where it has no sheet.
 
     The measured cards' coefficients, each moved by the ratio of the sheets' peaks; it runs as the
     newest of them does.
     """
-    from gadprof.measuring.explain.roofline import sheets
-
-    known = _sheets()
+    known = card_sheets()
     if device not in known:
         return None
     stated = transfer_errors()
@@ -360,7 +275,7 @@ def transferred_fit(device: str, layout: str | None) -> Fit | None:
         )
     sources = [fits()[key] for key in stated["from"]]
     members = tuple(
-        moved(member, known[source.device], known[device])
+        moved(member, known[source.device].peaks, known[device].peaks)
         for source in sources
         for member in source.members
     )
@@ -377,7 +292,7 @@ def transferred_fit(device: str, layout: str | None) -> Fit | None:
         most_batch=min(source.most_batch for source in sources),
         models=min(source.models for source in sources),
         families=min(source.families for source in sources),
-        source=f"{names}, and the sheet: {sheets()[device]['source']}",
+        source=f"{names}, and the sheet: {known[device].source}",
         method="transferred by data sheets, not measured, from fits",
         cv=stated["cv"],
     )
@@ -392,21 +307,10 @@ def moved(
     return replace(found, base=base)
 
 
-def _sheets() -> dict[str, tuple[float, float]]:
-    from gadprof.measuring.explain.roofline import sheets
-
-    return {
-        name: (sheet["flops_per_s"]["fp16"], sheet["bytes_per_s"])
-        for name, sheet in sheets().items()
-        if "fp16" in sheet["flops_per_s"]
-    }
-
-
 @lru_cache(maxsize=1)
 def transfer_errors() -> Mapping[str, Any]:
     """How well fits that were moved by data sheets predict, and from which fits."""
-    text = resources.files("gadprof.data").joinpath(COEFFICIENTS).read_text()
-    stated: Mapping[str, Any] = json.loads(text)["transfer"]
+    stated: Mapping[str, Any] = json.loads(_carried())["transfer"]
     return stated
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -59,7 +59,8 @@ class Measured:
 class Prepared:
     """All rows' operations, sorted by class and then by row; ``owner`` is the row of each.
 
-    ``starts`` (classes + 1,) is where each class begins.
+    ``starts`` (classes + 1,) is where each class begins; ``place`` is where an operation was before
+    it was sorted.
     """
 
     rows: int
@@ -69,6 +70,7 @@ class Prepared:
     log_work: Floats
     log_bytes: Floats
     counts: Floats
+    place: NDArray[np.int64]
 
 
 def prepare(rows: Sequence[Measured]) -> Prepared:
@@ -85,6 +87,7 @@ def prepare(rows: Sequence[Measured]) -> Prepared:
         np.concatenate([a.log_work for a in at])[order],
         np.concatenate([a.log_bytes for a in at])[order],
         np.concatenate([row.features.counts for row in rows])[order],
+        order,
     )
 
 
@@ -101,7 +104,29 @@ def subset(data: Prepared, keep: NDArray[np.bool_]) -> Prepared:
         data.log_work[inside],
         data.log_bytes[inside],
         data.counts[inside],
+        data.place[inside],
     )
+
+
+def with_counts(data: Prepared, counts: Sequence[Floats]) -> Prepared:
+    """The same with other counts, one array of feature rows for each row of measurements.
+
+    The operations of a row of measurements lie by class and then as its features have them.
+    """
+    places = np.concatenate(list(counts))
+    return replace(data, counts=places[data.place])
+
+
+def each_seconds(found: Coefficients, data: Prepared) -> Floats:
+    """What one occurrence of each operation takes, in the order of the rows' features, (n,)."""
+    each = np.empty(len(data.place))
+    each[data.place] = _times(vector(found), data).each
+    return each
+
+
+def predicted_logs(found: Coefficients, data: Prepared) -> Floats:
+    """Predicted log-seconds of prepared rows, (rows,)."""
+    return np.asarray(np.log(_times(vector(found), data).totals), dtype=np.float64)
 
 
 def vector(found: Coefficients) -> Floats:
@@ -128,6 +153,7 @@ class _Times:
     by_bytes: Floats
     roofline: Floats
     slope: Floats  # of the bounded form, (n, 2)
+    each: Floats  # of one occurrence, (n,)
     totals: Floats
 
 
@@ -142,9 +168,9 @@ def _times(values: Floats, data: Prepared) -> _Times:
     by_work = np.exp(data.log_work - found.base[0] - REACH * bounded[:, 0])
     by_bytes = np.exp(data.log_bytes - found.base[1] - REACH * bounded[:, 1])
     roofline = np.sqrt(by_work**2 + by_bytes**2 + 1e-30)
-    each = (roofline + np.exp(found.base[2])) * data.counts
-    totals = np.bincount(data.owner, weights=each, minlength=data.rows).astype(np.float64)
-    return _Times(by_work, by_bytes, roofline, 1 - bounded**2, totals)
+    each = roofline + np.exp(found.base[2])
+    totals = np.bincount(data.owner, weights=each * data.counts, minlength=data.rows)
+    return _Times(by_work, by_bytes, roofline, 1 - bounded**2, each, totals.astype(np.float64))
 
 
 def _slopes(values: Floats, data: Prepared) -> NDArray[np.float32]:
@@ -189,11 +215,15 @@ def family_weights(families: Sequence[str]) -> Floats:
 
 
 def fit_coefficients(
-    rows: Sequence[Measured], kind: str, prior: Coefficients | None = None
+    rows: Sequence[Measured],
+    kind: str,
+    prior: Coefficients | None = None,
+    stiffness: float = 1.0,
 ) -> Coefficients:
     """Coefficients fitted to all rows, from a prior or from nothing."""
     wanted = np.log([row.seconds for row in rows])
-    return fit_prepared(prepare(rows), wanted, [row.family for row in rows], kind, prior)
+    families = [row.family for row in rows]
+    return fit_prepared(prepare(rows), wanted, families, kind, prior, stiffness=stiffness)
 
 
 def fit_prepared(
@@ -202,24 +232,31 @@ def fit_prepared(
     families: Sequence[str],
     kind: str,
     prior: Coefficients | None = None,
+    start: Coefficients | None = None,
+    stiffness: float = 1.0,
 ) -> Coefficients:
     """The same from prepared rows and their log-seconds, (rows,).
 
-    From nothing, a part of the rows is fitted first, which is a start for all of them.
+    From nothing, a part of the rows is fitted first, which is a start for all of them; ``start``
+    are coefficients to begin from, beside a prior. ``stiffness`` is how much closer than usual
+    all but the three bases are held.
     """
     weights = family_weights(families)
     held = np.repeat([HELD[name] for name in ("base", "offset", "shape", "shared")], SIZES)
+    held[3:] *= stiffness
     bend = BEND * SCATTER.get(kind, 1.0)
     mean = vector(prior or start_of(kind))
-    start = mean
+    first = mean
     if prior is not None:
         common = float(np.median(np.log(_times(mean, data).totals) - wanted))
         mean[:3] += np.array([1.0, 1.0, -1.0]) * common
         held[:3] = HELD_BASE
     elif len(wanted) > LEAST_PART:
         part = np.arange(len(wanted)) % (len(wanted) // LEAST_PART + 1) == 0
-        start = _descend(mean, mean, subset(data, part), wanted[part], weights[part], held, bend)
-    return coefficients(_descend(start, mean, data, wanted, weights, held, bend))
+        first = _descend(mean, mean, subset(data, part), wanted[part], weights[part], held, bend)
+    if start is not None:
+        first = vector(start)
+    return coefficients(_descend(first, mean, data, wanted, weights, held, bend))
 
 
 def _descend(
@@ -286,8 +323,7 @@ def variances(prior: Coefficients, rows: Sequence[Measured]) -> Floats:
 
 def predict_rows(found: Coefficients, rows: Sequence[Measured]) -> Floats:
     """Predicted log-seconds of every row."""
-    totals = _times(vector(found), prepare(rows)).totals
-    return np.asarray(np.log(totals), dtype=np.float64)
+    return predicted_logs(found, prepare(rows))
 
 
 def folds_of(families: Sequence[str], folds: int) -> NDArray[np.int64]:
