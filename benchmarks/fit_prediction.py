@@ -27,6 +27,8 @@ from typing import Any
 
 import click
 import numpy as np
+from fit_cards import PRECISIONS as FORMATS
+from fit_cards import fit_cards
 from fit_phones import PRECISIONS, fit_phones, placements
 from launch_costs import launch_errors
 from prediction_kinds import kind_of
@@ -398,11 +400,36 @@ def transfers(found: Mapping[str, Fitted]) -> dict[str, Any]:
         + " predicted from the others by data sheets, families left out"
     )
     return {
+        "processors": between_processors(found),
         "ten_timed": ten_timed(cards),
         "from": list(cards),
         "cv": error_summary(np.concatenate(gaps), names, method),
         "pairs": pairs,
     }
+
+
+def between_processors(found: Mapping[str, Fitted]) -> dict[str, Any]:
+    """Each processor's rows by the other's fit, families left out, times one factor of speed."""
+    processors = [one for one in found.values() if one.fit.kind == "cpu"]
+    pairs = {}
+    for target in processors:
+        measured = np.log([row.measured.seconds for row in target.rows])
+        families = [row.measured.family for row in target.rows]
+        for source in processors:
+            if source is target:
+                continue
+            without, whole = source.left_out["prefix"].without, source.fit.members[0]
+            predicted = [
+                operation_seconds(without.get(one.family, whole), one.features, one.batch).sum()
+                for one in (row.measured for row in target.rows)
+            ]
+            gaps = np.log(predicted) - measured
+            factor = float(np.median(gaps))
+            pairs[f"{source.fit.device} to {target.fit.device}"] = {
+                "factor": round(float(np.exp(-factor)), 3),
+                **sizes(gaps - factor, families),
+            }
+    return pairs
 
 
 def ten_timed(cards: Mapping[str, Fitted]) -> dict[str, Any]:
@@ -514,9 +541,14 @@ def main(
             f"× {np.exp(cv['log_error_95']):.2f} (novelty {cv['novelty_slope']}) covers "
             f"{100 * cv['interval_coverage']:.1f} %"
         )
-    of_phones = []
+    of_phones, of_cards = [], {}
     if devices is not None:
-        of_phones = [fit_phones(devices / "phones_aihub.csv", cache, name) for name in PRECISIONS]
+        compiled = found["rtx4090-nchw-compiled"].fit.members[0]
+        of_phones = [
+            fit_phones(devices / "phones_aihub.csv", cache, name, compiled) for name in PRECISIONS
+        ]
+        eager = found["rtx3090-nchw"].fit
+        of_cards = {name: fit_cards(devices, cache, name, eager) for name in FORMATS}
     for each in of_phones:
         click.echo(
             f"phones, {each.dtype}: {each.cv['by_network']['groups']} networks; median "
@@ -524,12 +556,19 @@ def main(
             f"{100 * each.cv['mean_absolute_error']:.1f} %; rank {each.cv['rank_correlation']}; "
             f"interval × {np.exp(each.cv['log_error_95']):.2f}"
         )
+    for name, (one, _) in of_cards.items():
+        click.echo(
+            f"cards, {name}: {len(one.machines)} machines; families left out "
+            f"{100 * one.cv['mean_absolute_error']:.1f} %, cards left out "
+            f"{100 * one.cv_sheet['mean_absolute_error']:.1f} %"
+        )
     if output is not None:
         text = fits_text(
             {key: one.fit for key, one in found.items()},
             "python benchmarks/fit_prediction.py",
             transfers(found),
             of_phones,
+            [one for one, _ in of_cards.values()],
         )
         write_atomic(str(output), text)
     if data is not None:
@@ -539,6 +578,7 @@ def main(
             json.dumps(
                 {
                     "tables": tables_of,
+                    "cards": {name: details for name, (_, details) in of_cards.items()},
                     "launch": launch_errors(devices) if devices else [],
                     "placed": placements(devices / "phones_aihub.csv") if devices else [],
                 },

@@ -212,8 +212,8 @@ def test_latencies_are_predicted_for_the_card_and_read_by_calibrate(
         ("nhwc", 2),
     ]
     for row in found["rows"]:
-        assert row["predicted_s"] is None
-        assert "the measurements are of larger batches" in row["refused"]
+        assert row["predicted_s"] > 0
+        assert row["refused"] is None
     files = parts.calibration_files(found)
     path = tmp_path / "rows.csv"
     path.write_text(files["nhwc"])

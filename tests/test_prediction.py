@@ -13,9 +13,17 @@ import torch
 
 import gadprof
 from gadprof.errors import SpecError, UnknownNameError
-from gadprof.prediction.api import joins, kernel_seconds, predict, predict_features, predict_trace
+from gadprof.prediction.api import (
+    HOST,
+    joins,
+    kernel_seconds,
+    predict,
+    predict_features,
+    predict_trace,
+)
+from gadprof.prediction.cards import plain_cards, read_cards
 from gadprof.prediction.features import CLASSES, features_of
-from gadprof.prediction.fits import COEFFICIENTS, find_fit, fits, moved, transfer_errors
+from gadprof.prediction.fits import COEFFICIENTS, cards, find_fit, fits, moved, transfer_errors
 from gadprof.prediction.flow import PLANE_WORK
 from gadprof.prediction.fusion import fused_traffic
 from gadprof.prediction.model import operation_seconds
@@ -84,14 +92,63 @@ def test_a_prediction_has_an_interval_and_shares_that_add_up():
     assert fit.families > 50
 
 
-def test_a_batch_of_kernels_too_short_is_refused_and_the_batch_that_does_is_named():
-    rows, fit = predict(["hrnet32"], "rtx3090", batch=1)
+def test_a_compiled_batch_of_kernels_too_short_is_refused_and_the_batch_that_does_is_named():
+    rows, fit = predict(["hrnet32"], "rtx4090", batch=1, mode="compiled")
     assert rows[0].predicted_latency_s is None
     enough = int(re.search(r"try --batch (\d+)", rows[0].refused).group(1))
-    again, _ = predict(["hrnet32"], "rtx3090", batch=enough)
+    again, _ = predict(["hrnet32"], "rtx4090", batch=enough, mode="compiled")
     assert again[0].predicted_latency_s is not None
     features = features_of(trace_of("hrnet32").trace.forward, fit.way)
     assert kernel_seconds(features, fit, enough * 4 // 5) < fit.least_kernel_s
+
+
+def test_a_card_whose_host_was_not_measured_has_an_interval_as_wide_as_hosts_scatter():
+    small, large = (predict(["hrnet32"], "rtx3090", batch=batch)[0][0] for batch in (1, 512))
+
+    def width(row):
+        low, high = row.predicted_latency_s["interval95"]
+        return high / low
+
+    assert small.by_class[HOST] > 0.8
+    assert large.by_class[HOST] < 0.1
+    assert width(small) > 1.5 * width(large)
+
+
+@pytest.mark.parametrize("device", ["titan-rtx", "gtx1080ti", "titan-xp"])
+def test_at_batch_1_operations_set_the_time_and_not_their_macs(device):
+    names = ("hrnet32", "gadnet32", "hrnet32:width=16")
+    rows, _ = predict(names, device, batch=1)
+    whole, other, narrow = (row.predicted_latency_s["value"] for row in rows)
+    assert narrow == pytest.approx(whole, rel=0.05)  # as many operations, a quarter of the MACs
+    assert other > whole  # more operations, fewer MACs
+
+
+def test_a_timed_model_sets_the_speed_of_all():
+    plain, fit = predict(["hrnet32", "gadnet32"], "titan-rtx", batch=1)
+    before = [row.predicted_latency_s["value"] for row in plain]
+    timed = [("hrnet32", 2 * before[0])]
+    again, faster = predict(["hrnet32", "gadnet32"], "titan-rtx", batch=1, timed=timed)
+    after = [row.predicted_latency_s["value"] for row in again]
+    assert after == pytest.approx([2 * value for value in before])
+    assert "1 timed model" in faster.method
+    assert fit.host.once < faster.host.once
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("rx7900xtx", "fp16"), ("gtx1070", "fp32")])
+def test_a_sheet_of_any_maker_gives_a_prediction_with_the_error_of_cards_left_out(device, dtype):
+    rows, fit = predict(["hrnet32"], device, batch=1, dtype=dtype)
+    assert rows[0].predicted_latency_s["value"] > 0
+    assert fit.cv["method"].startswith("cards left out")
+
+
+def test_a_format_chooses_among_the_fits_of_a_device():
+    assert find_fit("rtx3090", None, dtype="float16").dtype == "fp16"
+    assert find_fit("rtx3090", None).dtype == "amp"
+
+
+def test_cards_measured_together_are_read_as_they_were_written():
+    for one in cards().values():
+        assert plain_cards(read_cards(plain_cards(one))) == plain_cards(one)
 
 
 def test_a_batch_on_the_cpu_is_refused_because_only_single_samples_were_measured():

@@ -1,9 +1,10 @@
 """Predicted latency of models on a fitted device, with an interval, shares, or a refusal.
 
-Promises a refusal, never a guess, where the measurements do not carry: kernels shorter than any
-that were measured (with the batch that would do), and operations of a kind that too few measured
-families had, where they would take more than ``LITTLE`` of the time. The interval is that of
-unseen model families in cross-validation, and wider the more novel the model is.
+Promises a refusal, never a guess, where the measurements do not carry: kernels so short that a host
+sets the pace of which nothing is known (with the batch that would do), and operations that no
+measured family had, or too few, where they would take more than ``LITTLE`` of the time. The
+interval is that of unseen model families in cross-validation, and wider the more novel the model
+is, and the longer the card waits for a host that was not measured with it.
 """
 
 from __future__ import annotations
@@ -106,8 +107,12 @@ def _refusal(features: ModelFeatures, seconds: Any, fit: Fit, batch: int) -> str
 
     from gadprof.prediction.features import CLASSES
 
-    if features.unknown:
-        return f"operations of a kind never measured: {', '.join(features.unknown)}"
+    share = float(seconds[features.unmeasured].sum() / seconds.sum())
+    if share > LITTLE:
+        return (
+            f"operations of a kind never measured would take about {100 * share:.0f} % of the "
+            f"time, if they only moved their bytes: {', '.join(features.unknown)}"
+        )
     rare = np.isin(features.classes, [i for i, n in enumerate(fit.seen) if n < LEAST_SEEN])
     share = float(seconds[rare].sum() / seconds.sum())
     if share > LITTLE:

@@ -57,6 +57,8 @@ def products(operation: Traced, out: tuple[int, ...]) -> tuple[int, int, int, in
 
 
 def listed(value: Any) -> tuple[int, ...]:
+    if type(value) is tuple and value and type(value[0]) is int:
+        return value
     if isinstance(value, (tuple, list)):
         return tuple(int(item) for item in value) or (1,)
     return (int(value),)

@@ -6,7 +6,7 @@ not, and is kept apart. Under mixed precision the flow of number formats is foll
 to operation as torch's autocast does it, casts included; under a compiler, what it keeps in
 registers between joined operations is not moved (``fusion``). Views and queries cost nothing and
 are left out. Equal operations of one model are joined with how often they occur. An operation of a
-class that no fit has seen is listed as unknown.
+class that no fit has seen is listed as unknown, and stands as one that moves as many bytes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ VIEW = -1  # in an order: a call that runs nothing on a device
 class ModelFeatures:
     """A model's operations: class indices (n,), columns (n, len(COLUMNS)) and counts (n,).
 
-    ``order`` (calls,) is which row each call runs, one after another, VIEW where it runs none.
+    ``order`` (calls,) is which row each call runs, one after another, VIEW where it runs none;
+    ``unmeasured`` (n,) which rows are of a class outside CLASSES, whose names ``unknown`` has.
     """
 
     classes: NDArray[np.int64]
@@ -64,6 +65,7 @@ class ModelFeatures:
     counts: Floats
     unknown: tuple[str, ...]
     order: NDArray[np.int64]
+    unmeasured: NDArray[np.bool_]
 
     def column(self, name: str) -> Floats:
         """One column by name, (n,)."""
@@ -74,7 +76,6 @@ def features_of(operations: Iterable[Any], way: Way, batch: int = 1) -> ModelFea
     """The features of a forward trace at a ``batch`` of 1, or at a prime one."""
     places: dict[Row, int] = {}
     order: list[int] = []
-    unknown: set[str] = set()
     flow = Flow(way)
     listed: list[Any] = list(operations) if batch == 1 else list(per_sample(operations, batch))
     traffic = fused_traffic(listed) if way.compiled else None
@@ -84,17 +85,15 @@ def features_of(operations: Iterable[Any], way: Way, batch: int = 1) -> ModelFea
         if operation.kind == "view":
             order.append(VIEW)
         for row in flow.rows(operation, None if traffic is None else traffic[index]):
-            if row.name not in _INDEX:
-                unknown.add(row.name)
-            else:
-                order.append(places.setdefault(row, len(places)))
+            order.append(places.setdefault(row, len(places)))
     rows, ordered = list(places), np.array(order, dtype=np.int64)
     return ModelFeatures(
-        np.array([_INDEX[row.name] for row in rows], dtype=np.int64),
+        np.array([_INDEX.get(row.name, _MOVES) for row in rows], dtype=np.int64),
         np.array([row[1:] for row in rows], dtype=np.float64).reshape(len(rows), len(COLUMNS)),
         np.bincount(ordered[ordered != VIEW], minlength=len(rows)).astype(np.float64),
-        tuple(sorted(unknown)),
+        tuple(sorted({row.name for row in rows if row.name not in _INDEX})),
         ordered,
+        np.array([row.name not in _INDEX for row in rows], dtype=bool),
     )
 
 
@@ -111,3 +110,4 @@ def _optimiser(operations: Sequence[Traced]) -> Row:
 
 _COLUMN: Mapping[str, int] = {name: index for index, name in enumerate(COLUMNS)}
 _INDEX: Mapping[str, int] = {name: index for index, name in enumerate(CLASSES)}
+_MOVES = CLASSES.index("elementwise")

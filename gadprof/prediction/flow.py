@@ -264,25 +264,24 @@ class Flow:
         traffic: Traffic | None,
     ) -> Row:
         shape = tuple(operation.outputs[0].shape)
-        moved = fixed = 0
+        moved = fixed = largest = 0
+        sliced = False
         for t, size in zip(inputs, widths, strict=True):
+            own, depends = prod(t.shape), self._depends(t)
+            behind = self._elements.get(t.storage, own)
+            if depends:
+                largest = max(largest, own)
+                sliced = sliced or (own < behind and len(t.shape) > 1)
             if traffic is not None and t.storage in traffic.kept:
                 continue
             # an expanded tensor is no larger than what lies behind it
-            elements = min(prod(t.shape), self._elements.get(t.storage, prod(t.shape)))
-            if self._depends(t):
-                moved += elements * size
+            if depends:
+                moved += min(own, behind) * size
             else:
-                fixed += elements * size
+                fixed += min(own, behind) * size
         outputs = sum(prod(t.shape) for t in operation.outputs[:1])
-        largest = max((prod(t.shape) for t in inputs if self._depends(t)), default=0)
         largest = max(largest, outputs)
         work, rows, n, k, kernel, stride = products(operation, shape)
-        sliced = any(
-            len(t.shape) > 1 and prod(t.shape) < self._elements.get(t.storage, 0)
-            for t in inputs
-            if self._depends(t)
-        )
         if name == "attention_math":  # the scores are written, scaled, normalised and read again
             moved += 6 * rows * n * 4
         if traffic is not None:
