@@ -230,6 +230,12 @@ def values_near(knob: Knob, value: Any) -> list[Any]:
             ]
         case "choice":
             return list(knob.choices)
+        case "words":
+            return [
+                (*value[:place], word, *value[place + 1 :])
+                for place in range(len(value))
+                for word in knob.choices
+            ]
         case "flag":
             return [not value]
     raise TypeError(f"no steps for knob kind {knob.kind}")

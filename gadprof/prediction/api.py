@@ -10,7 +10,7 @@ is, and the longer the card waits for a host that was not measured with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -174,39 +174,39 @@ def predict(
 
     ``coefficients`` is a file that ``gadprof calibrate`` wrote, instead of gadprof's own.
     ``reparam`` joins a model's branches: as the device's table was measured (auto), yes or no.
-    ``mode`` is eager, compiled or train; ``bounds`` are as in ``trace_of``. ``timed`` are models with
-    seconds measured there at this batch and input, which set the device's speed. Raises DataError
-    for such a file that cannot be read, UnknownNameError for a device without a fit, SpecError for
-    a format that it was not measured in.
+    ``mode`` is eager, compiled or train; ``bounds`` are as in ``trace_of``. ``timed`` are models
+    with seconds measured there at this batch and input, which set the device's speed. Raises
+    DataError for such a file that cannot be read, UnknownNameError for a device without a fit,
+    SpecError for a format that it was not measured in.
     """
     fit = find_fit(device, layout, coefficients, mode, dtype)
     chosen = batch if batch is not None else default_batch(fit)
+    joined = joins(fit, reparam)
+
+    def trace(model: str) -> BatchTrace:
+        return trace_of(model, shapes, reparam=joined, bounds=bounds)
+
     if timed:
-        fit = at_speed(fit, timed, chosen, shapes, reparam)
+        fit = at_speed(fit, timed, chosen, trace)
     rows = []
     for model in models:
         try:
-            traced = trace_of(model, shapes, reparam=joins(fit, reparam), bounds=bounds)
-            rows.append(predict_trace(model, traced, fit, chosen))
+            rows.append(predict_trace(model, trace(model), fit, chosen))
         except GadprofError as error:
             rows.append(Prediction(model, fit.key, chosen, error=str(error)))
     return rows, fit
 
 
 def at_speed(
-    fit: Fit,
-    timed: Sequence[tuple[str, float]],
-    batch: int,
-    shapes: tuple[tuple[int, ...], ...],
-    reparam: str,
+    fit: Fit, timed: Sequence[tuple[str, float]], batch: int, trace: Callable[[str], BatchTrace]
 ) -> Fit:
     """The fit with every time multiplied by what timed models took over what was predicted.
 
-    Raises SpecError where one of them is refused, and what tracing it raises.
+    Raises SpecError where one of them is refused, and what ``trace`` raises.
     """
     logs = []
     for model, seconds in timed:
-        row = predict_trace(model, trace_of(model, shapes, reparam=joins(fit, reparam)), fit, batch)
+        row = predict_trace(model, trace(model), fit, batch)
         if row.predicted_latency_s is None:
             raise SpecError(f"{model} cannot set the speed of {fit.key}: {row.refused}")
         logs.append(math.log(seconds / row.predicted_latency_s["value"]))
