@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from functools import cache
 from importlib import resources
 
 import numpy as np
@@ -73,10 +74,15 @@ def test_weights_alone_do_not_grow_with_the_batch():
     assert (features.columns[~batched, 3] > 0).all()
 
 
+@cache
+def features_as(way: Way):
+    return features_of(trace_of("gadnet32:width=8", ((3, 64, 64),)).trace.forward, way)
+
+
 @pytest.mark.parametrize("key", list(fits()))
 def test_more_samples_take_longer_and_every_time_is_positive(key):
     fit = fits()[key]
-    features = features_of(traced("gadnet32:width=8").forward, fit.way)
+    features = features_as(fit.way)
     small = operation_seconds(fit.members[0], features, 64)
     large = operation_seconds(fit.members[0], features, 256)
     assert (small > 0).all()
