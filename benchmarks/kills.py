@@ -290,7 +290,7 @@ def run_rounds(
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             kills += 1
-        left = left_running()
+        left = left_running(10.0)  # in time is what orphans.py asks
         fault = f"left running: {left[0]}" if left else looked_at(scenario, folder, whole)
         now = 0 if fault else scenario.kept(folder)
         if not fault and now < kept:

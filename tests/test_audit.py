@@ -294,3 +294,28 @@ def test_a_part_of_the_list_needs_data_to_merge_into(
     assert out == ""
     assert words in err
     assert "Traceback" not in err
+
+
+def test_a_name_that_names_nothing_is_refused_before_any_model_is_audited(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gadprof import cli
+
+    audited: list[str] = []
+    monkeypatch.setattr("gadprof.audit.audit.audit", lambda model, **_: audited.append(model))
+    assert cli.run(["audit", "gadnet32", "hrnet23", "--store=off"]) == 2
+    assert "unknown model 'hrnet23'" in capsys.readouterr().err
+    assert not audited
+
+
+def test_a_model_that_is_refused_costs_the_others_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from gadprof import cli
+
+    words = ["audit", "gadnet32:width=8", "x.onnx", "--backends=gadprof", "--store=off"]
+    assert cli.run(words) == 2
+    said = capsys.readouterr()
+    assert "gadnet32:width=8" in said.out
+    assert said.err.startswith("gadprof: ")
+    assert "x.onnx" in said.err

@@ -82,12 +82,11 @@ def answer_with(client: Any, what: str, *, only_one: bool = False) -> None:
 
 
 def compared(model: str = MODEL) -> Task:
-    from gadprof.comparison.compare import ComparedRow
 
     return Task(
         "gadprof.cluster.tasks:compare_task",
         {"model": model, "shapes": [], "batch": 1},
-        check=clients._about(ComparedRow, model),
+        check=clients._row_about(model),
     )
 
 
@@ -281,3 +280,19 @@ def test_a_lock_that_is_held_is_told(tmp_path: Path, capsys: pytest.CaptureFixtu
         pass
     thread.join()
     assert "waits until nothing else measures on cpu" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change", [{"macs": None}, {"macs": -5}, {"macs": True}, {"params": "1"}, {"model": "another"}]
+)
+def test_a_row_whose_figures_no_count_can_have_is_no_answer(change: dict[str, Any]) -> None:
+    from gadprof.comparison.compare import compare_row
+    from gadprof.results.plain import to_plain
+    from gadprof.results.rebuild import SchemaError
+
+    row = to_plain(compare_row(MODEL))
+    check = clients._row_about(MODEL)
+    check(row)
+    check({"model": MODEL, "error": "it failed", "exit_code": 1})
+    with pytest.raises(SchemaError):
+        check({**row, **change})

@@ -45,6 +45,14 @@ DOCUMENTS: dict[str, str | bytes] = {
     "gigabytes of spaces cut": " " * (5 << 20), "a key twice": '{"rows": 1, "rows": 2}',
 }  # fmt: skip
 
+# a baseline that has no figures of the model, as of one that is new
+SAYS_NOTHING = ("no schema", "no rows", "a row without figures", "a model of escapes")
+# a report reads no counts: it takes such a file and shows nothing of it
+ROWS = (
+    "a float of 1e999", "no schema", "a row without figures", "figures of text", "negative figures",
+    "figures of fractions", "figures of lists", "figures of true",
+)  # fmt: skip
+
 PLACES: dict[str, tuple[object, str]] = {
     "nothing": (None, "b.json"),
     "a folder": (lambda w: (w / "b.json").mkdir(), "b.json"),
@@ -96,7 +104,8 @@ def cases() -> Iterator[Case]:
         for reader, words in _readers("b.json"):
             # a file without the model's row is no fault: the row is then without a comparison
             exits = (0, 1, 2) if name in ("another model", "the model twice") else (1, 2)
-            if reader in ("diff", "accuracy"):
+            if reader in ("diff", "accuracy") or name in SAYS_NOTHING or (
+                reader == "report" and name in ROWS):  # fmt: skip
                 exits = (0, 1, 2)
             yield Case(f"{reader}: {name}", words, exits=exits, lines=3,
                        files={"gadprof.toml": TOML, "b.json": text},

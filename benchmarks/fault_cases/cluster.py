@@ -35,21 +35,20 @@ ANSWERS: dict[str, Any] = {
     "a row of text": '{"value": {"model": "gadnet32:width=8", "macs": "x"}}',
     "a negative row": '{"value": {"model": "gadnet32:width=8", "params": -1, "macs": -5}}',
     "a row that lacks": '{"value": {"model": "gadnet32:width=8"}}', "a row of null": '{"value": null}',
-    "a hundred MiB": "[" + "1," * (50 << 20), "a key twice": '{"value": 1, "value": {}}',
+    "ten MiB": "[" + "1," * (5 << 20), "a key twice": '{"value": 1, "value": {}}',
 }  # fmt: skip
 
 
 def _answer(name: str) -> Callable[[Path], object]:
     def call(_work: Path) -> object:
-        from gadprof.cluster.clients import _about
+        from gadprof.cluster.clients import _row_about
         from gadprof.cluster.run import Task, read_answer
-        from gadprof.comparison.compare import ComparedRow
         from gadprof.errors import ModelFailedError
         from gadprof.results.rebuild import SchemaError
 
         model = "gadnet32:width=8"
         task = Task("gadprof.cluster.tasks:compare_task", {"model": model},
-                    check=_about(ComparedRow, model))  # fmt: skip
+                    check=_row_about(model))  # fmt: skip
         try:
             return read_answer(task, ANSWERS[name])
         except SchemaError as error:

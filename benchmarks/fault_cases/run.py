@@ -162,17 +162,17 @@ def _stream(number: int, errors: str) -> Any:
 def _called(case: Case, work: Path) -> int:
     """The exit code that an error of a call stands for; 98 for one that is no error of ours."""
     from gadprof.errors import GadprofError
+    from gadprof.output import harmless
 
     assert case.call is not None
     try:
         case.call(work)
     except GadprofError as error:
-        sys.stderr.write(f"gadprof: {error}\n")
-        sys.stderr.flush()
+        os.write(2, f"gadprof: {harmless(str(error))}\n".encode("utf-8", "backslashreplace"))
         return error.exit_code
     except BaseException as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        sys.stderr.flush()
+        text = harmless(f"{type(error).__name__}: {error}\n")
+        os.write(2, text.encode("utf-8", "backslashreplace"))
         return 98
     return 0
 
@@ -231,9 +231,9 @@ def _drain(terminal: int) -> bytes:
     return b"".join(parts)
 
 
-def left_running() -> tuple[str, ...]:
-    """The processes that outlived a case by a second; they are killed."""
-    deadline = time.monotonic() + GRACE_S
+def left_running(grace_s: float = GRACE_S) -> tuple[str, ...]:
+    """The processes that outlived a case by a second or so; they are killed."""
+    deadline = time.monotonic() + grace_s
     while time.monotonic() < deadline:
         _reap()
         if not _descendants(os.getpid()):
@@ -300,6 +300,7 @@ def _touched(before: Mapping[str, str], after: Mapping[str, str], case: Case) ->
     if "REMOVE_FOLDER" in case.env:
         changed = [name for name in changed if not name.startswith("work")]
     elsewhere = ("home/", "tmp/")
+    changed = [name for name in changed if not name.startswith("tmp/torchinductor_")]  # torch's own
     allowed = [p if p.startswith(elsewhere) else f"work/{p}" for p in case.writes]
     return tuple(
         name

@@ -235,7 +235,7 @@ def cluster_compare(
         Task(
             f"{TASKS}:compare_task",
             {"model": model, "shapes": [list(shape) for shape in shapes], "batch": batch},
-            check=_about(ComparedRow, model),
+            check=_row_about(model),
         )
         for model in models
     ]
@@ -255,6 +255,22 @@ def _about(kind: type[Any], model: str) -> Callable[[Any], object]:
     def check(value: Any) -> None:
         if (named := from_plain(kind, value).model) != model:
             raise SchemaError(f"it is about {named!r}, not {model!r}")
+
+    return check
+
+
+def _row_about(model: str) -> Callable[[Any], object]:
+    """Takes a row of a comparison about ``model``, with figures that a count can have."""
+    from gadprof.comparison.compare import ComparedRow
+    from gadprof.results.figures import KEYS
+
+    about = _about(ComparedRow, model)
+
+    def check(value: Any) -> None:
+        about(value)
+        figures = [value.get(key) for key in KEYS]
+        if not value.get("error") and any(type(f) is not int or f < 0 for f in figures):
+            raise SchemaError("a row without an error lacks figures, or has them below zero")
 
     return check
 

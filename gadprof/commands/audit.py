@@ -24,6 +24,7 @@ from gadprof.commands.options import (
     timeout_option,
 )
 from gadprof.commands.show import show
+from gadprof.errors import GadprofError
 from gadprof.output import Output, emit, tell
 from gadprof.render.progress import Working
 
@@ -122,7 +123,7 @@ def audit(
     """Run every counting backend on MODEL and explain each number against ours."""
     from gadprof.audit.backends import distribution_of, not_installed, parse_backends
     from gadprof.audit.page import audit_page
-    from gadprof.models.sources import given_inputs
+    from gadprof.models.sources import given_inputs, resolve
     from gadprof.store.recording import record_audits
 
     _check_use(models, listed, out)
@@ -132,7 +133,9 @@ def audit(
             names, listed, run, out, lambda audits: record_audits(audits, store=store, name=save_as)
         )
     models, shapes = given_inputs(models, input_texts)
-    audits = _audits(models, names, shapes, batch, run, store)
+    for model in models:
+        resolve(model)  # before any is audited for minutes
+    audits, refused = _audits(models, names, shapes, batch, run, store)
     show(out, audit_page(audits))
     record_audits(audits, store=store, name=save_as)
     absent = [name for name in names if distribution_of(name) is None]
@@ -145,6 +148,10 @@ def audit(
     ]
     for model, row in failed:
         tell(f"gadprof: {row.name} on {model}: {row.error}")
+    for error in refused:
+        tell(f"gadprof: {' '.join(str(error).split())}")
+    if refused:
+        return max(error.exit_code for error in refused)
     if failed or (run.strict and not all(item.explained for item in audits)):
         return 1
     return 0
@@ -174,24 +181,26 @@ def _audits(
     batch: int,
     run: Run,
     store: str | None,
-) -> Sequence[Audit]:
-    """Each model audited, here or on a cluster."""
+) -> tuple[Sequence[Audit], list[GadprofError]]:
+    """Each model audited, here or on a cluster, and what one of several was refused for."""
     if run.cluster is not None:
         from gadprof.cluster.clients import cluster_audits
 
         with Working("tasks") as work:
-            return cluster_audits(
+            answers = cluster_audits(
                 run.cluster, models, shapes=shapes, batch=batch, backends=names,
                 timeout_s=run.timeout, memory_limit_bytes=run.memory_limit, store=store,
                 on_done=work.count,
             )  # fmt: skip
+            return answers, []
     from gadprof.audit.audit import audit as audit_model
 
-    audits = []
+    audits: list[Audit] = []
+    refused: list[GadprofError] = []
     with Working("auditing", len(models)) as work:
         for number, model in enumerate(models):
-            audits.append(
-                audit_model(
+            try:
+                done = audit_model(
                     model,
                     shapes=shapes,
                     batch=batch,
@@ -200,8 +209,12 @@ def _audits(
                     memory_limit_bytes=run.memory_limit,
                     progress=partial(work.at, done=number),
                 )
-            )
-    return audits
+                audits.append(done)
+            except GadprofError as error:
+                refused.append(error)
+    if not audits:
+        raise refused[0]
+    return audits, refused
 
 
 def _audit_list(
