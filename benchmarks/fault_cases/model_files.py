@@ -148,7 +148,7 @@ def _right(outcome: Outcome) -> str:
 
 def cases() -> Iterator[Case]:
     """Each file before ``count``, the worst before the other commands that run models."""
-    count = ("count", "net.py:build", "--input=3x8x8", "--format=json", "--timeout=12s",
+    count = ("count", "net.py:build", "--input=3x8x8", "--format=json", "--timeout=30s",
              "--memory-limit=1GiB")  # fmt: skip
     for name, text in FILES.items():
         yield Case(f"file: {name}", count, files={"net.py": text}, exits=(1, 2))
@@ -159,8 +159,8 @@ def cases() -> Iterator[Case]:
             f"forward {name}", count, files=_net(forward=line), exits=(0, 1, 2), check=_right
         )
     for name, (build, forward) in HARMLESS.items():
-        yield Case(f"harmless: {name}", (*count[:4], "--timeout=90s"), files=_net(build, forward),
-                   exits=(0,), check=_right)  # fmt: skip
+        yield Case(f"harmless: {name}", (*count[:4], "--timeout=280s"), files=_net(build, forward),
+                   exits=(0,), check=_right, limit_s=300)  # fmt: skip
     for name, line in ATTACKS.items():
         yield Case(f"replaces {name}", count, files=_net(build=line), exits=(0, 1, 2), check=_right)
     for name in NEIGHBOURS:
