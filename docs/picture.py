@@ -1,4 +1,4 @@
-"""Draws docs/compare.svg, the README's picture: the real output of one command.
+"""Draws docs/compare.svg, the README's picture: the real output of one command, in its colours.
 
 Run from the checkout: python docs/picture.py
 """
@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 def main() -> None:
     """Run the command and draw what it prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "gadprof", *COMMAND],
+        [sys.executable, "-m", "gadprof", "--color=always", *COMMAND],
         capture_output=True,
         text=True,
         check=True,
@@ -28,7 +28,7 @@ def main() -> None:
     )
     console = Console(record=True, width=98, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(Text(f"$ gadprof {' '.join(COMMAND)}", style="bold"))
-    console.print(Text(done.stdout.rstrip()))
+    console.print(Text.from_ansi(done.stdout.rstrip()))
     svg = console.export_svg(title="gadprof", unique_id="gadprof")
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # no request leaves the page
     svg = "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"

@@ -317,3 +317,25 @@ def test_the_main_table_fits_a_window_of_1280_pixels(browser: Any, page_file: Pa
     box = opened.page.locator(".scroll", has=opened.page.locator("table[data-table=comparison]"))
     assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
     opened.context.close()
+
+
+def test_a_step_of_a_waterfall_leads_to_its_row_of_the_ledger(visit: Visit) -> None:
+    step = visit.page.locator("figure[data-plot=ledger-1] [role=link]").first
+    for act in (lambda: step.click(), lambda: step.press("Enter")):
+        visit.page.locator("details:has(table[data-table=ledger])").evaluate("d => d.open = false")
+        act()
+        found = visit.page.locator("table[data-table=ledger] tr.found td").all_text_contents()
+        assert found[:3] == ["hrnet32", "fvcore", "normalisation"]
+        assert visit.page.locator("table[data-table=ledger]").is_visible()
+
+
+@pytest.mark.parametrize("media", ["screen", "print"])
+def test_every_table_fits_its_box_on_a_desk_and_on_paper(visit: Visit, media: str) -> None:
+    visit.page.emulate_media(media=media)
+    if media == "print":
+        visit.page.set_viewport_size({"width": 1000, "height": 1400})
+    wide = visit.page.evaluate(
+        "[...document.querySelectorAll('.scroll')].filter(b => b.scrollWidth > b.clientWidth + 1)"
+        ".map(b => b.firstElementChild.dataset.table)"
+    )
+    assert wide == []

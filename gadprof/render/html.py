@@ -22,7 +22,8 @@ from gadprof.results.escape import plain, script_json
 from gadprof.results.page import Page
 from gadprof.results.table import NUMBER_KINDS, Column, Table
 
-KEPT_TOGETHER = 32  # characters of a cell that are not broken into lines
+LEDGER = ("model", "counter", "cause")  # what names a row of the table `ledger`
+KEPT_TOGETHER = 24  # characters of a cell that are not broken into lines
 
 
 def page_html(page: Page, drawn: Mapping[str, bytes] | None = None) -> str:
@@ -49,6 +50,7 @@ def page_html(page: Page, drawn: Mapping[str, bytes] | None = None) -> str:
         style=_raw(folder.joinpath("report.css").read_text(encoding="utf-8")),
         script=_raw(folder.joinpath("report.js").read_text(encoding="utf-8")),
         data=_raw(script_json(_tips_json(page))),
+        links=_raw(script_json(json.dumps(_links(page), separators=(",", ":")))),
         command=page.command,
         version=_drawn_by(figures),
         sections=[
@@ -78,6 +80,24 @@ def _tips_json(page: Page) -> str:
         for plot in page.plots
     }
     return json.dumps(named, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+
+def _links(page: Page) -> dict[str, list[int | None]]:
+    """For each mark of a waterfall the row of the table ``ledger`` that says the same, if any."""
+    ledger = next((table for table in page.tables if table.key == "ledger"), None)
+    if ledger is None:
+        return {}
+    shown = ledger.shown()
+    keys = [column.key for column in shown.columns]
+    columns = [keys.index(key) for key in LEDGER if key in keys]
+    rows = {tuple(cells[i] for i in columns): n for n, cells in enumerate(shown.cells)}
+    found = {}
+    for plot in page.plots:
+        if plot.kind == "waterfall":
+            names = (str(plot.data["model"]), str(plot.data["end"]["label"]))
+            steps = [rows.get((*names, str(step["label"]))) for step in plot.data["steps"]]
+            found[plot.key] = [None, *steps, None]
+    return found
 
 
 def _drawn_by(figures: Mapping[str, bytes]) -> str:

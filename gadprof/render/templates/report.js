@@ -212,12 +212,30 @@
     if (table.dataset.tree !== undefined) icicle(table, tools);
   }
 
+  // a waterfall's step leads to its row of the ledger, by a click or Enter
+  const links = JSON.parse(document.getElementById("links").textContent);
+  const ledger = [...(document.querySelector("table[data-table=ledger]")?.tBodies[0].rows ?? [])];
+  function linked(mark, row) {
+    const go = () => {
+      for (const other of ledger) other.classList.toggle("found", other === row);
+      row.hidden = false;
+      row.closest("details").open = true;
+      row.scrollIntoView({ block: "center" });
+    };
+    mark.setAttribute("role", "link");
+    mark.addEventListener("click", go);
+    mark.addEventListener("keydown", (event) => { if (event.key === "Enter") go(); });
+  }
+
   for (const [key, texts] of Object.entries(JSON.parse(document.getElementById("tips").textContent))) {
     const drawing = document.querySelector(`figure[data-plot="${key}"] svg`);
     if (texts.length) drawing.removeAttribute("aria-hidden");
     texts.forEach((text, index) => {
       const mark = document.getElementById(`tip-${key}-${index}`);
-      if (mark) tipped(mark, text);
+      if (!mark) return;
+      tipped(mark, text);
+      const row = ledger[links[key]?.[index] ?? -1];
+      if (row) linked(mark, row);
     });
   }
 })();

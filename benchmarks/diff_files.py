@@ -1,0 +1,184 @@
+"""Seeded edits of model files on disk, and this repository's own history: is diff ever wrong?
+
+Each edit changes the text of a copy of one of torchvision's or timm's model files, as a hand would:
+a bias more, a wider kernel (these change cost), a comment, a helper, another name of a class (these
+change none). The truth is read from the built modules' parameters: diff has to name exactly the
+modules whose own parameters changed, and no change of cost where there is none. ``python
+benchmarks/diff_files.py [EDITS] [SEED]`` prints the tally; ``--history N`` instead counts four
+networks by the code of the last N commits and of their parents, and prints how many differ.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import random
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+BUILDERS = (
+    "torchvision.models.resnet:resnet18", "torchvision.models.squeezenet:squeezenet1_1",
+    "torchvision.models.mobilenetv2:mobilenet_v2", "torchvision.models.mnasnet:mnasnet0_5",
+    "torchvision.models.shufflenetv2:shufflenet_v2_x0_5", "timm.models.ghostnet:ghostnet_050",
+    "timm.models.resnet:resnet10t", "timm.models.efficientnet:efficientnet_lite0",
+)  # fmt: skip
+COSTLY = {"bias": (r"bias=False", "bias=True"), "kernel": (r"kernel_size=3", "kernel_size=5")}
+FREE = ("comment", "helper", "class")
+SHAPE = (3, 64, 64)
+HISTORY = ("hrnet32", "hrnet48", "gadnet32", "gadnet48")
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--history"]:
+        history(int(sys.argv[2]))
+        return
+    edits = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    rng = random.Random(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    tally: dict[str, list[int]] = {kind: [0, 0] for kind in (*COSTLY, *FREE)}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(edits):
+            kind = rng.choice((*COSTLY, *FREE))
+            builder = BUILDERS[number % len(BUILDERS)]
+            outcome = one(builder, kind, rng, Path(folder), number)
+            if outcome is not None:
+                tally[kind][0] += 1
+                tally[kind][1] += outcome
+                if not outcome:
+                    print(f"edit {number}: {kind} of {builder} was not told as it is", flush=True)
+    for kind, (tried, right) in tally.items():
+        print(f"{kind}: {tried} tried, {right} right")
+    tried, right = (sum(column) for column in zip(*tally.values(), strict=True))
+    print(f"all: {tried} tried, {right} right")
+
+
+def one(builder: str, kind: str, rng: random.Random, folder: Path, number: int) -> bool | None:
+    """Whether an edit is told as it is; None where it builds no network."""
+    import gadprof
+
+    module, _, name = builder.partition(":")
+    source = standing_alone(module)
+    edited = edit(source, kind, rng)
+    if edited is None:
+        return None
+    paths = [folder / f"{side}{number}.py" for side in "ab"]
+    for path, text in zip(paths, (source, edited), strict=True):
+        path.write_text(text)
+    before, after = (f"{path}:{name}" for path in paths)
+    try:
+        truth = changed(parameters(before), parameters(after))
+        found = gadprof.diff(before, after, input=SHAPE)
+    except gadprof.GadprofError:
+        return None  # a kernel without its padding, say
+    if kind in FREE:
+        return not any(found.difference.values())
+    told = {item.path for item in found.changes if item.difference["params"]}
+    return told == truth and bool(truth)
+
+
+def standing_alone(module: str) -> str:
+    """A model file's text that runs in any folder: its imports absolute, nothing registered."""
+    text = inspect.getsource(importlib.import_module(module))
+    parents = module.split(".")
+    text = re.sub(
+        r"^(\s*)from (\.+)([\w.]*) import",
+        lambda m: f"{m[1]}from {'.'.join([*parents[: -len(m[2])], *filter(None, [m[3]])])} import",
+        text,
+        flags=re.MULTILINE,
+    )
+    return re.sub(r"^@register_model.*\n", "", text, flags=re.MULTILINE)
+
+
+def edit(text: str, kind: str, rng: random.Random) -> str | None:
+    """The text with one edit, or None where there is no place for it."""
+    if kind in COSTLY:
+        pattern, put = COSTLY[kind]
+        places = list(re.finditer(pattern, text))
+        if not places:
+            return None
+        place = rng.choice(places)
+        return text[: place.start()] + put + text[place.end() :]
+    if kind == "comment":
+        lines = text.split("\n")
+        places = [n for n, line in enumerate(lines) if line.startswith(("class ", "def "))]
+        lines.insert(rng.choice(places), "# looked at again")
+        return "\n".join(lines)
+    if kind == "helper":
+        return f"{text}\n\ndef spare(x: int) -> int:\n    return x + {rng.randrange(9)}\n"
+    names = re.findall(r"^class (\w+)\(nn\.Module\)", text, flags=re.MULTILINE)
+    if not names:
+        return None
+    name = rng.choice(names)
+    return re.sub(rf"\b{name}\b", f"{name}Again", text)
+
+
+def parameters(model: str) -> dict[str, list[tuple[str, tuple[int, ...]]]]:
+    """Each module's own parameters by name and shape, as torch has them."""
+    from gadprof.models.sources import build_module, resolve
+
+    return {
+        path: [(name, tuple(p.shape)) for name, p in module.named_parameters(recurse=False)]
+        for path, module in build_module(resolve(model)).named_modules()
+    }
+
+
+def changed(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    """The modules whose own parameters are others."""
+    return {path for path in before | after if before.get(path, []) != after.get(path, [])}
+
+
+def history(commits: int) -> None:
+    """Count by the code of each of the last commits, and diff each with its parent's counts."""
+    root = Path(__file__).resolve().parents[1]
+    listed = git(root, "rev-list", "--first-parent", f"--max-count={commits + 1}", "HEAD").split()
+    differ = tried = 0
+    with tempfile.TemporaryDirectory() as folder:
+        counts = [counted(root, commit, Path(folder)) for commit in listed]
+        for commit, after, before in zip(listed, counts, counts[1:], strict=False):
+            for model in HISTORY:
+                if after is None or before is None:
+                    continue
+                tried += 1
+                done = subprocess.run(
+                    [sys.executable, "-m", "gadprof", "diff", before[model], after[model],
+                     "--fail-on", "any"], capture_output=True, text=True, cwd=root,
+                )  # fmt: skip
+                if done.returncode:
+                    differ += 1
+                    print(f"{commit[:8]} {model}: {done.stderr.strip() or done.stdout[:200]}")
+    print(f"{tried} comparisons over {commits} commits, {differ} told as a change")
+
+
+def counted(root: Path, commit: str, folder: Path) -> dict[str, str] | None:
+    """Files with each network's figures by a commit's own code; None where it cannot run."""
+    tree = folder / commit
+    tree.mkdir()
+    packed = subprocess.run(["git", "archive", commit, "gadprof"], cwd=root, capture_output=True)
+    subprocess.run(["tar", "x"], cwd=tree, input=packed.stdout, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "gadprof", "compare", *HISTORY, "--format", "json",
+         "--store", "off"], cwd=tree, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        return None
+    document = json.loads(done.stdout)
+    paths = {}
+    for row in document["rows"]:
+        path = tree / f"{row['model']}.json"
+        path.write_text(json.dumps({**document, "rows": [row]}))
+        paths[row["model"]] = str(path)
+    return paths
+
+
+def git(root: Path, *words: str) -> str:
+    return subprocess.run(
+        ["git", *words], cwd=root, capture_output=True, text=True, check=True
+    ).stdout
+
+
+if __name__ == "__main__":
+    main()
