@@ -108,6 +108,14 @@ def test_signal_to_noise_is_of_powers_in_decibels() -> None:
     assert snr == pytest.approx(20.0)  # 25 over 0.25
 
 
+def test_fp32_outputs_beyond_the_tolerance_are_refused_and_a_wider_one_takes_them() -> None:
+    wanted, got = torch.tensor([1.0, 4.0]).numpy(), torch.tensor([1.0, 4.02]).numpy()
+    setting = Setting(runtime="ncnn")
+    with pytest.raises(ModelFailedError, match=r"differ from eager's by 0\.005"):
+        judge([([wanted], [got])], setting)
+    assert judge([([wanted], [got])], setting, 0.01)[0] == pytest.approx(0.005, rel=1e-3)
+
+
 def test_outputs_that_are_not_finite_are_refused() -> None:
     wanted, got = torch.ones(2).numpy(), torch.tensor([1.0, float("nan")]).numpy()
     with pytest.raises(ModelFailedError, match="1 values that are not finite"):
