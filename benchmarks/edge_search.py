@@ -99,8 +99,11 @@ def summary(data: Plain) -> tuple[str, ...]:
         f"Its accuracy on COCO is unknown. It was not trained here: nothing on this page says that "
         f"it finds joints as well as {REFERENCE} or {SLOWEST}.",
     ]
-    if missing:
-        lines.append(f"Not measured yet: {', '.join(missing)}.")
+    for text in missing:
+        rows = data["measured"].get(text, {"rows": {}})["rows"]
+        errors = [f"{model}: {row['error']}" for model, row in rows.items() if row["error"]]
+        why = f"no ratio, {'; '.join(errors)}" if errors else "not measured yet"
+        lines.append(f"{text}: {why}.")
     return tuple(lines)
 
 
