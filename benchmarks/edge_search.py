@@ -222,9 +222,8 @@ def page_of(data: Plain) -> Page:
                 f"{search['receptive_field']} pixels, which is all of the picture from everywhere. "
                 f"{len(search['measured'])} were built and timed on {machine['cpu']}, "
                 f"{machine['cores']} cores, in rounds of five; the mean is geometric.",
-                "Under the same budget of parameters, ordinary 3×3 convolutions in few modules are "
-                "what these runtimes run fastest: they cost more MACs a parameter than Ghost "
-                "modules, and far fewer operations.",
+                "The designs of ordinary 3×3 convolutions in few modules came out fastest; the "
+                "first table says how many operations each network runs.",
             ),
             search_tables(search),
             commands=(data["command"],),
