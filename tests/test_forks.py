@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from test_comment import forge  # noqa: E402, F401  (a fixture)
 REPOSITORY = Path(__file__).resolve().parents[1]
 LOCKS = REPOSITORY / "requirements"
 FORGED = (
-    "x\n::set-output name=result::pass\n<img src=x> @everyone <!-- gadprof comment --> [a](//b)"
+    "x\n::set-output name=result::pass\n##[add-path]/evil\n<img src=x> @everyone "
+    "<!-- gadprof comment --> [a](//b)"
 )
 HOSTILE = f"""
 import os, sys
@@ -55,7 +57,8 @@ def test_a_forks_words_reach_the_comment_escaped(
     (untrusted / "net.py").write_text(HOSTILE)
     code, outputs, said = run_step("check", untrusted)
     assert (code, outputs["result"]) == (1, "fail"), said
-    assert not re.search(r"^::(?!error|warning|notice)", said, re.MULTILINE)
+    assert not re.search(r"^\s*::(?!error|warning|notice)", said, re.MULTILINE)
+    assert not [line for line in said.splitlines() if "##[" in line and line[:2] != "::"]
     (trusted / "event.json").write_text(json.dumps({"pull_request": {"number": 7}}))
     monkeypatch.setenv("GITHUB_EVENT_PATH", str(trusted / "event.json"))
     code, _, said = run_step(
@@ -201,3 +204,20 @@ def lacking_module() -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_a_link_that_leads_out_of_the_repository_is_left_out_of_a_refs_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gadprof.gate.diff_sides import checked_out
+
+    (tmp_path / "net.py").write_text("def build(): ...\n")
+    (tmp_path / "outside").symlink_to("/etc/hostname")
+    (tmp_path / "inside").symlink_to("net.py")
+    monkeypatch.chdir(tmp_path)
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@b")
+    for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "one")):
+        subprocess.run([*git, *words], check=True)
+    with checked_out("HEAD", "net.py:build") as there:
+        folder = Path(there.partition(":")[0]).parent
+        assert sorted(path.name for path in folder.iterdir()) == ["inside", "net.py"]
