@@ -24,7 +24,7 @@ def commands_of(page: Path) -> list[list[str]]:
     """Every ``gadprof …`` of a page's blocks and code spans, in words."""
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     parts = [part.strip() for line in [*lines, *spans] for part in line.split("&&")]
     found = []
