@@ -37,16 +37,17 @@ SECONDS_A_COUNTER = 60
 Built = tuple[Any, tuple[Any, ...], dict[str, Any]]
 
 
-def waiting(packages: tuple[str, ...], done: set[str]) -> Iterator[tuple[str, str]]:
+def waiting(packages: tuple[str, ...], done: set[str], results: Path) -> Iterator[tuple[str, str]]:
     """Package and model name of what was not judged yet, one of each architecture first.
 
-    Each package is imported when its turn comes.
+    Each package is imported when its turn comes; the results say how many models it has.
     """
     later: list[tuple[str, list[list[str]]]] = []
     for package in packages:
         families: dict[str, list[str]] = {}
         for name, family in names_of(package):
             families.setdefault(family, []).append(name)
+        write(results, {"package": package, "models": sum(map(len, families.values()))})
         gc.freeze()  # what was imported stays, and is not looked through after each model
         yield from _not_in(done, package, [names[0] for names in families.values()])
         later.append((package, [names[1:] for names in families.values()]))
@@ -225,30 +226,42 @@ def main(results: Path, seconds: float, packages: tuple[str, ...], chosen: tuple
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    rows = read(results)
+    rows, whole = read(results)
+    if page is not None:
+        from benchmarks.conformance_page import page as made
+
+        page.write_text(made(rows.values(), whole))
+        return
     deadline = time.monotonic() + seconds
     order = (tuple(item.partition(":")[::2]) for item in chosen) if chosen else waiting(
-        packages or tuple(PACKAGES), set(rows))  # fmt: skip
+        packages or tuple(PACKAGES), set(rows), results)  # fmt: skip
     for package, name in order:
-        if page is not None or time.monotonic() > deadline:
+        if time.monotonic() > deadline:
             break
         try:
             row = judged(package, name)
         except Exception as error:
             row = {"model": f"{package}:{name}", "pairs": {}, "error": repr(error)[:300]}
         rows[row["model"]] = row
-        with results.open("a") as stream:
-            stream.write(json.dumps(row) + "\n")
+        write(results, row)
         bad = {key: pair.get("residual", pair.get("error"))
                for key, pair in row["pairs"].items() if pair.get("residual") != 0}  # fmt: skip
         if chosen or bad or "error" in row:
             click.echo(f"{row['model']}: {row.get('error', '')} {bad or 'every residual is 0'}")
 
 
-def read(results: Path) -> dict[str, dict[str, Any]]:
-    """The last line of each model."""
+def write(results: Path, row: dict[str, Any]) -> None:
+    """Add a line."""
+    with results.open("a") as stream:
+        stream.write(json.dumps(row) + "\n")
+
+
+def read(results: Path) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+    """The last line of each model, and the number of models of each package."""
     lines = results.read_text().splitlines() if results.exists() else []
-    return {row["model"]: row for row in map(json.loads, lines)}
+    found = [json.loads(line) for line in lines]
+    rows = {row["model"]: row for row in found if "model" in row}
+    return rows, {row["package"]: row["models"] for row in found if "package" in row}
 
 
 if __name__ == "__main__":
