@@ -17,9 +17,37 @@ from gadprof.audit.views.records import JitNode, Shape
 def jit_nodes(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[JitNode, ...]:
     """The nodes of a jit trace of a module, in order."""
     trace: Callable[..., Any] = getattr(torch.jit, "_get_trace_graph")  # noqa: B009
-    with Untraced():  # type: ignore[no-untyped-call]
-        graph, _ = trace(module, inputs)
+    try:
+        with Untraced():  # type: ignore[no-untyped-call]
+            graph, _ = trace(module, inputs)
+    except RuntimeError as error:
+        if "JIT inputs/outputs" not in str(error):
+            raise
+        with Untraced():  # type: ignore[no-untyped-call]
+            graph, _ = trace(_Tensors(module), inputs)
     return tuple(_describe_node(node) for node in graph.nodes())
+
+
+class _Tensors(nn.Module):
+    """A module whose output, which a tracer would refuse, is the plain tensors in it."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, *args: Any) -> list[torch.Tensor]:
+        """Run it."""
+        return _plain_tensors(self.inner(*args))
+
+
+def _plain_tensors(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if isinstance(value, (list, tuple)):
+        return [tensor for item in value for tensor in _plain_tensors(item)]
+    return []
 
 
 @contextlib.contextmanager
