@@ -81,6 +81,7 @@ class Calls(nn.Module):
         self.conv = nn.Conv2d(4, 4, 3, padding=1)
         self.norm = nn.BatchNorm2d(4)
         self.gain = nn.Parameter(torch.ones(4, 1, 1))
+        self.register_buffer("places", torch.zeros(2, dtype=torch.long))
         self.rnn = nn.LSTM(6, 5, batch_first=True)
         self.drop = nn.Dropout()
         self.act = nn.GELU()
@@ -109,6 +110,12 @@ SIZE = (2, 4, 8, 6)
         lambda m, x: x.add_(1).unsqueeze(1).expand(2, 3, 4, 8, 6).sum(1),
         lambda m, x: {"a": x.pow(2), "b": (x, x.shape[1])},
         lambda m, x: x if isinstance(x, torch.Tensor) and x.dim() == 4 else None,
+        lambda m, x: x * torch.ones(8, 6, device=x.device),
+        lambda m, x: x + m.gain.sum(),
+        lambda m, x: torch.cat([m.gain.expand(4, 8, 6)[None].repeat(2, 1, 1, 1), x], 1),
+        lambda m, x: x * m.gain.view(1, -1, 1, 1) + m.gain[m.places].reshape(2, 1, 1, 1),
+        lambda m, x: F.linear(x, m.conv.weight.view(-1, 6)).mul(2 * m.gain),
+        lambda m, x: m.conv(m.gain.expand(4, 8, 8)[None]) if x.dim() else x,
     ],
 )
 def test_functions_of_stand_ins_leave_the_records_of_real_ones(
@@ -125,8 +132,8 @@ def test_functions_of_stand_ins_leave_the_records_of_real_ones(
     "function",
     [
         lambda m, x: m.conv(x) if x.data is not None else x,
-        lambda m, x: x * torch.ones(8, 6, device=x.device),
-        lambda m, x: x + m.gain.sum(),
+        lambda m, x: x + m.gain.sum().cos().tan(),
+        lambda m, x: x * torch.ones(8, 6),
         lambda m, x: nn.ReLU()(x),
         lambda m, x: x.unsqueeze_(0).sum(),
         lambda m, x: x.requires_grad_().detach(),

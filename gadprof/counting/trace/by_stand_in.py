@@ -21,6 +21,7 @@ from gadprof.counting.trace.layers import HANDLERS, Layers
 from gadprof.counting.trace.lifetimes import Level
 from gadprof.counting.trace.locked_layers import locked
 from gadprof.counting.trace.modules import Inventory
+from gadprof.counting.trace.own_tensors import OwnTensors
 from gadprof.counting.trace.patches import beneath, seen_here
 from gadprof.counting.trace.recorder import Recorder
 from gadprof.counting.trace.replay import Tripwire
@@ -99,7 +100,7 @@ def forward(
         return output
 
     doors = {"__call__": call, **locked(frames, LOCKED, engine.refuse)}
-    with seen_here(nn.Module, doors), mode:
+    with seen_here(nn.Module, doors), mode, OwnTensors(engine):
         output = call(module, *given, **named)
     if engine.refused:
         raise RefusedError(engine.refused)

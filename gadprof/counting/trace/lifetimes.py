@@ -54,6 +54,15 @@ class Storage:
             self.level.live -= self.nbytes
 
 
+class OwnStorage:
+    """The memory behind a parameter or buffer: it is no activation and stays."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
 def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
     """The strides of a plain row-major tensor, as torch writes them."""
     strides, step = [], 1

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from gadprof.counting.trace.dispatch import RecordingMode
-from gadprof.counting.trace.lifetimes import Level, Storage
+from gadprof.counting.trace.lifetimes import Level, OwnStorage, Storage
 from gadprof.counting.trace.recorder import Frame, Recorder, Template
 from gadprof.counting.trace.stand_in import META, Engine, Spec, StandIn
 from gadprof.counting.trace.trees import tensors_in
@@ -143,7 +143,9 @@ class Replayer(Engine):
         if kind == "new":
             return StandIn(self, shape[1], storages[shape[2]])
         if kind == "view":
-            return StandIn(self, shape[1], found[shape[2]].storage)
+            of = found[shape[2]]
+            own = type(of) is not StandIn
+            return StandIn(self, shape[1], OwnStorage(self.number(of)) if own else of.storage)
         if kind == "plain":
             return shape[1]
         return shape[1]([self._result(item, found, storages) for item in shape[2]])
@@ -172,20 +174,18 @@ class Replayer(Engine):
         self, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], found: list[Any]
     ) -> Tape:
         scratch = Recorder(Frame("", ""))
-        real = self.real(found)
+        real = self.real(found, twins=not any(type(value) is StandIn for value in found))
         return self.taped(scratch, real, found, lambda: function(
             *_filled(args, iter(real)), **_filled(kwargs, iter(real[_count(args):]))
         ))  # fmt: skip
 
-    def real(self, found: list[Any]) -> list[torch.Tensor]:
-        """Meta tensors in the place of stand-ins; tensors that are real stay."""
+    def real(self, found: list[Any], *, twins: bool = False) -> list[torch.Tensor]:
+        """Meta tensors in the place of stand-ins, and with ``twins`` of real tensors, too."""
         self.preparing = True
         try:
             return [
-                torch.empty_strided(
-                    value.spec.shape, value.spec.strides, dtype=value.spec.dtype, device=META
-                )
-                if type(value) is StandIn
+                torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=META)
+                if twins or type(value) is StandIn
                 else value
                 for value in found
             ]
@@ -248,10 +248,7 @@ class Replayer(Engine):
                 raise self.refuse("a result that no operation made")
             spec = self.spec(output.shape, output.stride(), output.dtype)
             if number < known:
-                index = references[number]
-                if type(found[index]) is not StandIn:
-                    raise self.refuse("a view of a parameter")
-                return ("view", spec, index)
+                return ("view", spec, references[number])
             made[number - known] = output.untyped_storage().nbytes()
             return ("new", spec, number - known)
         if type(output) in (tuple, list):

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from gadprof.counting.trace.lifetimes import Storage, contiguous_strides
+from gadprof.counting.trace.lifetimes import OwnStorage, Storage, contiguous_strides
 
 META = torch.device("meta")
 
@@ -66,7 +66,7 @@ class StandIn:
     _is_param = False  # what ``isinstance(x, nn.Parameter)`` asks
     is_nested = False  # what a recorder asks of every tensor
 
-    def __init__(self, engine: Engine, spec: Spec, storage: Storage) -> None:
+    def __init__(self, engine: Engine, spec: Spec, storage: Storage | OwnStorage) -> None:
         self.engine = engine
         self.spec = spec
         self.storage = storage
@@ -172,11 +172,11 @@ def engine_of(args: Any, kwargs: Any) -> Engine:
 METHODS = frozenset((
     "abs", "add", "add_", "amax", "amin", "argmax", "bmm", "chunk", "clamp", "clamp_", "clone",
     "contiguous", "cos", "cumsum", "detach", "div", "div_", "exp", "expand", "expand_as", "flatten",
-    "flip", "float", "matmul", "max", "mean", "min", "mm", "movedim", "mul", "mul_", "narrow",
-    "neg", "norm", "permute", "pow", "prod", "relu", "relu_", "repeat", "reshape", "roll", "rsqrt",
-    "select", "sigmoid", "sigmoid_", "sin", "softmax", "split", "sqrt", "square", "squeeze",
-    "std", "sub", "sub_", "sum", "t", "tanh", "tile", "to", "transpose", "unbind", "unflatten",
-    "unfold", "unsqueeze", "var", "view",
+    "flip", "float", "long", "matmul", "max", "mean", "min", "mm", "movedim", "mul", "mul_",
+    "narrow", "neg", "norm", "permute", "pow", "prod", "relu", "relu_", "repeat", "reshape",
+    "reshape_as", "roll", "rsqrt", "select", "sigmoid", "sigmoid_", "sin", "softmax", "split",
+    "sqrt", "square", "squeeze", "std", "sub", "sub_", "sum", "t", "tanh", "tile", "to",
+    "transpose", "type_as", "unbind", "unflatten", "unfold", "unsqueeze", "var", "view", "view_as",
 ))  # fmt: skip
 
 _OPERATORS = (
