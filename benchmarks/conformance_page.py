@@ -53,7 +53,7 @@ def page(rows: Iterable[Row], whole: Mapping[str, int]) -> str:
         *_listed("Not explained", (f"{row['model']}, {name}: residual {pair['residual']:,}"
                                    for row, name, pair in gaps)),
         *_listed("Counters that failed", _failures(pairs)),
-        *_listed("Models that could not be built, run or counted", (f"{row['model']}: {row['error']}" for row in rows
+        *_listed("Not built, run or counted", (f"{row['model']}: {row['error']}" for row in rows
                                                   if "error" in row)),
         *_listed("Counted in part", (f"{row['model']}: no rule for {', '.join(row['uncovered'])}"
                                      for row in counted if row["uncovered"])),
