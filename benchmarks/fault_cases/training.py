@@ -103,7 +103,7 @@ HARMLESS = ("a picture twice", "categories of a number")
 def _picture(content: bytes | None) -> Callable[[Path], None]:
     def make(work: Path) -> None:
         _split(work)
-        place = next((work / "data").rglob("*.jpg"))
+        place = next((work / "data").rglob("*.png"))
         place.unlink()
         if content is not None:
             place.write_bytes(content)
