@@ -474,3 +474,12 @@ def test_ctrl_c_in_lightning_stays_ctrl_c() -> None:
     with pytest.raises(KeyboardInterrupt):
         _fit(Trainer(), None, None)  # type: ignore[arg-type]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("content", [None, [1], {}, {"gadprof_settings": 5}])
+def test_a_file_that_is_no_checkpoint_of_ours_is_refused(content: object, tmp_path: Path) -> None:
+    from gadprof.pose.checkpoints import read_checkpoint
+
+    torch.save(content, tmp_path / "last.ckpt")
+    with pytest.raises(DataError, match="is not a checkpoint of 'gadprof train'"):
+        read_checkpoint(tmp_path / "last.ckpt")

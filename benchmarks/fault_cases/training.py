@@ -97,7 +97,8 @@ ANNOTATIONS: dict[str, Callable[[Path], None]] = {
     "a width of 0": _changed(_image(width=0)), "a width of text": _changed(_image(width="x")), "a width of -5": _changed(_image(width=-5)),
     "a picture twice": _changed(lambda c: c["images"].append(c["images"][0])), "categories of a number": _changed(lambda c: c.update(categories=5)),
 }  # fmt: skip
-HARMLESS = ("a picture twice", "categories of a number")
+# the last: a person with no point that can be seen is passed over
+HARMLESS = ("a picture twice", "categories of a number", "keypoints of -5")
 
 
 def _picture(content: bytes | None) -> Callable[[Path], None]:
@@ -163,7 +164,10 @@ def cases() -> Iterator[Case]:
         yield Case(
             f"a run that is {name}", TRAIN, files=files, make=_place(make), limit_s=200, lines=3
         )
-    for out in ("data", "data/train2017", "data/annotations", "net.py", "/proc/run", "x" * 300, ""):
+    yield Case("a run beside its data", tuple("data" if word == "run" else word for word in TRAIN),
+               files=files, make=_split, exits=(0,), limit_s=200, lines=6,
+               writes=("data/last.ckpt", "data/weights.pt"))  # fmt: skip
+    for out in ("data/train2017", "data/annotations", "net.py", "/proc/run", "x" * 300, ""):
         words = tuple(out if word == "run" else word for word in TRAIN)
         yield Case(
             f"a run into {out[:20]!r}", words, files=files, make=_split, limit_s=200, lines=3

@@ -56,7 +56,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise DataError(f"cannot read checkpoint '{path}': {error.strerror}") from error
     except Exception as error:
         raise DataError(f"'{path}' is not a training checkpoint, or is damaged") from error
-    if not isinstance(content, dict) or "gadprof_settings" not in content:
+    if not isinstance(content, dict) or not isinstance(content.get("gadprof_settings"), dict):
         raise DataError(f"'{path}' is not a checkpoint of 'gadprof train'")
     return content
 
