@@ -47,11 +47,13 @@ def cost(model: ModelSpec | str, input: tuple[int, ...] | None = None, *, batch:
 
     ``input`` is (channels, height, width). Raises GadprofError.
     """
+    from gadprof.counting.inputs import check_sizes
     from gadprof.networks.cost import cost_of
 
     design = _as_spec(model)
     shape = tuple(input) if input is not None else design.default_input
     design.check_input(shape)
+    check_sizes(shape, batch)
     return cost_of(plan_of(design), shape, name=design.name, batch=batch)
 
 

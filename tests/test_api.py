@@ -85,3 +85,9 @@ def test_a_report_is_a_page_of_data():
     found = gadprof.report("hrnet32", title="One")
     assert found.title == "One"
     assert any(section.tables for section in found.page().sections)
+
+
+@pytest.mark.parametrize("batch", [0, -1, 2**70])
+def test_a_cost_of_no_batch_is_refused(batch: int) -> None:
+    with pytest.raises(gadprof.GadprofError, match="size"):
+        gadprof.cost("gadnet32", batch=batch)

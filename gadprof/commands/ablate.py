@@ -107,6 +107,10 @@ def ablate(
     """Count HRNet, Ghost, Ghost+SE and GADNet; with --data also train and evaluate each."""
     from gadprof.models.sources import parse_shapes
     from gadprof.pose.ablation import variant_names
+    from gadprof.results.escape import file_stem
+
+    if file_stem(page.name) != page.name:
+        raise click.BadParameter(f"{page.name!r} is no file name here", param_hint="--name")
     from gadprof.pose.pages import ablation_page
     from gadprof.render.markdown import page_markdown
     from gadprof.results.plain import describe_machine, to_json
