@@ -102,8 +102,8 @@ def summary(data: Plain) -> tuple[str, ...]:
     for text in missing:
         rows = data["measured"].get(text, {"rows": {}})["rows"]
         errors = [f"{model}: {row['error']}" for model, row in rows.items() if row["error"]]
-        why = f"no ratio, {'; '.join(errors)}" if errors else "not measured yet"
-        lines.append(f"{text}: {why}.")
+        why = f"gives no ratio ({'; '.join(errors)})" if errors else "was not measured yet"
+        lines.append(f"{text} {why}.")
     return tuple(lines)
 
 

@@ -81,6 +81,11 @@ def test_a_diff_in_python_is_that_of_the_command(run_cli):
     assert found.to_pandas()["macs"].tolist() == [-98304]
 
 
+def test_a_side_that_no_file_or_ref_can_be_called_is_refused():
+    with pytest.raises(gadprof.GadprofError):
+        gadprof.diff("a\0b", "hrnet32")
+
+
 def test_a_report_is_a_page_of_data():
     found = gadprof.report("hrnet32", title="One")
     assert found.title == "One"

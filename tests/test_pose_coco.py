@@ -89,6 +89,7 @@ REFUSALS: dict[str, tuple[Change, str]] = {
     ),
     "no person": (lambda c: c.update(annotations=[]), "holds no person"),
     "not COCO": (lambda c: c.pop("images"), "not in COCO's format"),
+    "a number of pictures": (lambda c: c.update(images=4), "images is no list"),
     "no picture number": (
         lambda c: c["annotations"][1].pop("image_id"),
         "entry 1 of annotations lacks image_id",

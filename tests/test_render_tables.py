@@ -153,6 +153,19 @@ def test_a_name_stays_words_on_the_terminal_and_fits(name: str) -> None:
         assert "\x1b" not in text
 
 
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("gadnet32:d=5", "gadnet32:d=5"),
+        ("modules 1:1-1:3-1:2", "modules 1:1-1:3-1:2"),
+        ("onnxruntime:int8", "onnxruntime:int8"),
+        (":smile: x:+1:", "\\:smile: x\\:+1:"),
+    ],
+)
+def test_colons_of_model_strings_stay_and_emoji_codes_are_broken(text: str, written: str) -> None:
+    assert escape.markdown(text) == written
+
+
 @fuzz
 def test_every_escape_gives_text_that_utf8_can_hold(name: str) -> None:
     for function in (

@@ -172,7 +172,7 @@ def git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 def is_commit(ref: str) -> bool:
     """Whether a text names a commit of this repository."""
-    if not ref or ref.startswith("-"):
+    if not ref or ref.startswith("-") or "\0" in ref:
         return False
     try:
         done = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")

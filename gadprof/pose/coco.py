@@ -116,6 +116,10 @@ def load_annotations(split: Split) -> dict[str, Any]:
             "annotations and categories"
         )
     for key, needed in (("images", PICTURE_KEYS), ("annotations", ("id", "image_id"))):
+        if not isinstance(content[key], list):
+            raise DataError(
+                f"annotation file '{split.annotations}' is not in COCO's format: {key} is no list"
+            )
         for number, entry in enumerate(content[key]):
             lacks = [name for name in needed if _missing(entry, name)]
             if lacks:

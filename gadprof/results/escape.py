@@ -41,8 +41,11 @@ def _visible(character: str) -> str:
 
 
 # what begins a construct within a line of CommonMark, GitHub's maths and emoji codes included; an
-# underscore between letters, a bracket that no link opens and a colon alone are words as they are
-_MARKDOWN = re.compile(r"([\\`*\[\]<|~$]|(?<![^\W_])_|_(?![^\W_])|:(?=[\w+-]+:)|&(?=#?\w+;))")
+# underscore between letters, a bracket that no link opens and a colon alone or before a range of
+# numbers are words as they are
+_MARKDOWN = re.compile(
+    r"([\\`*\[\]<|~$]|(?<![^\W_])_|_(?![^\W_])|:(?!\d+-\d)(?=[\w+-]+:)|&(?=#?\w+;))"
+)
 
 # what begins a list, a heading, a quote or a rule at the start of a line
 _LINE_START = re.compile(r"^(?:(\d{1,9})(?=[.)](?:\s|$))|(?=([-+=#])(?:\s|$|\2))|(?=>))")
