@@ -144,7 +144,7 @@ def test_reconcile_prints_json_with_the_readings_best_first(run_cli) -> None:  #
 def test_reconcile_exits_1_where_no_reading_gives_the_figure(run_cli) -> None:  # type: ignore[no-untyped-def]
     code, out, _ = run_cli("reconcile", f"{SMALL}:Plain", "--claimed", "999G", "--input", "3x16x16")
     assert code == 1
-    assert "No reading gives that figure" in out
+    assert "no reading gives 999G" in out
 
 
 def test_the_list_holds_every_preset_and_sixty_classifiers() -> None:
