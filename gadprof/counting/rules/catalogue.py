@@ -114,6 +114,8 @@ FORMULAS: tuple[tuple[str, str, str, str], ...] = (
     (r"(bincount|histc|renorm)", "FLOPs", "one addition an element, and its scaling", _TEXTBOOK),
     (r"(quantize|fake_quantize).*", "FLOPs",
      "a scaling, a shift, a rounding and two bounds a value", "affine quantisation"),
+    (r"_fused_moving_avg_obs_fq_helper", "FLOPs",
+     "the least and the greatest value, and a fake quantisation of each", "affine quantisation"),
     (r"dequantize", "FLOPs", "a shift and a scaling a value", "affine quantisation"),
     (r"_weight_norm.*", "FLOPs", "a norm a filter, and a ratio times each weight",
      "Salimans and Kingma, Weight normalization, 2016"),
