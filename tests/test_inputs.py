@@ -93,6 +93,7 @@ def test_keywords_and_types_reach_the_model(device, user_file):
 
 def test_the_guarded_count_takes_the_same_inputs(user_file):
     request = {"model": user_file, "shapes": (), "batch": 1, "train": False}
+    request |= {"weights": None, "sparsity": False}
     trace = trace_of({**request, "inputs": parse_inputs(["x=7x16", "tokens=7:int64"])})
     assert trace.macs == 7 * 16 * 16
     assert trace.input_dtypes == ("float32", "int64")
