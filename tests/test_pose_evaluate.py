@@ -306,9 +306,8 @@ def test_predict_draws_skeletons_and_prints_cocos_keypoints(
     boxes = tmp_path / "boxes.json"
     boxes.write_text(json.dumps([[10, 10, 100, 150], [120, 60, 90, 150]]))
     drawn = tmp_path / "drawn.png"
-    code, out, err = predict(
-        run_cli, folder, "--boxes", str(boxes), "--draw", str(drawn), "--least-score", "-9"
-    )
+    options = ["--boxes", str(boxes), "--draw", str(drawn), "--least-score", "-9"]
+    code, out, err = predict(run_cli, folder, *options, "--format", "json")
     assert code == 0, err
     found = json.loads(out)
     assert [item["image_id"] for item in found] == [2, 2]
