@@ -82,7 +82,7 @@ def test_two_processes_take_the_steps_of_one_with_twice_the_batch(
     )
     assert two.returncode == 0, two.stderr
     # the run tells its story once, not once a process
-    assert two.stdout == f"{tmp_path / 'two' / WEIGHTS}\n"
+    assert two.stdout.count(str(tmp_path / "two" / WEIGHTS)) == 1
     assert two.stderr.count("12 persons") == 1
     assert two.stderr.count("epoch 1/2") == 1
     one = command(data, tmp_path / "one", "--batch", "6", "--logger", "none")

@@ -499,11 +499,12 @@ def test_the_coefficients_take_less_than_300_kilobytes():
     assert len(resources.files("gadprof.data").joinpath(COEFFICIENTS).read_bytes()) < 300_000
 
 
-def test_every_table_states_three_ways_of_leaving_out_and_covers_the_hardest():
+def test_every_table_states_its_ways_of_leaving_out_and_covers_the_hardest():
     for fit in fits().values():
         if fit.kind == "npu":
             continue
-        for way in ("prefix", "module", "kind"):
+        # the machines' tables hold single networks and search spaces, no families of timm
+        for way in ("network",) if "by_network" in fit.cv else ("prefix", "module", "kind"):
             stated = fit.cv[f"by_{way}"]
             assert stated["mean_absolute_error"] > 0
             assert stated["mean_over_families"] > 0
