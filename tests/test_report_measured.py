@@ -208,5 +208,5 @@ def test_no_broken_value_in_a_data_file_breaks_the_page(tmp_path: Path, name: st
         except GadprofError:
             continue
         page = page_html(made)
-        assert page.count("</script>") == 2
+        assert page.count("</script>") == 3  # tips, links and the code
         page_markdown(made, lambda plot: f"{plot.key}.svg")
