@@ -23,6 +23,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gadprof.errors import GadprofError
 from gadprof.measuring import schedule
 from gadprof.measuring.bench import measure
 from gadprof.measuring.kept import folder_of, kept, made_empty, onnx_folder
@@ -42,7 +43,7 @@ for _ in range(3): run()
 taken, end = [], time.perf_counter() + seconds
 while time.perf_counter() < end or len(taken) < 5:
     began = time.perf_counter(); run(); taken.append(time.perf_counter() - began)
-print("MEDIAN", statistics.median(taken))
+print("MEDIAN", statistics.median(taken), "s")
 """
 # the loop of each runtime's documentation
 LOOPS = {
@@ -91,26 +92,34 @@ def run():
 def own_median(runtime: str, path: str, folder: str, seconds: float) -> float:
     """Seconds by the runtime's own program, or by its documentation's loop."""
     if runtime == "openvino":
-        program = shutil.which("benchmark_app") or str(
-            Path(sys.executable).with_name("benchmark_app")
-        )
-        words = [program, "-m", path, "-d", "CPU", "-hint", "latency", "-nthreads", "1"]
-        words += ["-api", "sync", "-t", str(max(1, round(seconds))), "-infer_precision", "f32"]
-        found = re.search(r"Median:\s*([\d.]+) ms", said(words))
-        return float(found[1]) / 1e3 if found else float("nan")
+        words = [program("benchmark_app"), "-m", path, "-d", "CPU", "-api", "sync"]
+        # a hint would choose the streams, and refuses a number of threads beside it
+        words += ["-hint", "none", "-nstreams", "1", "-nthreads", "1", "-nireq", "1"]
+        words += ["-t", str(max(1, round(seconds))), "-infer_precision", "f32"]
+        return read(r"Median:\s*([\d.]+) (ms|us)", said(words))
     if runtime == "litert":
-        words = [
-            program("litert-benchmark"),
-            f"--graph={path}",
-            "--num_threads=1",
-            f"--min_secs={seconds}",
-        ]
-        found = re.search(r"avg=([\d.e+]+)", said(words).rpartition("count=")[2])
-        return float(found[1]) / 1e6 if found else float("nan")
+        words = [program("litert-benchmark"), f"--model={path}", "--num_threads=1"]
+        pattern = r"Inference \(median\):\s*([\d.]+) (ms)"
+        # it takes a number of runs, and no time
+        guess = read(pattern, said([*words, "--num_runs=5", "--warmup_runs=3"]))
+        count = max(5, round(seconds / max(guess, 1e-5)))
+        return read(pattern, said([*words, f"--num_runs={count}", "--warmup_runs=3"]))
     code = HEAD + LOOPS[runtime] + TAIL
     out = said([sys.executable, "-c", code, path, folder, str(seconds)])
-    found = re.search(r"MEDIAN ([\d.e-]+)", out)
-    return float(found[1]) if found else float("nan")
+    return read(r"MEDIAN ([\d.e-]+) (s)", out)
+
+
+def read(pattern: str, text: str) -> float:
+    """Seconds from a figure and its unit. Raises RuntimeError where the text has none."""
+    found = re.search(pattern, text)
+    if found is None:
+        raise RuntimeError(f"no median in what it printed; its last line: {last_line(text)}")
+    return float(found[1]) * {"s": 1.0, "ms": 1e-3, "us": 1e-6}[found[2]]
+
+
+def last_line(text: str) -> str:
+    """The last line that says anything."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "nothing")
 
 
 def program(name: str) -> str:
@@ -119,10 +128,17 @@ def program(name: str) -> str:
 
 
 def said(words: list[str]) -> str:
-    """What a program prints, one thread for every library."""
+    """What a program prints, one thread for every library. Raises RuntimeError where it fails."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=900)
-    return done.stdout + done.stderr
+    name = Path(words[0]).name
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=900)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RuntimeError(f"{name}: {error}") from error
+    text = done.stdout + done.stderr
+    if done.returncode:
+        raise RuntimeError(f"{name} ended with {done.returncode}: {last_line(text)}")
+    return text
 
 
 def compared(
@@ -187,13 +203,19 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--repetitions", type=int, default=0, help="of A/A, each about 15 s")
     given = parser.parse_args()
+    keep = os.path.abspath(given.keep)
     runtimes = given.runtimes.split(",") if given.runtimes else installed_runtimes()[1:]
     machine = describe_machine()
     print(f"{machine.cpu}, {machine.cores} cores, load average {os.getloadavg()[0]:.1f}")
     bad = 0
     for runtime in runtimes:
         for model in given.models.split(","):
-            ours, theirs = compared(model, runtime, given.keep, given.rounds, given.seconds)
+            try:
+                ours, theirs = compared(model, runtime, keep, given.rounds, given.seconds)
+            except (RuntimeError, GadprofError) as error:
+                bad += 1
+                print(f"{runtime:12} {model:22} not compared: {error}", flush=True)
+                continue
             gap = ours / theirs - 1
             bad += not abs(gap) <= WANTED
             print(
@@ -203,7 +225,7 @@ def main() -> int:
             )
         if given.repetitions:
             first = given.models.split(",")[0]
-            held = against_itself(runtime, first, given.keep, given.repetitions)
+            held = against_itself(runtime, first, keep, given.repetitions)
             bad += held < 0.9 * given.repetitions
             print(f"{runtime:12} A/A holds 1 in {held} of {given.repetitions}", flush=True)
     return 1 if bad else 0
