@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,8 +22,10 @@ from typing import Any
 
 import click
 
+from gadprof.errors import GadprofError
 from gadprof.measuring.bench import measure
 from gadprof.measuring.settings import PACKAGES, installed_runtimes, precisions_of, sweep
+from gadprof.output import check_writable, write_atomic
 from gadprof.render.markdown import page_markdown
 from gadprof.results.cells import seconds_text
 from gadprof.results.page import Page, Section
@@ -65,13 +68,26 @@ FAILED = (
 )
 
 
+def wanted(runtime: str, precisions: Sequence[str], run: Mapping[str, Any] | None) -> list[str]:
+    """The precisions to measure a runtime in, none where its run has them all.
+
+    The first is fp32, to which all ratios are; those that the run has already come along, since
+    rows of one run alone are divided by each other.
+    """
+    able = ("fp32",) if runtime == "eager" else precisions_of(runtime)
+    there = {row["precision"] for row in run["rows"]} if run else set()
+    asked = {"fp32", *precisions} & set(able)
+    return [name for name in able if name in asked | there] if asked - there else []
+
+
 def measured(
     runtime: str, precisions: Sequence[str], keep: str, minutes: float, timeout_s: float
 ) -> dict[str, Any]:
-    """One runtime's run as plain data: its rows, its null, and the load around it."""
-    able = ("fp32",) if runtime == "eager" else precisions_of(runtime)
-    dtypes = [name for name in precisions if name in able]
-    settings = sweep(runtimes=(runtime,), dtypes=dtypes)  # type: ignore[arg-type]
+    """One runtime's run as plain data: its rows, its null, and the load around it.
+
+    Raises KeyboardInterrupt for a run that was, GadprofError.
+    """
+    settings = sweep(runtimes=(runtime,), dtypes=precisions)  # type: ignore[arg-type]
     before = os.getloadavg()
     result = measure(
         NETWORKS,
@@ -81,6 +97,8 @@ def measured(
         energy=False,
         keep=keep,
     )
+    if result.interrupted:
+        raise KeyboardInterrupt
     rows = []
     for row in result.rows:
         latency, ratio = row.latency_s, row.ratio
@@ -287,18 +305,28 @@ def main(
     path = Path(data)
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"runs": {}}
     if page_file:
-        Path(page_file).write_text(page(found), encoding="utf-8")
+        if not found["runs"]:
+            raise click.UsageError(f"no measurement in {data}; measure first, with --keep FOLDER")
+        write_atomic(page_file, page(found))
         return
     if keep is None:
         raise click.UsageError("name a folder for the converted files with --keep")
+    check_writable(path)
     found["networks"] = counted()
     for runtime in (runtimes or ",".join(installed_runtimes())).split(","):
-        if runtime in found["runs"] and not again:
+        run = found["runs"].get(runtime)
+        left = wanted(runtime, precisions.split(","), run)
+        if again and not left:
+            left = list(dict.fromkeys(row["precision"] for row in run["rows"]))
+        if not left:
             continue
-        found["runs"][runtime] = measured(runtime, precisions.split(","), keep, minutes, timeout)
-        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        found["runs"][runtime] = measured(runtime, left, keep, minutes, timeout)
+        write_atomic(path, json.dumps(found, indent=1) + "\n")
         click.echo(f"{runtime}: {len(found['runs'][runtime]['rows'])} rows")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except GadprofError as error:
+        sys.exit(f"error: {error}")
