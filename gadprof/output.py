@@ -254,6 +254,30 @@ def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> None:
         write_atomic(target / name, content)
 
 
+def write_together(files: Mapping[str, bytes]) -> None:
+    """Write files that are one thing only together; where one fails, all are as they were.
+
+    Raises OutputError.
+    """
+    from pathlib import Path
+
+    before = {path: Path(path).read_bytes() if Path(path).is_file() else None for path in files}
+    begun: list[str] = []
+    try:
+        for path, content in files.items():
+            begun.append(path)
+            write_atomic(path, content)
+    except BaseException:
+        for path in begun:
+            with contextlib.suppress(OSError, OutputError):
+                old = before[path]
+                if old is not None:
+                    write_atomic(path, old)
+                elif Path(path).is_file():
+                    os.unlink(path)
+        raise
+
+
 def append_text(path: str | Path, text: str) -> None:
     """Add text to the end of a file that another program reads later. Raises OutputError."""
     try:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from gadprof.commands.export import check_path  # noqa: E402
+from gadprof.errors import OutputError  # noqa: E402
 from gadprof.measuring.export import Change, file_layers  # noqa: E402
+from gadprof.output import write_together  # noqa: E402
 
 MODEL = """
 import torch
@@ -96,6 +100,28 @@ def test_an_export_that_was_never_run_is_refused_without_its_package(source, run
     )
     assert code == 2
     assert "needs tensorrt" in err
+
+
+def test_of_two_files_both_are_new_or_both_are_as_they_were(tmp_path):
+    weights, lost = tmp_path / "model.bin", tmp_path / "gone" / "model.param"
+    weights.write_bytes(b"old")
+    for name, left in ((weights, b"old"), (tmp_path / "new.bin", None)):
+        with pytest.raises(OutputError):
+            write_together({str(name): b"new", str(lost): b"new"})
+        assert (name.read_bytes() if name.exists() else None) == left
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("./model.v2", "-o ./model.onnx"),
+        ("a.b/model", "-o a.b/model.onnx"),
+        (".onnx", "-o model.onnx"),
+    ],
+)
+def test_another_suffix_is_refused_with_the_path_to_type(path, told):
+    with pytest.raises(OutputError, match=re.escape(told) + "$"):
+        check_path(path, "onnx", ".onnx")
 
 
 def test_layers_of_a_text_format_are_counted_by_name(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import click
@@ -18,7 +19,7 @@ from gadprof.commands.options import (
     timeout_option,
 )
 from gadprof.commands.show import show
-from gadprof.output import Output, check_writable, tell, write_atomic
+from gadprof.output import Output, check_writable, tell, write_together
 
 FORMATS = ("onnx", "executorch", "litert", "ncnn", "mnn", "openvino")
 NOT_RUN = ("coreml", "qnn", "tensorrt")
@@ -119,9 +120,7 @@ def export(
             timeout_s=how.timeout,
             memory_limit_bytes=how.memory_limit,
         )
-    # the weights first: a description without them would be half of a model
-    for suffix in sorted(made.content, key=lambda suffix: suffix == target.suffix):
-        write_atomic(stem + suffix, made.content[suffix])
+    write_together({stem + suffix: content for suffix, content in made.content.items()})
     show(Output(output_format or "table"), made.page())
     written = " and ".join(stem + suffix for suffix in made.content)
     tell(f"written to {written}")
@@ -132,9 +131,10 @@ def check_path(path: str, to: str, suffix: str) -> str:
     """The path without its suffix. Raises OutputError for another suffix or no place to write."""
     from gadprof.errors import OutputError
 
-    if not path.endswith(suffix) or path == suffix:
-        raise OutputError(
-            f"a file of {to} ends in {suffix}; type -o {path.partition('.')[0]}{suffix}"
-        )
+    if not path.endswith(suffix) or os.path.basename(path) == suffix:
+        stem = os.path.splitext(path)[0]
+        if os.path.basename(stem) in ("", suffix):
+            stem = os.path.join(os.path.dirname(stem), "model")
+        raise OutputError(f"a file of {to} ends in {suffix}; type -o {stem}{suffix}")
     check_writable(path)
     return path.removesuffix(suffix)

@@ -42,6 +42,8 @@ def document(export: Export) -> dict[str, Any]:
 
 
 def _notes(export: Export) -> list[str]:
+    from gadprof.measuring.export import COUNTED
+
     notes = []
     facts = export.deployed
     if facts is not None:
@@ -59,8 +61,10 @@ def _notes(export: Export) -> list[str]:
         gap = export.file_macs - export.model_macs
         same = "the model's own" if gap == 0 else f"{gap:+,} against the model's"
         notes.append(f"MACs in the file: {export.file_macs:,}, {same}")
-    elif export.file_macs is None:
+    elif export.to not in COUNTED:
         notes.append("MACs are counted from ONNX and TensorFlow Lite files, not from this format")
+    elif export.file_macs is None:
+        notes.append("this file's MACs could not be counted; gadprof count says why")
     if len(export.macs_by_dtype) > 1 or set(export.macs_by_dtype) - {"float32"}:
         listed = ", ".join(f"{name} {scaled(n, 4)}" for name, n in export.macs_by_dtype.items())
         notes.append(f"MACs by type: {listed}")
