@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from gadprof.errors import DataError, ModelFailedError, SettingError  # noqa: E402
-from gadprof.measuring.runtimes import prepare  # noqa: E402
+from gadprof.measuring.kept import QUANTISERS, folder_of  # noqa: E402
+from gadprof.measuring.runtimes import largest_difference, prepare, vendors  # noqa: E402
 from gadprof.measuring.runtimes.calibration import sample_inputs  # noqa: E402
 from gadprof.measuring.runtimes.converted import (  # noqa: E402
+    Job,
     joints_within_cell,
     judge,
     settle_norms,
@@ -122,6 +125,80 @@ def test_outputs_that_are_not_finite_are_refused() -> None:
         judge([([wanted], [got])], Setting(runtime="litert", dtype="int8"))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_gap_of_eagers_does_not_excuse_one_elsewhere(value: float) -> None:
+    wanted = torch.tensor([float("nan"), 1.0, 2.0]).numpy()
+    got = torch.tensor([0.0, value, 2.0]).numpy()
+    setting = Setting(runtime="mnn")
+    with pytest.raises(ModelFailedError, match="1 values that are not finite"):
+        judge([([wanted], [got])], setting)
+    # where eager has no number, none is compared
+    assert judge([([wanted], [wanted])], setting) == (0.0, None)
+    with pytest.raises(ModelFailedError, match="own outputs are not finite"):
+        judge([([wanted[:1]], [wanted[:1]])], setting)
+
+
+def test_a_gap_in_one_output_is_not_lost_behind_a_good_one() -> None:
+    good, gap = torch.ones(2), torch.tensor([1.0, float("nan")])
+    assert largest_difference([good, good], [gap, good]) == float("inf")
+    assert largest_difference([gap, good], [gap, 1.5 * good]) == pytest.approx(0.5)
+
+
+def test_an_input_that_the_exporter_drops_does_not_shift_the_others() -> None:
+    for package in PACKAGES["onnxruntime"]:
+        pytest.importorskip(package, reason="the runtime onnxruntime is not installed")
+
+    class Second(nn.Module):
+        def forward(self, unused: Any, x: Any) -> Any:
+            return 2 * x
+
+    x = torch.randn(1, 4)
+    prepared = prepare(Second().eval(), (torch.zeros(1, 4), x), {}, Setting(runtime="onnxruntime"))
+    assert torch.equal(torch.as_tensor(prepared.run()[0]), 2 * x)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "dtype", "kwargs", "words"),
+    [
+        ("coreml", "fp16", {}, "not in fp16; type --precision fp32"),
+        ("qnn", "fp32", {}, "not in fp32; type --precision fp16"),
+        ("tensorrt-engine", "int8", {}, "fp32 or fp16 here, not in int8"),
+        ("coreml", "fp32", {"mask": None}, "takes mask by keyword"),
+    ],
+)
+def test_what_a_vendors_path_does_not_write_is_refused(
+    runtime: str, dtype: str, kwargs: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    setting = Setting(runtime=runtime, dtype=dtype)  # type: ignore[arg-type]
+    job = Job(nn.Identity(), (), kwargs, setting, str(tmp_path), (), ())
+    with pytest.raises(SettingError, match=words):
+        vendors.convert(job)
+
+
+def test_other_pictures_and_another_quantiser_make_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "a.png").write_bytes(b"1")
+    setting = Setting(runtime="openvino", dtype="int8", calibration=str(pictures))
+
+    def folders() -> list[str]:
+        chosen = (setting, replace(setting, dtype="fp32"))
+        return [folder_of(str(tmp_path), "gadnet32", item, None) for item in chosen]
+
+    integers, floats = folders()
+    assert folders() == [integers, floats]
+    (pictures / "a.png").write_bytes(b"12")
+    changed, same = folders()
+    assert changed != integers
+    assert same == floats
+    monkeypatch.setitem(QUANTISERS, "openvino", "pytest")
+    again, same = folders()
+    assert again != changed
+    assert same == floats
+
+
 def test_a_joint_two_cells_away_is_not_near() -> None:
     wanted = torch.zeros(1, 2, 8, 6)
     wanted[0, 0, 3, 3] = wanted[0, 1, 5, 5] = 1
@@ -144,8 +221,11 @@ def test_calibration_reads_pictures_and_refuses_a_folder_without(tmp_path: Path)
     assert picture.shape == (1, 3, 8, 6)
     assert picture[0, 0] == pytest.approx((1 - 0.485) / 0.229)
     assert picture[0, 1] == pytest.approx(-0.456 / 0.224)
-    (tmp_path / "not.jpg").write_text("no picture")
-    with pytest.raises(DataError, match=r"not\.jpg"):
+    for name in "bcd":
+        Image.new("RGB", (20, 10)).save(tmp_path / f"{name}.png")
+    assert len(sample_inputs((x,), {}, setting, 3)) == 3
+    (tmp_path / "a.jpg").write_text("no picture")
+    with pytest.raises(DataError, match=r"a\.jpg"):
         sample_inputs((x,), {}, setting, 8)
 
 

@@ -125,7 +125,8 @@ def measure(
 
 
 def _made(folder: str) -> str:
-    """A folder that is there. Raises OutputError."""
+    """The whole path of a folder that is there. Raises OutputError."""
+    folder = os.path.abspath(folder)  # converters run in it, and what is kept names its files
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:

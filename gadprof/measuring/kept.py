@@ -1,7 +1,8 @@
 """Where a model's converted file lies, so that rows and runs that need the same one share it.
 
 Promises: the name says everything that the file depends on (the model string and its own file's
-content, the inputs, the runtime, the precision, the versions); a folder counts only once its
+content, the inputs, the calibration pictures, the runtime, the precision, the versions of what
+converts and quantises); a folder counts only once its
 manifest is written, which is last. Refuses nothing: what is half written is made anew.
 """
 
@@ -14,10 +15,14 @@ import shutil
 from dataclasses import replace
 from typing import Any
 
-from gadprof.measuring.runtimes.converted import MANIFEST
+from gadprof.errors import DataError
+from gadprof.measuring.runtimes.calibration import find_pictures
+from gadprof.measuring.runtimes.converted import MANIFEST, SAMPLES
 from gadprof.measuring.settings import PACKAGES, Setting
 from gadprof.version import __version__
 
+# runtime -> the distribution that makes its integers, where that is not the runtime's own
+QUANTISERS = {"openvino": "nncf", "litert": "ai-edge-quantizer", "executorch": "torchao"}
 # what a distribution is called whose package has another name
 DISTRIBUTIONS = {"ai_edge_litert": "ai-edge-litert", "litert_torch": "litert-torch", "MNN": "mnn"}
 
@@ -39,8 +44,9 @@ def folder_of(root: str, model: str, setting: Setting, factory: dict[str, Any] |
         setting.input_shapes,
         setting.seed,
         setting.calibration,
+        _pictures(setting),
         setting.device,
-        versions(setting.runtime),
+        versions(setting.runtime, setting.dtype),
     ]
     text = json.dumps(told, default=str, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -48,12 +54,26 @@ def folder_of(root: str, model: str, setting: Setting, factory: dict[str, Any] |
     return os.path.join(root, f"{words}-{setting.runtime}-{setting.dtype}-{digest}")
 
 
-def versions(runtime: str) -> list[str | None]:
-    """The versions of gadprof, torch and the runtime's packages."""
+def versions(runtime: str, dtype: str) -> list[str | None]:
+    """The versions of gadprof, torch, the runtime's packages and for integers its quantiser."""
     from gadprof.results.plain import package_version
 
     names = [DISTRIBUTIONS.get(name, name) for name in PACKAGES.get(runtime, ())]
+    if dtype == "int8" and runtime in QUANTISERS:
+        names.append(QUANTISERS[runtime])
     return [__version__, *(package_version(name) for name in ("torch", *names))]
+
+
+def _pictures(setting: Setting) -> list[tuple[str, int, int]]:
+    """Name, bytes and time of change (ns) of each picture that calibrates; none in fp32."""
+    if setting.dtype == "fp32" or not setting.calibration:
+        return []
+    try:
+        paths = find_pictures(setting.calibration)[:SAMPLES]
+        found = [(path, os.stat(path)) for path in paths]
+    except (DataError, OSError):
+        return []  # the converter says what is wrong with the folder
+    return [(os.path.basename(path), state.st_size, state.st_mtime_ns) for path, state in found]
 
 
 def _content(model: str) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from gadprof.errors import DataError
+from gadprof.errors import DataError, MissingExtraError
 
 if TYPE_CHECKING:
     from gadprof.measuring.settings import Setting
@@ -22,7 +22,11 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def sample_inputs(
     args: tuple[Any, ...], kwargs: dict[str, Any], setting: Setting, count: int
 ) -> tuple[tuple[Any, ...], ...]:
-    """``count`` samples, each the arrays of all inputs in order. Raises DataError."""
+    """At most ``count`` samples, each the arrays of all inputs in order.
+
+    Pictures are taken by name, as many as the folder has up to ``count``. Raises DataError,
+    MissingExtraError.
+    """
     values = [value.detach().cpu() for value in (*args, *kwargs.values())]
     first = tuple(value.numpy() for value in values)
     if setting.dtype == "fp32":
@@ -34,7 +38,7 @@ def sample_inputs(
                 f"{setting.calibration}: pictures calibrate a model of one picture, and this one "
                 "takes other inputs; leave --calibrate out"
             )
-        read = [read_picture(path, first[0].shape) for path in pictures[: 4 * count]]
+        read = [read_picture(path, first[0].shape) for path in pictures[:count]]
         return tuple((picture,) for picture in read)
     return (first, *(_drawn(values, seed, setting) for seed in range(1, count)))
 
@@ -66,10 +70,16 @@ def find_pictures(folder: str) -> list[str]:
 
 
 def read_picture(path: str, shape: tuple[int, ...]) -> Any:
-    """A picture as a normalised array of ``shape`` (batch, 3, height, width). Raises DataError."""
-    import numpy
-    from PIL import Image
+    """A picture as a normalised array of ``shape`` (batch, 3, height, width).
 
+    Raises DataError, MissingExtraError.
+    """
+    import numpy
+
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingExtraError("pillow", "edge", "reading calibration pictures") from error
     batch, _, height, width = shape
     try:
         with Image.open(path) as picture:

@@ -155,6 +155,7 @@ def convert_model(
     if expected:
         nudged = [_nudged(value) for value in kept[0]]
         rounding = largest_difference(expected[0], _eager(module, args, kwargs, nudged, home))
+        rounding = rounding if math.isfinite(rounding) else 0.0  # no leave to differ at all
     names = tuple([f"input_{index}" for index in range(len(args))] + list(kwargs))
     if not graph:
         module = module.cpu()
@@ -349,8 +350,9 @@ def judge(
 ) -> tuple[float, Any]:
     """The largest difference from eager (of the largest value) and the SNR in dB over all samples.
 
-    Raises ModelFailedError for outputs that are not finite or of other shapes, and in fp32 for a
-    difference beyond ``tolerance``.
+    Where eager's are not finite nothing is compared. Raises ModelFailedError for outputs that are
+    not finite where eager's are, or of other shapes, and in fp32 for a difference beyond
+    ``tolerance``.
     """
     import numpy
 
@@ -364,16 +366,20 @@ def judge(
                 f"eager of {_shapes(wanted)}; it does not compute the same model"
             )
         for left, right in zip(wanted, got, strict=True):
-            bad = int((~numpy.isfinite(right)).sum()) - int((~numpy.isfinite(left)).sum())
-            if bad > 0:
+            finite = numpy.isfinite(left)
+            bad = int((~numpy.isfinite(right) & finite).sum())
+            if bad:
                 raise ModelFailedError(
                     f"{setting.runtime} in {setting.dtype} returns {bad} values that are not "
                     "finite where eager's are; try another --precision or calibration pictures"
                 )
-            with numpy.errstate(invalid="ignore"):
-                gap = (right.astype("f8") - left.astype("f8"))[numpy.isfinite(left)]
-            signal += float((left[numpy.isfinite(left)].astype("f8") ** 2).sum())
-            error += float((gap**2).sum())
+            held = left[finite].astype("f8")
+            if left.size and not held.size:
+                raise ModelFailedError(
+                    "eager's own outputs are not finite; nothing can be held against them"
+                )
+            signal += float((held**2).sum())
+            error += float(((right[finite].astype("f8") - held) ** 2).sum())
         worst = max(worst, largest_difference(wanted, got))
     if setting.dtype == "fp32" and not worst <= tolerance:
         raise ModelFailedError(

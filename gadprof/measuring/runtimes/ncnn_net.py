@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import warnings
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def convert(job: Job) -> Made:
     values = [*job.args, *job.kwargs.values()]
     if isinstance(job.module, OnnxGraph):
         source = job.path("model.onnx")
-        os.link(job.module.path, source)
+        shutil.copyfile(job.module.path, source)
     else:
         source = job.path("model.pt")
         jit: Any = torch.jit

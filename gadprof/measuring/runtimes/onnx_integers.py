@@ -22,12 +22,15 @@ def quantise(exported: Exported, job: Job) -> str:
     Raises ModelFailedError, MissingExtraError.
     """
     try:
+        import onnx
         from onnxruntime import quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
         raise MissingExtraError("onnx", "onnx", "integers for ONNX Runtime") from error
 
     names = list(exported.feed)
+    held = onnx.load(exported.path, load_external_data=False).graph
+    fed = {item.name for item in held.input}
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -35,7 +38,9 @@ def quantise(exported: Exported, job: Job) -> str:
 
         def get_next(self) -> Any:
             sample = next(self.left, None)
-            return None if sample is None else dict(zip(names, sample, strict=True))
+            if sample is None:
+                return None
+            return {n: v for n, v in zip(names, sample, strict=True) if n in fed}
 
     prepared, path = job.path("model-prepared.onnx"), job.path("model-int8.onnx")
     try:

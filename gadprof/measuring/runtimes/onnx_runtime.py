@@ -99,19 +99,22 @@ def start(path: str, names: Names, setting: Setting) -> Started:
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=wanted)
-    fed = [item.name for item in session.get_inputs()]
+    fed = {item.name for item in session.get_inputs()}  # an exporter drops what is not used
     used = list(session.get_providers())
     check_used(wanted, used)
     notes = [f"providers: {', '.join(used)}"]
     if setting.device.startswith("cuda"):
         notes.append("every sample copies inputs to the card and outputs back, unlike eager's")
 
+    def feed_of(sample: Sequence[Any]) -> dict[str, Any]:
+        return {n: v for n, v in zip(names.inputs, sample, strict=True) if n in fed}
+
     def bind(sample: Sequence[Any]) -> Callable[[], Any]:
-        feed = dict(zip(fed, sample, strict=False))
+        feed = feed_of(sample)
         return lambda: session.run(None, feed)
 
     return Started(
-        lambda sample: session.run(None, dict(zip(fed, sample, strict=False))),
+        lambda sample: session.run(None, feed_of(sample)),
         f"onnxruntime {onnxruntime.__version__}",
         tuple(notes),
         bind=bind,

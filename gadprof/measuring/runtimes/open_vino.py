@@ -51,14 +51,21 @@ def quantised(model: Any, job: Job) -> Any:
     except ImportError as error:
         raise MissingExtraError("nncf", "openvino", "integers for OpenVINO") from error
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    names = [port.get_any_name() for port in model.inputs]
-    samples = [dict(zip(names, sample, strict=True)) for sample in job.samples]
+    fed = input_names(model)
+    samples = [
+        {n: v for n, v in zip(job.names, sample, strict=True) if n in fed} for sample in job.samples
+    ]
     return nncf.quantize(
         model,
         nncf.Dataset(samples),
         preset=nncf.QuantizationPreset.PERFORMANCE,
         subset_size=len(samples),
     )
+
+
+def input_names(model: Any) -> set[str]:
+    """What the inputs are called that a model still has: an exporter drops what is not used."""
+    return {name for port in model.inputs for name in port.get_names()}
 
 
 def start(path: str, names: Names, setting: Setting) -> Started:
@@ -80,8 +87,11 @@ def start(path: str, names: Names, setting: Setting) -> Started:
     used = str(compiled.get_property("INFERENCE_PRECISION_HINT"))
     notes = () if setting.dtype != "fp16" or "float16" in used else (f"it computes in {used}",)
 
+    fed = input_names(compiled)
+
     def call(sample: Sequence[Any]) -> Any:
-        results = request.infer(list(sample), share_inputs=True, share_outputs=True)
+        feed = {n: v for n, v in zip(names.inputs, sample, strict=True) if n in fed}
+        results = request.infer(feed, share_inputs=True, share_outputs=True)
         return [results[port] for port in compiled.outputs]
 
     return Started(call, f"openvino {openvino.__version__.split('-')[0]}", notes)

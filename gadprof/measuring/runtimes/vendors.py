@@ -1,8 +1,8 @@
 """Export paths that were written by their vendors' documentation and have not been run yet.
 
 Core ML needs a Mac, QNN Qualcomm's own kit, TensorRT a card with its package. Each path ends in
-the file that the vendor's runtime loads; nothing here checks it. Refuses where a package is
-missing.
+the file that the vendor's runtime loads; nothing here checks it. Refuses a precision that the path
+does not write, inputs by keyword where it takes none, and where a package is missing.
 """
 
 from __future__ import annotations
@@ -11,12 +11,27 @@ from gadprof.errors import MissingExtraError, ModelFailedError, SettingError
 from gadprof.measuring.runtimes.converted import Job, Made
 from gadprof.measuring.runtimes.onnx_export import export_once
 
+# target -> the precisions that its path writes
+PRECISIONS = {"coreml": ("fp32",), "qnn": ("fp16",), "tensorrt-engine": ("fp32", "fp16")}
+
 
 def convert(job: Job) -> Made:
-    """Write the file of the setting's runtime. Raises MissingExtraError, ModelFailedError."""
-    if job.setting.dtype == "int8":
-        raise SettingError(f"{job.setting.runtime} is exported in fp32 or fp16 here")
-    match job.setting.runtime:
+    """Write the file of the setting's runtime.
+
+    Raises SettingError, MissingExtraError, ModelFailedError.
+    """
+    runtime, able = job.setting.runtime, PRECISIONS[job.setting.runtime]
+    if job.setting.dtype not in able:
+        raise SettingError(
+            f"{runtime} is exported in {' or '.join(able)} here, not in {job.setting.dtype}; "
+            f"type --precision {able[0]}"
+        )
+    if job.kwargs and runtime != "tensorrt-engine":
+        raise SettingError(
+            f"{runtime} is exported with positional inputs here, and this model takes "
+            f"{', '.join(job.kwargs)} by keyword; type --to onnx"
+        )
+    match runtime:
         case "coreml":
             return _coreml(job)
         case "qnn":
