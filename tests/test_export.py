@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from gadprof.commands.export import check_path  # noqa: E402
 from gadprof.errors import OutputError  # noqa: E402
-from gadprof.measuring.export import Change, file_layers  # noqa: E402
+from gadprof.measuring.export import Change, Export, file_layers  # noqa: E402
 from gadprof.output import write_together  # noqa: E402
 
 MODEL = """
@@ -137,3 +137,13 @@ def test_layers_of_a_text_format_are_counted_by_name(tmp_path):
 )
 def test_a_change_says_what_the_exporter_did(model, file, word):
     assert Change("convolution", model, file, 0, 0).word == word
+
+
+@pytest.mark.parametrize(
+    ("to", "told"), [("mnn", "not from this format"), ("onnx", "could not be counted")]
+)
+def test_a_file_without_a_count_is_told_by_whether_its_format_has_one(to, told):
+    made = Export("m", to, "fp32", "", None, None, 5, None, {}, (), {}, (), {})
+    (table,) = made.page().sections[0].tables
+    assert [note for note in table.notes if told in note] == list(table.notes)
+    assert table.notes

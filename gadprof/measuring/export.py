@@ -97,6 +97,11 @@ class Export(Tabular):
     notes: tuple[str, ...]
     content: dict[str, bytes]
 
+    @property
+    def countable(self) -> bool:
+        """Whether gadprof reads the format."""
+        return self.to in COUNTED
+
     def page(self) -> Page:
         """The table of changes, the check, and the JSON document."""
         from gadprof.measuring.export_page import export_page

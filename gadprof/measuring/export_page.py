@@ -42,8 +42,6 @@ def document(export: Export) -> dict[str, Any]:
 
 
 def _notes(export: Export) -> list[str]:
-    from gadprof.measuring.export import COUNTED
-
     notes = []
     facts = export.deployed
     if facts is not None:
@@ -61,7 +59,7 @@ def _notes(export: Export) -> list[str]:
         gap = export.file_macs - export.model_macs
         same = "the model's own" if gap == 0 else f"{gap:+,} against the model's"
         notes.append(f"MACs in the file: {export.file_macs:,}, {same}")
-    elif export.to not in COUNTED:
+    elif not export.countable:
         notes.append("MACs are counted from ONNX and TensorFlow Lite files, not from this format")
     elif export.file_macs is None:
         notes.append("this file's MACs could not be counted; gadprof count says why")
