@@ -1,17 +1,19 @@
 """The page of edge-hrnet32: how it was found, and how fast it is in which runtime.
 
     PYTHONPATH=. python benchmarks/edge_search.py -o reports [--measure RUNTIME:PRECISION …]
-        [--search FILE]
+        [--search FILE --command TEXT]
 
 Without options it makes the page from ``data/edge-search.json``. ``--measure`` times the network
-beside gadnet32 and hrnet32 in a runtime and keeps the figures there; ``--search`` takes over the
-JSON that ``gadprof search … --format json`` wrote.
+beside gadnet32 and hrnet32 in a runtime and keeps the figures there as each runtime ends;
+``--search`` takes over the JSON that ``gadprof search … --format json`` wrote, and the command that
+wrote it. Refuses what was interrupted.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from gadprof.networks.cost import cost_of
 from gadprof.networks.plan_trace import count_plan
 from gadprof.networks.receptive import receptive_field
 from gadprof.networks.spec import parse_spec, plan_of
-from gadprof.output import write_folder
+from gadprof.output import write_atomic, write_folder
 from gadprof.render.page_files import index_page, page_files
 from gadprof.results.page import Page, Section
 from gadprof.results.plain import to_json
@@ -49,6 +51,8 @@ def measured(text: str) -> Plain:
         [REFERENCE, NETWORK, SLOWEST], setting, precision=0.02, time_limit_s=120.0, memory=False,
         energy=False,
     )  # fmt: skip
+    if result.interrupted:
+        raise KeyboardInterrupt
     rows: Plain = {}
     for row in result.rows:
         rows[row.model] = {
@@ -76,26 +80,36 @@ def seen(model: str) -> int:
     return min(receptive_field(trace))
 
 
+def how_fast(speeds: Mapping[str, float]) -> str:
+    """The median over what was measured, and the least."""
+    if not speeds:
+        return "was measured in no runtime yet"
+    least = min(speeds, key=lambda text: speeds[text])
+    return (
+        f"is {statistics.median(speeds.values()):.2f} times as fast at the median of {len(speeds)} "
+        f"runtimes and precisions, {speeds[least]:.2f} times in the least favourable ({least})"
+    )
+
+
 def summary(data: Plain) -> tuple[str, ...]:
     """The answer, what it rests on, and what is not there yet."""
     kept = {text: found for text, found in data["measured"].items() if times(found, NETWORK)}
     speeds = {text: times(found, NETWORK) or 0.0 for text, found in kept.items()}
     missing = [text for text in WANTED if text not in speeds]
     own, reference = (cost_of(plan_of(parse_spec(n)), INPUT) for n in (NETWORK, REFERENCE))
-    least = min(speeds, key=lambda text: speeds[text])
     slower = [
         text for text, found in kept.items() if (times(found, SLOWEST) or 0.0) >= speeds[text]
     ]
     beside = [text for text, found in kept.items() if times(found, SLOWEST)]
     lines = [
         f"{NETWORK} takes {100 * own.params / reference.params:.0f} % of {REFERENCE}'s parameters "
-        f"and {100 * own.macs / reference.macs:.0f} % of its MACs, and is "
-        f"{statistics.median(speeds.values()):.2f} times as fast at the median of {len(speeds)} "
-        f"runtimes and precisions, {speeds[least]:.2f} times in the least favourable ({least}).",
+        f"and {100 * own.macs / reference.macs:.0f} % of its MACs, and {how_fast(speeds)}.",
         f"A place of its output sees {seen(NETWORK):,} pixels, all of the picture from everywhere; "
         f"{REFERENCE}'s sees {seen(REFERENCE):,}, of which the rest lie outside.",
         f"Beside {SLOWEST} it was measured in {len(beside)}: "
-        + (f"slower in {', '.join(slower)}." if slower else "faster in each."),
+        + (f"slower in {', '.join(slower)}." if slower else "faster in each.")
+        if beside
+        else f"Beside {SLOWEST} it was not measured yet.",
         f"Its accuracy on COCO is unknown. It was not trained here: nothing on this page says that "
         f"it finds joints as well as {REFERENCE} or {SLOWEST}.",
     ]
@@ -233,19 +247,37 @@ def page_of(data: Plain) -> Page:
     return Page("edge-search", f"{NETWORK}: found by measured time", sections, data, command)
 
 
+def taken_over(path: Path) -> Plain:
+    """What a whole search wrote. Raises UsageError."""
+    found: Plain = json.loads(path.read_text())
+    if "surrogates" not in found or found.get("interrupted"):
+        raise click.UsageError(
+            f"{path} is not of a search by measured time that came to its end; run it again with "
+            "--format json, it goes on from what is kept"
+        )
+    return found
+
+
 @click.command()
 @click.option("-o", "folder", required=True, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--measure", "settings", multiple=True, metavar="RUNTIME:PRECISION")
 @click.option("--search", "search", type=click.Path(exists=True, path_type=Path))
-def main(folder: Path, settings: tuple[str, ...], search: Path | None) -> None:
+@click.option("--command", "command", help="What was typed to make the file of --search.")
+def main(folder: Path, settings: tuple[str, ...], search: Path | None, command: str | None) -> None:
     """Write the page, after measuring what is asked for."""
+    if (search is None) != (command is None):
+        raise click.UsageError("--search FILE and --command TEXT go together")
     path = folder / DATA
     data: Plain = json.loads(path.read_text()) if path.exists() else {"measured": {}}
     data.pop("schema_version", None)
     if search is not None:
-        data["search"] = json.loads(search.read_text())
+        data |= {"search": taken_over(search), "command": command}
+    if "search" not in data:
+        raise click.UsageError(f"{path} holds no search yet; give --search FILE and --command TEXT")
+    path.parent.mkdir(parents=True, exist_ok=True)
     for text in settings:
         data["measured"][text] = json.loads(to_json(measured(text)))
+        write_atomic(path, to_json(data))
     files = page_files(page_of(data))
     write_folder(folder, files)
     write_folder(folder, {"index.md": index_page(folder)})

@@ -40,6 +40,9 @@ def pair(speed_up: float | None, half: float = 0.05) -> MeasuredPair:
         ((1.3, 1.3, 1.02, 0.5), "pays up to 64 ch. 32×24"),
         ((1.3, 0.9, 1.4, 0.5), "pays at 32 ch. 64×48, 128 ch. 16×12"),
         ((None, None, None, None), "the runtime refused it"),
+        ((1.2, None, 1.4, 1.5), "pays at every size that was measured"),
+        ((0.8, 0.7, None, 0.5), "pays at no size, is slower at every size that was measured"),
+        ((0.8, 1.3, None, 1.5), "pays at 64 ch. 32×24, 256 ch. 8×6"),
     ],
 )
 def test_a_designer_reads_where_a_block_pays(
@@ -133,13 +136,48 @@ def test_the_command_says_it_for_each_runtime_and_writes_a_page(
     assert str(page.name) in err
 
 
-def test_points_that_were_kept_are_not_measured_again(
-    measured: list[BlockGroup], run_cli: Any, tmp_path: Path
+def test_points_of_a_stopped_page_are_not_measured_again_those_of_a_whole_one_are(
+    measured: list[BlockGroup],
+    run_cli: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    whole = block_groups.measure_group
+
+    def stopped(group: BlockGroup, setting: Setting, **options: Any) -> dict[str, MeasuredPair]:
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        return whole(group, setting, **options)
+
     page = str(tmp_path / "blocks.md")
-    run_cli(*COMMAND, "--page", page)
-    run_cli(*COMMAND, "--page", page)
+    monkeypatch.setattr(block_groups, "measure_group", stopped)
+    assert run_cli(*COMMAND, "--page", page)[0] == 130
+    monkeypatch.setattr(block_groups, "measure_group", whole)
+    assert run_cli(*COMMAND, "--page", page)[0] == 0
     assert len(measured) == 4
+    assert not list((tmp_path / "data").glob("*.part.jsonl"))
+    run_cli(*COMMAND, "--page", page)
+    assert len(measured) == 8
+
+
+def test_the_store_holds_the_convolution_beside_its_blocks(
+    run_cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gadprof.store.store import Store
+
+    def measure(group: BlockGroup, setting: Setting, **options: Any) -> dict[str, MeasuredPair]:
+        for place, name in enumerate(group.names):
+            options["on_turn"](place, name, setting, [1e-3])
+        return {name: pair(2.0) for name in group.names[1:]}
+
+    monkeypatch.setattr(block_groups, "measure_group", measure)
+    path = tmp_path / "store.sqlite"
+    command = ("formula", "--block", "ghost", "--c-in", "8", "--measure", "--runtime", "eager")
+    assert run_cli(*command, "--store", str(path))[0] == 0
+    with Store(path, create=False) as store:
+        entries = store.entries(kinds=("measurement",))
+    medians = {e.model.split(":")[1]: e.result and e.result["latency_s"] for e in entries}
+    assert medians == {"conv": {"median": 1e-3}, "ghost": {"median": 0.5e-3}}
 
 
 @pytest.mark.parametrize(
@@ -155,6 +193,10 @@ def test_points_that_were_kept_are_not_measured_again(
         (("--c-in", "8", "--measure", "--runtime", "onnx"), "unknown runtime 'onnx'"),
         (("--c-in", "8", "--measure", "--runtime", "eager:int8"), "eager has no int8 here"),
         (("--c-in", "8", "--measure", "--runtime", "eager,eager"), "or one twice"),
+        (
+            ("--block", "conv", "--c-in", "8", "--k", "3,5", "--measure", "--runtime", "eager"),
+            "conv comes twice at 8 ch. 64×48, with another k; --runtime takes a block once a size",
+        ),
     ],
 )
 def test_bad_use_is_one_line(run_cli: Any, words_: tuple[str, ...], said: str) -> None:

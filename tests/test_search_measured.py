@@ -152,6 +152,76 @@ def test_a_design_that_fails_costs_its_own_row_alone() -> None:
     assert "width=8" not in (best_model(result) or "width=8")
 
 
+def test_a_goal_with_too_few_timings_to_learn_from_ends_no_search() -> None:
+    class Half(Meter):
+        def __call__(self, models: Sequence[str], goal: Goal, tight: bool) -> Mapping[str, Timing]:
+            self.refuses = "width=8" if goal.runtime == "openvino" else ""
+            return super().__call__(models, goal, tight)
+
+    goals = (ORT, Goal("openvino"))
+    result = searched(Half(), goals=goals, wish=Wish(Filters()), count=6)
+    assert set(result.surrogates) == {ORT.text}
+    assert len(result.designs) == 6
+    assert result.designs[0].ratio is not None
+
+
+# 0.02 s at a ratio of 0.5 was taken beside a reference of 0.04 s, whatever other runs lie near
+def test_kept_timings_have_the_reference_of_their_run_and_the_newest_version(
+    tmp_path: Path,
+) -> None:
+    from gadprof.commands.search_measured import _kept, _kept_timings
+    from gadprof.measuring.settings import Setting
+    from gadprof.results.plain import to_plain
+    from gadprof.store.store import NewEntry, Store
+
+    setting = Setting(runtime="onnxruntime")
+
+    def entry(model: str, seconds: float, ratio: float | None, version: str) -> NewEntry:
+        to = {"value": ratio, "ci95": [ratio, ratio], "to": REFERENCE} if ratio else None
+        result = {"latency_s": {"median": seconds}, "ratio": to, "runtime_version": version}
+        return NewEntry("measurement", model, result, to_plain(setting))
+
+    path = tmp_path / "store.sqlite"
+    with Store(path) as store:
+        store.add([
+            entry("old", 0.02, 0.5, "onnxruntime 1"),
+            entry(REFERENCE, 0.04, None, "onnxruntime 2"),
+            entry("design", 0.02, 0.5, "onnxruntime 2"),
+            entry(REFERENCE, 0.09, None, "onnxruntime 2"),
+        ])  # fmt: skip
+    kept = _kept_timings(_kept(path, {ORT.text: setting}, None), REFERENCE)
+    assert kept == {ORT.text: {"design": Timing(0.5, (0.5, 0.5), 0.02, 0.04)}}
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (("--trials", "9", "--objective", "latency:eager"), "--trials is of a search by costs"),
+        (("--population", "9", "--objective", "latency:eager"), "--population is of a search by"),
+        (("--measure", "9"), "--measure is of measured time; add --objective latency:RUNTIME"),
+        (("--again", "2"), "--again is of measured time"),
+        (("--beside", "hrnet32"), "--beside is of measured time"),
+        (("--objective", "latency:eager", "--input", "64x64"), "takes one input size, that of"),
+    ],
+)
+def test_options_of_the_other_search_are_refused(
+    run_cli: Any, typed: tuple[str, ...], words: str
+) -> None:
+    code, out, err = run_cli("search", "hrnet", *typed, "--store", "off")
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_a_model_that_is_not_built_in_is_timed_at_its_own_input() -> None:
+    from gadprof.commands.search_measured import _check_input
+
+    _check_input("timm:resnet18", [(3, 256, 192)])
+    _check_input("hrnet32@3x64x64", [(3, 64, 64)])
+    with pytest.raises(SpecError, match="takes one input size"):
+        _check_input("hrnet32@3x64x64", [(3, 256, 192)])
+
+
 @pytest.mark.parametrize(
     ("wish", "words"),
     [
@@ -362,3 +432,41 @@ def test_the_page_of_that_preset_is_made_of_its_data() -> None:
     files = made["page_files"](made["page_of"](data))
     for name, content in files.items():
         assert (root / "reports" / name).read_bytes() == content, name
+
+
+def test_the_making_of_that_page_keeps_each_runtime_as_it_ends_and_refuses_half_a_search(
+    tmp_path: Path,
+) -> None:
+    import runpy
+
+    from click.testing import CliRunner
+
+    root = Path(__file__).parents[1]
+    main = runpy.run_path(str(root / "benchmarks" / "edge_search.py"))["main"]
+
+    def said(*typed: str) -> tuple[int, str]:
+        result = CliRunner().invoke(main, ["-o", str(tmp_path), *typed])
+        return result.exit_code, result.output
+
+    code, text = said()
+    assert code == 2
+    assert "holds no search yet; give --search FILE and --command TEXT" in text
+    half = tmp_path / "half.json"
+    half.write_text(json.dumps({"surrogates": {}, "interrupted": True}))
+    assert "--search FILE and --command TEXT go together" in said("--search", str(half))[1]
+    code, text = said("--search", str(half), "--command", "gadprof search")
+    assert code == 2
+    assert "came to its end" in text
+
+    path = tmp_path / "data" / "edge-search.json"
+    path.parent.mkdir()
+    path.write_text((root / "reports" / "data" / "edge-search.json").read_text())
+
+    def measured(runtime: str) -> dict[str, Any]:
+        if runtime == "second":
+            raise DataError("it does not run")
+        return {"version": "1", "rows": {}}
+
+    main.callback.__globals__["measured"] = measured
+    assert said("--measure", "first", "--measure", "second")[0] == 1
+    assert json.loads(path.read_text())["measured"]["first"]["version"] == "1"

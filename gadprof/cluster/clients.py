@@ -178,6 +178,14 @@ def cluster_bench(
     return _joined(rebuilt(results), tasks, settings, options)
 
 
+def cluster_machines(address: str) -> list[Any]:
+    """What each worker says of its machine, as the store keeps it. Raises GadprofError."""
+    from gadprof.cluster.tasks import machine_task
+
+    with connect(address) as client:
+        return list(client.run(machine_task).values())
+
+
 def _joined(
     results: Sequence[Any],
     tasks: Sequence[Task],

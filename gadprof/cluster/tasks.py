@@ -91,6 +91,13 @@ def bench_task(
         return measure(list(models), chosen, **options)
 
 
+def machine_task() -> Any:
+    """The worker's machine."""
+    from gadprof.results.plain import describe_machine
+
+    return to_plain(describe_machine())
+
+
 def compare_task(model: str, shapes: Sequence[Sequence[int]], batch: int) -> Any:
     """One model's row of a comparison."""
     from gadprof.comparison.compare import compare_row

@@ -89,15 +89,20 @@ def measure_points(
     return tuple(known.get(number, missing) for number in range(len(points))), interrupted
 
 
+def log_path(page: str) -> Path:
+    """The file that holds the points of an unfinished page."""
+    target = Path(page)
+    return target.parent / "data" / f"{target.stem}.part.jsonl"
+
+
 def page_log(page: str, setting: Setting, precision: float, point_limit_s: float) -> PointLog:
     """The points that an unfinished page has so far, in its data folder."""
     from gadprof.measuring.block_pairs_log import PointLog
     from gadprof.results.plain import describe_machine
 
     machine = describe_machine()
-    target = Path(page)
     return PointLog(
-        target.parent / "data" / f"{target.stem}.part.jsonl",
+        log_path(page),
         {
             "setting": setting,
             "precision": precision,

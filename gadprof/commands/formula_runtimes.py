@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gadprof.measuring.block_groups import BlockGroup
     from gadprof.measuring.block_pairs_log import PointLog
     from gadprof.results.page import Page
+    from gadprof.store.recording import MeasurementRecorder
 
 Measured = list[tuple[Setting, tuple[MeasuredPair, ...]]]
 
@@ -46,7 +47,8 @@ def measure_in_runtimes(
 ) -> tuple[Measured, bool]:
     """Measure every point in every runtime, and whether Ctrl-C ended it before the last one.
 
-    With a page's name, points are kept beside it as they end, and the same command goes on.
+    With a page's name, points are kept beside it as they end, and the same command goes on. Raises
+    SpecError where a block comes twice at one size, which the page could not tell apart.
     """
     from gadprof.commands.formula_measure import page_log
     from gadprof.measuring.block_groups import measure_group
@@ -54,6 +56,7 @@ def measure_in_runtimes(
     from gadprof.report.formula_page import NOT_MEASURED
     from gadprof.store.recording import MeasurementRecorder, block_name
 
+    check_distinct(points)
     groups = groups_of(points)
     found: dict[tuple[Setting, str], MeasuredPair] = {}
     interrupted = False
@@ -72,10 +75,7 @@ def measure_in_runtimes(
                             left, setting, precision=precision, block_limit_s=point_limit_s,
                             on_turn=recorder.turn,
                         )  # fmt: skip
-                        for place, name in enumerate(left.names[1:], 1):
-                            pair = pairs[name]
-                            result = {"latency_s": {"median": pair.latency_s}, "error": pair.error}
-                            recorder.finish_row(place, {**result, "speed_up": pair.speed_up})
+                        _finish(recorder, left, pairs)
                     for name, pair in pairs.items():
                         found[setting, name] = pair
                         if log is not None and pair.error is None:
@@ -87,6 +87,36 @@ def measure_in_runtimes(
         (setting, tuple(found.get((setting, block_name(point)), missing) for point in points))
         for setting in settings
     ], interrupted
+
+
+def _finish(
+    recorder: MeasurementRecorder, group: BlockGroup, pairs: Mapping[str, MeasuredPair]
+) -> None:
+    """Complete the store's entries of a group: the convolution's, where it ran, and the blocks'."""
+    usual = next((pair.reference_latency_s for pair in pairs.values() if not pair.error), None)
+    if usual is not None:
+        recorder.finish_row(0, {"latency_s": {"median": usual}, "error": None})
+    for place, name in enumerate(group.names[1:], 1):
+        pair = pairs[name]
+        result = {"latency_s": {"median": pair.latency_s}, "error": pair.error}
+        recorder.finish_row(place, {**result, "speed_up": pair.speed_up})
+
+
+def check_distinct(points: Sequence[Formula]) -> None:
+    """Refuse a grid with two points of one block and size. Raises SpecError."""
+    from gadprof.errors import SpecError
+    from gadprof.report.blocks_page import size_of, size_text
+
+    seen: dict[tuple[str, tuple[int, int, int]], Formula] = {}
+    for point in points:
+        other = seen.setdefault((point.block, size_of(point)), point)
+        if other is not point:
+            names = [key for key in point.inputs if point.inputs[key] != other.inputs.get(key)]
+            raise SpecError(
+                f"{point.block} comes twice at {size_text(size_of(point))}"
+                + (f", with another {', '.join(names)}" if names else "")
+                + "; --runtime takes a block once a size"
+            )
 
 
 def groups_of(points: Sequence[Formula]) -> tuple[BlockGroup, ...]:
@@ -129,10 +159,13 @@ def _known(
 
 
 def show_runtimes(points: Sequence[Formula], measured: Measured, page: str | None) -> Page:
-    """The page of where blocks pay, written with its plots and data where a name is given."""
+    """The page of where blocks pay, written with its plots and data where a name is given.
+
+    A page whose every point was measured needs the log of its points no longer.
+    """
     import sys
 
-    from gadprof.commands.formula_measure import _shell_word
+    from gadprof.commands.formula_measure import _shell_word, log_path
     from gadprof.output import check_writable, write_atomic
     from gadprof.render.page_files import page_files
     from gadprof.report.blocks_page import blocks_page
@@ -146,4 +179,6 @@ def show_runtimes(points: Sequence[Formula], measured: Measured, page: str | Non
             path = target.parent / name
             path.parent.mkdir(exist_ok=True)
             tell(f"wrote {write_atomic(path, content)}")
+        if not any(pair.error for _, pairs in measured for pair in pairs):
+            log_path(page).unlink(missing_ok=True)
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,10 @@ from gadprof.commands.search_measured import Timed, search_by_time, timed_option
 from gadprof.commands.show import show
 from gadprof.commands.sweep import Wanted, wanted_options
 from gadprof.output import Output, plot_suffix
+
+OF_TIME = (
+    "measure", "again", "reference", "beside", "receptive_field", "threads", "timeout_s", "cluster",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,12 +98,18 @@ def search(
         plot_suffix(plot)
     space = make_space(family, knob_options(ctx.args), inputs)
     if timed.objectives:
-        if plot is not None or front_given(ctx):
+        if plot is not None or typed(ctx, ("front_text",)):
             raise click.UsageError("--front and --plot are of costs; leave them out")
+        if named := typed(ctx, ("trials", "population")):
+            raise click.UsageError(
+                f"{named} is of a search by costs; leave it out, or type --measure N"
+            )
         limits = Filters(
             read_limits(wanted.largest, "--max"), read_limits(wanted.smallest, "--min")
         )
         return search_by_time(space, limits, timed, seed=run.seed, limit=limit, out=out)
+    if named := typed(ctx, OF_TIME):
+        raise click.UsageError(f"{named} is of measured time; add --objective latency:RUNTIME")
     asked = (wanted.front_text, *wanted.largest, *wanted.smallest)
     if any("latency" in text for text in asked):
         raise click.UsageError(
@@ -151,6 +162,8 @@ def search(
     return 0
 
 
-def front_given(ctx: click.Context) -> bool:
-    """Whether ``--front`` was typed."""
-    return ctx.get_parameter_source("front_text") is click.core.ParameterSource.COMMANDLINE
+def typed(ctx: click.Context, names: Sequence[str]) -> str:
+    """The first of some parameters that was typed, as its option reads, or ""."""
+    options = {param.name: param.opts[0] for param in ctx.command.params}
+    given = click.core.ParameterSource.COMMANDLINE
+    return next((options[name] for name in names if ctx.get_parameter_source(name) is given), "")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gadprof.commands.option_types import MODEL, THREADS, Count
+from gadprof.commands.option_types import DURATION, MODEL, THREADS, Count
 from gadprof.commands.options import cluster_option, packed, store_option
 from gadprof.output import Output, tell
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gadprof.measuring.designs import Run
     from gadprof.measuring.result import BenchResult
     from gadprof.measuring.settings import Setting
+    from gadprof.store.store import StoredResult
     from gadprof.sweep.measured import Goal, Timing
 
 LATENCY = "latency"
@@ -36,6 +37,7 @@ class Timed:
     beside: tuple[str, ...]
     receptive_field: int
     threads: int
+    timeout_s: float
     cluster: str | None
     store: str | None
 
@@ -62,7 +64,7 @@ def timed_options(function: Any) -> Any:
         ),
         click.option(
             "--reference", type=MODEL, metavar="MODEL",
-            help="What times are ratios to.  [default: the family's first preset]",
+            help="What times are ratios to, built-in or not.  [default: the family's first preset]",
         ),
         click.option(
             "--beside", multiple=True, type=MODEL, metavar="MODEL",
@@ -75,6 +77,10 @@ def timed_options(function: Any) -> Any:
         click.option(
             "--threads", type=THREADS, default=1, show_default=True,
             help="Threads inside an operation.",
+        ),
+        click.option(
+            "--timeout", "timeout_s", type=DURATION, default="30m", show_default=True,
+            help="Kill a model that is silent this long; a runtime converts it in that time too.",
         ),
         cluster_option("Measure on a Dask scheduler, one task a design."),
         store_option,
@@ -115,9 +121,8 @@ def search_by_time(
 ) -> int:
     """Run the search and show it; 130 where Ctrl-C ended it."""
     from gadprof.commands.show import show
-    from gadprof.errors import SpecError
     from gadprof.measuring.designs import check_runnable
-    from gadprof.networks.spec import families, parse_spec
+    from gadprof.networks.spec import families
     from gadprof.render.progress import Working
     from gadprof.results.plain import describe_machine
     from gadprof.store.store import chosen_path
@@ -129,20 +134,17 @@ def search_by_time(
     settings = {goal.text: _setting(goal, timed.threads) for goal in goals}
     for setting in settings.values():
         check_runnable(setting)
-    shapes = space.axis("input").values
     reference = timed.reference or families()[space.family].presets[0].name
     for name in (reference, *timed.beside):
-        if len(shapes) > 1 or tuple(shapes[0]) != parse_spec(name).default_input:
-            raise SpecError(
-                f"a search by measured time takes one input size, that of {name}; leave --input out"
-            )
+        _check_input(name, space.axis("input").values)
     path = chosen_path(timed.store)
+    kept = _kept(path, settings, timed.cluster)
     with Working("search:", timed.measure) as work, tempfile.TemporaryDirectory() as folder:
         meter = _Meter(settings, timed, Path(folder), seed)
         result = run_measured(
             space, goals, Wish(limits, timed.receptive_field), reference=reference,
-            measure=meter.measure, known=_kept_timings(path, settings, reference),
-            blocks=_kept_blocks(path, settings), beside=timed.beside, count=timed.measure,
+            measure=meter.measure, known=_kept_timings(kept, reference),
+            blocks=_kept_blocks(kept), beside=timed.beside, count=timed.measure,
             again=timed.again, seed=seed, on_step=work.at,
         )  # fmt: skip
     where = f"every measurement is kept in {path}" if path else "nothing was kept (--store off)"
@@ -156,6 +158,24 @@ def search_by_time(
         tell(f"gadprof: interrupted after {len(result.designs)} designs; {way}")
         return 130
     return 0
+
+
+def _check_input(name: str, shapes: Sequence[Sequence[int]]) -> None:
+    """Refuse designs of another input size than a built-in network is timed at.
+
+    Any other model is timed at its own. Raises SpecError.
+    """
+    from gadprof.errors import SpecError
+    from gadprof.models.sources import resolve
+
+    source = resolve(name)
+    if source.spec is None:
+        return
+    own = source.inputs[0].shape if source.inputs else source.spec.default_input
+    if len(shapes) > 1 or tuple(shapes[0]) != own:
+        raise SpecError(
+            f"a search by measured time takes one input size, that of {name}; leave --input out"
+        )
 
 
 def _setting(goal: Goal, threads: int) -> Setting:
@@ -181,7 +201,7 @@ class _Meter:
         precision, each_s = TIGHT if tight else QUICK
         run = Run(
             tuple(models), self._settings[goal.text], precision, each_s * len(models),
-            launches=None if tight else 1, seed=self._seed,
+            self._timed.timeout_s, launches=None if tight else 1, seed=self._seed,
         )  # fmt: skip
         if self._timed.cluster is not None:
             return timings_of(self._on_cluster(run))
@@ -223,62 +243,77 @@ def timings_of(result: BenchResult) -> dict[str, Timing]:
     return found
 
 
-def _kept_timings(
-    path: Path | None, settings: Mapping[str, Setting], reference: str
-) -> dict[str, dict[str, Timing]]:
-    """What the store holds of earlier runs under these settings, against this reference, here."""
+# a goal, and an entry of the store that was measured for it
+Kept = Sequence[tuple[str, "StoredResult"]]
+
+
+def _kept_timings(kept: Kept, reference: str) -> dict[str, dict[str, Timing]]:
+    """What earlier runs against this reference found, by goal and model.
+
+    The reference's seconds follow from the ratio, as both are of one run.
+    """
     from gadprof.sweep.measured import Timing
 
-    found: dict[str, dict[str, Timing]] = {goal: {} for goal in settings}
-    entries = [
-        (goal, entry)
-        for goal, entry in _kept(path, settings)
-        if entry.result.get("ratio") and entry.result.get("latency_s")
-    ]
-    seconds: dict[str, dict[int, float]] = {goal: {} for goal in settings}
-    for goal, entry in entries:
-        if entry.model == reference and entry.result.get("outcome") == "reference":
-            seconds[goal][entry.id] = entry.result["latency_s"]["median"]
-    for goal, entry in entries:
-        ratio = entry.result["ratio"]
-        if entry.model == reference or ratio.get("to") != reference or not seconds[goal]:
+    found: dict[str, dict[str, Timing]] = {}
+    for goal, entry in kept:
+        assert entry.result is not None
+        ratio, latency = entry.result.get("ratio"), entry.result.get("latency_s")
+        if not ratio or not latency or entry.model == reference or ratio.get("to") != reference:
             continue
-        # rows of one run lie beside each other, in the order of their first turns
-        near = min((abs(number - entry.id), number) for number in seconds[goal])[1]
-        found[goal][entry.model] = Timing(
-            ratio["value"], tuple(ratio["ci95"]), entry.result["latency_s"]["median"],
-            seconds[goal][near],
-        )  # fmt: skip
+        median = latency["median"]
+        found.setdefault(goal, {})[entry.model] = Timing(
+            ratio["value"], tuple(ratio["ci95"]), median, median / ratio["value"]
+        )
     return found
 
 
-def _kept_blocks(path: Path | None, settings: Mapping[str, Setting]) -> dict[str, dict[str, float]]:
-    """The seconds of blocks that ``formula --measure`` kept under these settings, here."""
-    found: dict[str, dict[str, float]] = {goal: {} for goal in settings}
-    for goal, entry in _kept(path, settings):
+def _kept_blocks(kept: Kept) -> dict[str, dict[str, float]]:
+    """The seconds of blocks that ``formula --measure`` kept, by goal and name."""
+    found: dict[str, dict[str, float]] = {}
+    for goal, entry in kept:
+        assert entry.result is not None
         seconds = (entry.result.get("latency_s") or {}).get("median")
         if entry.model.startswith("block:") and seconds and not entry.result.get("error"):
-            found[goal][entry.model] = seconds
+            found.setdefault(goal, {})[entry.model] = seconds
     return found
 
 
-def _kept(path: Path | None, settings: Mapping[str, Setting]) -> Any:
-    """Finished measurements of this machine under one of the settings, oldest first."""
+def _kept(path: Path | None, settings: Mapping[str, Setting], cluster: str | None) -> Kept:
+    """Finished measurements under one of the settings, oldest first: of this machine, or of those
+    of a cluster's workers, with that version of the runtime which measured last."""
     from gadprof.measuring.settings import Setting
     from gadprof.results.plain import describe_machine, to_plain
     from gadprof.store.store import Store
 
     if path is None or not path.exists():
-        return
-    machine = to_plain(describe_machine())
+        return ()
+    if cluster is None:
+        machines = [to_plain(describe_machine())]
+    else:
+        from gadprof.cluster.clients import cluster_machines
+
+        machines = cluster_machines(cluster)
+    same = {(machine["cpu"], machine["cores"]) for machine in machines}
     wanted = {goal: to_plain(setting) for goal, setting in settings.items()}
     usual = to_plain(Setting())  # of keys that an earlier version did not have
     with Store(path, create=False) as store:
         entries = store.entries(kinds=("measurement",))
-    for entry in entries:
-        same = all(entry.machine.get(key) == machine[key] for key in ("cpu", "cores"))
-        if entry.result is None or not same:
-            continue
-        for goal, plain in wanted.items():
-            if {**usual, **entry.settings} == plain:
-                yield goal, entry
+    found = [
+        (goal, entry)
+        for entry in entries
+        if entry.result is not None
+        and (entry.machine.get("cpu"), entry.machine.get("cores")) in same
+        for goal, plain in wanted.items()
+        if {**usual, **entry.settings} == plain
+    ]
+    # blocks that formula kept do not say their runtime's version
+    versions = {
+        goal: version
+        for goal, entry in found
+        if entry.result and (version := entry.result.get("runtime_version"))
+    }
+    return tuple(
+        (goal, entry)
+        for goal, entry in found
+        if entry.result and entry.result.get("runtime_version") in (None, versions.get(goal))
+    )

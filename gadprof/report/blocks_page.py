@@ -57,13 +57,14 @@ def verdict(points: Sequence[Formula], pairs: Sequence[MeasuredPair], block: str
     if not mine:
         failed = [p for point, p in zip(points, pairs, strict=True) if point.block == block]
         return next((pair.error for pair in failed if pair.error), None) or "not measured"
-    sizes = sorted({size for size, _ in mine})
+    sizes = sorted({size_of(point) for point in points if point.block == block})
+    every = "at every size" + (" that was measured" if len(mine) < len(sizes) else "")
     good = [size for size, pair in mine if pays(pair)]
     bad = [size for size, pair in mine if loses(pair)]
     if len(good) == len(mine):
-        return "pays at every size"
+        return f"pays {every}"
     if not good:
-        return "pays at no size" + (", is slower at every size" if len(bad) == len(mine) else "")
+        return "pays at no size" + (f", is slower {every}" if len(bad) == len(mine) else "")
     for text, some in (
         ("from {} up", sizes[sizes.index(min(good)) :]),
         ("up to {}", sizes[: sizes.index(max(good)) + 1]),

@@ -195,7 +195,7 @@ class _Searching:
         if not left:
             return []
         wild = draw.choice(left)
-        if not self.state.surrogates:
+        if any(goal.text not in self.state.surrogates for goal in self.goals):
             return [wild]
         scores = self.predictions(left)
         self.state.predicted |= scores
