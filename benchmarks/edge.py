@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 
-from gadprof.errors import GadprofError
+from gadprof.errors import DataError, GadprofError
 from gadprof.measuring.bench import measure
 from gadprof.measuring.settings import PACKAGES, installed_runtimes, precisions_of, sweep
 from gadprof.output import check_writable, write_atomic
@@ -306,7 +306,7 @@ def main(
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"runs": {}}
     if page_file:
         if not found["runs"]:
-            raise click.UsageError(f"no measurement in {data}; measure first, with --keep FOLDER")
+            raise DataError(f"no measurement in {data}; measure first, with --keep FOLDER")
         write_atomic(page_file, page(found))
         return
     if keep is None:
@@ -329,4 +329,5 @@ if __name__ == "__main__":
     try:
         main()
     except GadprofError as error:
-        sys.exit(f"error: {error}")
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
