@@ -261,7 +261,12 @@ def write_together(files: Mapping[str, bytes]) -> None:
     """
     from pathlib import Path
 
-    before = {path: Path(path).read_bytes() if Path(path).is_file() else None for path in files}
+    before: dict[str, bytes | None] = {}
+    for path in files:
+        try:
+            before[path] = Path(path).read_bytes() if Path(path).is_file() else None
+        except OSError as error:
+            raise OutputError(f"cannot read {path!r}, to put it back: {_reason(error)}") from error
     begun: list[str] = []
     try:
         for path, content in files.items():
