@@ -213,13 +213,14 @@ def test_options_of_the_other_search_are_refused(
     assert err.count("\n") == 1
 
 
-def test_a_model_that_is_not_built_in_is_timed_at_its_own_input() -> None:
+@pytest.mark.parametrize("name", ["timm:resnet18", "hrnet32@3x64x64"])
+def test_a_model_beside_the_designs_takes_their_input(name: str) -> None:
     from gadprof.commands.search_measured import _check_input
 
-    _check_input("timm:resnet18", [(3, 256, 192)])
-    _check_input("hrnet32@3x64x64", [(3, 64, 64)])
-    with pytest.raises(SpecError, match="takes one input size"):
-        _check_input("hrnet32@3x64x64", [(3, 256, 192)])
+    model = name.partition("@")[0]
+    _check_input(f"{model}@3x256x192", [(3, 256, 192)])
+    with pytest.raises(SpecError, match=f"the designs' input; type {model}@3x256x192"):
+        _check_input(name, [(3, 256, 192)])
 
 
 @pytest.mark.parametrize(

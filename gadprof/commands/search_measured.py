@@ -64,11 +64,11 @@ def timed_options(function: Any) -> Any:
         ),
         click.option(
             "--reference", type=MODEL, metavar="MODEL",
-            help="What times are ratios to, built-in or not.  [default: the family's first preset]",
+            help="What times are ratios to.  [default: the family's first preset]",
         ),
         click.option(
             "--beside", multiple=True, type=MODEL, metavar="MODEL",
-            help="A model to measure beside the best; repeat for several.",
+            help="A model to measure beside the best, as in timm:resnet18@3x256x192; repeatable.",
         ),
         click.option(
             "--receptive-field", type=Count(1, 1 << 20), default=1, metavar="PIXELS",
@@ -161,18 +161,17 @@ def search_by_time(
 
 
 def _check_input(name: str, shapes: Sequence[Sequence[int]]) -> None:
-    """Refuse designs of another input size than a built-in network is timed at.
-
-    Any other model is timed at its own. Raises SpecError.
-    """
+    """Refuse a model that is timed at another input than the designs. Raises SpecError."""
     from gadprof.errors import SpecError
     from gadprof.models.sources import resolve
 
     source = resolve(name)
-    if source.spec is None:
-        return
-    own = source.inputs[0].shape if source.inputs else source.spec.default_input
-    if len(shapes) > 1 or tuple(shapes[0]) != own:
+    size = "x".join(map(str, shapes[0]))
+    if source.inputs or source.spec is None:
+        if len(source.inputs) != 1 or source.inputs[0].shape != tuple(shapes[0]):
+            model = name.partition("@")[0]
+            raise SpecError(f"{name} has to take the designs' input; type {model}@{size}")
+    elif len(shapes) > 1 or tuple(shapes[0]) != source.spec.default_input:
         raise SpecError(
             f"a search by measured time takes one input size, that of {name}; leave --input out"
         )

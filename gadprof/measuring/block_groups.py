@@ -32,7 +32,7 @@ def measure_group(
     *,
     precision: float,
     block_limit_s: float,
-    timeout_s: float = 120.0,
+    timeout_s: float = 600.0,
     on_turn: Callable[[int, str, Setting, Sequence[float]], None] | None = None,
 ) -> dict[str, MeasuredPair]:
     """A pair for every block of a group, by name; sampling takes ``block_limit_s`` a block at most.

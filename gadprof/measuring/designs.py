@@ -21,6 +21,7 @@ from gadprof.measuring.settings import Setting, check_setting
 class Run:
     """One run of models under a setting: how narrow an interval to reach, for how long at most.
 
+    ``timeout_s`` bounds each answer, also that of a conversion, which may take minutes.
     ``launches`` is how often each is started afresh (None: as often as the time allows).
     """
 
@@ -28,7 +29,7 @@ class Run:
     setting: Setting
     precision: float
     time_limit_s: float
-    timeout_s: float = 300.0
+    timeout_s: float
     launches: int | None = None
     seed: int = 0
 
