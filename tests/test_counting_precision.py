@@ -182,6 +182,52 @@ def test_masked_weights_count_as_what_the_product_reads(sparse_file, capsys):
     assert found["effective_macs"] == 11520 - 36 * 36 * 8 * 2 // 8
 
 
+class LowRank(nn.Module):
+    """8x8 of which half is zero, beside a dense product of rank 2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(8, 8))
+        self.a, self.b = nn.Parameter(torch.ones(2, 8)), nn.Parameter(torch.ones(8, 2))
+        with torch.no_grad():
+            self.weight[:, ::2] = 0
+
+    def forward(self, x):
+        whole = nn.functional.linear(x, self.weight)
+        return whole + nn.functional.linear(nn.functional.linear(x, self.a), self.b)
+
+
+class Recurrent(nn.LSTM):
+    """An LSTM without the half of its weights that reads the input."""
+
+    def __init__(self) -> None:
+        super().__init__(8, 8, batch_first=True)
+        with torch.no_grad():
+            self.weight_ih_l0.zero_()
+
+
+@pytest.mark.parametrize(
+    ("build", "shape", "macs", "effective"),
+    [
+        (LowRank, (1, 8), 64 + 16 + 16, 32 + 16 + 16),
+        (Recurrent, (1, 3, 8), 3 * 2 * 4 * 8 * 8, 3 * 4 * 8 * 8),
+    ],
+)
+def test_each_product_has_the_zeros_of_its_own_weights(build, shape, macs, effective):
+    module = build().eval()
+    found = sparsity(gadprof.count(module, shape), module)
+    assert (found.macs, found.effective_macs) == (macs, effective)
+
+
+def test_reading_zeros_leaves_a_spectral_norm_as_it_was():
+    module = nn.utils.parametrizations.spectral_norm(nn.Linear(8, 8)).train()
+    trace = gadprof.count(module, (1, 8))
+    before = {name: value.clone() for name, value in module.named_buffers()}
+    sparsity(trace, module)
+    assert module.training
+    assert all(torch.equal(value, before[name]) for name, value in module.named_buffers())
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_zeros_of_an_onnx_file_are_those_of_its_module(sparse_file, capsys):
     pytest.importorskip("onnx")

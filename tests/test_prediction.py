@@ -544,3 +544,14 @@ def test_a_plot_of_a_single_device_is_refused(run_cli):
     code, _, err = run_cli("predict", "hrnet32", "--device", "rtx3090", "--plot", "x.png")
     assert code == 2
     assert "--device all" in err
+
+
+def test_a_model_that_runs_nothing_is_refused_and_costs_the_others_nothing(run_cli, tmp_path):
+    code = "import torch\nfrom torch import nn\n\ndef nothing():\n    return nn.Identity()\n"
+    (tmp_path / "still.py").write_text(code)
+    models = (f"{tmp_path / 'still.py'}:nothing", "hrnet32:width=8")
+    _, out, _ = run_cli("predict", *models, "--device", "rtx3090", "--input", "3x64x64",
+                        "--format", "json")  # fmt: skip
+    still, network = json.loads(out)["rows"]
+    assert "runs no operation" in still["refused"]
+    assert network["predicted_latency_s"]["value"] > 0

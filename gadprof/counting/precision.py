@@ -8,7 +8,7 @@ quantisation) show in the bytes. Refuses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -122,11 +122,22 @@ def sparsity(trace: Trace, module: nn.Module) -> Sparsity:
     The module must hold its weights (not on the meta device) under the names of the trace. A
     weight that is masked or parametrised counts as what the product reads.
     """
-    return sparsity_of(trace, {name: weight != 0 for name, weight in _weights(module)})
+    import torch
+
+    from gadprof.counting.trace.patches import training_flags
+
+    # a parametrisation may write to buffers of its own while it trains
+    with torch.no_grad(), training_flags(list(module.modules()), False):
+        found = [(name, weight != 0, made) for name, weight, made in _weights(module)]
+    filled = {name: array for name, array, _ in found}
+    return sparsity_of(trace, filled, {name for name, _, made in found if made})
 
 
-def sparsity_of(trace: Trace, filled: Mapping[str, Any]) -> Sparsity:
-    """As ``sparsity``, from arrays that say by name which weights are not zero, outputs first."""
+def sparsity_of(trace: Trace, filled: Mapping[str, Any], computed: Container[str] = ()) -> Sparsity:
+    """As ``sparsity``, from arrays that say by name which weights are not zero, outputs first.
+
+    ``computed`` are weights that a mask or a parametrisation makes, which no trace names.
+    """
     kept = {name: (int(array.sum()), prod(array.shape)) for name, array in filled.items()}
     patterns = {
         name: _pattern(filled[name], share) for name, share in kept.items() if share[0] < share[1]
@@ -134,14 +145,25 @@ def sparsity_of(trace: Trace, filled: Mapping[str, Any]) -> Sparsity:
     effective = 0
     for operation in trace.operations:
         if operation.macs and operation.kind in MATMUL_KINDS:
-            names = (*operation.params, f"{operation.module}.weight".lstrip("."))
-            share, whole = next((kept[name] for name in names if name in patterns), (1, 1))
-            effective += operation.macs * share // whole
+            names = [name for name in operation.params if name in kept]
+            own = f"{operation.module}.weight".lstrip(".")
+            if not names and own in computed:
+                names = [own]
+            share = sum(kept[name][0] for name in names)
+            whole = sum(kept[name][1] for name in names)
+            effective += operation.macs * share // whole if whole else operation.macs
     return Sparsity(trace.macs, effective, patterns)
 
 
-def _weights(module: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Every weight of at least two dimensions as products read it, by its path."""
+def _weights(module: nn.Module) -> Iterator[tuple[str, Any, bool]]:
+    """Every dense weight of at least two dimensions as products read it, by its path.
+
+    The last says whether a mask or a parametrisation makes it.
+
+    Of a weight in a sparse layout the elements that it stores are what is counted already.
+    """
+    import torch
+
     for path, inner in module.named_modules():
         before = f"{path}." if path else ""
         names = [name.removesuffix("_orig") for name in inner._parameters]
@@ -151,8 +173,10 @@ def _weights(module: nn.Module) -> Iterator[tuple[str, Any]]:
             weight = getattr(inner, name, None)
             if name in masked:
                 weight = getattr(inner, f"{name}_orig") * getattr(inner, f"{name}_mask")
-            if weight is not None and not weight.is_meta and weight.dim() > 1:
-                yield f"{before}{name}", weight.detach()
+            if weight is None or weight.is_meta or weight.layout is not torch.strided:
+                continue
+            if weight.dim() > 1:
+                yield f"{before}{name}", weight.detach(), name in masked or name in parametrised
 
 
 def _pattern(filled: Any, share: tuple[int, int]) -> str:

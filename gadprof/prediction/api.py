@@ -107,6 +107,8 @@ def _refusal(features: ModelFeatures, seconds: Any, fit: Fit, batch: int) -> str
 
     from gadprof.prediction.features import CLASSES
 
+    if not seconds.sum() > 0:
+        return "it runs no operation on the device, so that there is nothing to predict"
     share = float(seconds[features.unmeasured].sum() / seconds.sum())
     if share > LITTLE:
         return (

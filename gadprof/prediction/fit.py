@@ -75,7 +75,10 @@ class Fit:
             f"times {factor:.3g} as {timed} timed model{'s' * (timed > 1)} had it, {self.method}"
         )
         cv = {**self.cv, "log_error_95": width}
-        return replace(self, members=members, host=host, method=method, cv=cv)
+        least_kernel_s = self.least_kernel_s * factor
+        return replace(
+            self, members=members, host=host, method=method, cv=cv, least_kernel_s=least_kernel_s
+        )
 
 
 def slug(name: str) -> str:

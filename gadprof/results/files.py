@@ -17,7 +17,8 @@ from typing import Any
 from gadprof.errors import GadprofError
 
 MOST_BYTES = 64 << 20
-PIPE_S = 5.0  # how long a pipe may say nothing
+PIPE_S = 5.0  # how long nobody may have opened a pipe to write to it
+WRITER_S = 300.0  # how long a writer may think
 
 
 def read_file(
@@ -57,8 +58,8 @@ def _slowly(descriptor: int, most: int) -> bytes:
         try:
             part = os.read(descriptor, min(left, 1 << 20))
         except BlockingIOError:
-            if not select.select([descriptor], [], [], PIPE_S)[0]:
-                raise TimeoutError(0, f"nobody wrote to it for {PIPE_S:g} s") from None
+            if not select.select([descriptor], [], [], WRITER_S)[0]:
+                raise TimeoutError(0, f"nobody wrote to it for {WRITER_S:g} s") from None
             continue
         if not part:  # its end, or a pipe that nobody has opened to write to yet
             if parts or time.monotonic() > deadline or not _is_pipe(descriptor):

@@ -251,17 +251,12 @@ class Store:
         """What the store holds of every model, by name; no entry is read for it."""
         where = f"kind IN ({', '.join('?' * len(kinds))})" if kinds else "1"
         with refusals(self.path):
+            # SQLite takes the plain columns from the row that has the greatest id
             groups = self._connection.execute(
-                "SELECT model, kind, name, count(*), max(id) FROM entries"
+                "SELECT model, kind, name, count(*), max(id), recorded_at FROM entries"
                 f" WHERE {where} GROUP BY model, kind, name ORDER BY model, max(id)",
                 (*kinds,),
             ).fetchall()
-            newest = f"SELECT max(id) FROM entries WHERE {where} GROUP BY model"
-            latest = dict(
-                self._connection.execute(
-                    f"SELECT id, recorded_at FROM entries WHERE id IN ({newest})", (*kinds,)
-                )
-            )
         by_model: dict[str, list[Sequence[Any]]] = {}
         for row in groups:
             if not all(isinstance(text, str) for text in (row[0], row[1], row[2] or "")):
@@ -273,7 +268,7 @@ class Store:
                 sum(row[3] for row in rows),
                 tuple(sorted({row[1] for row in rows})),
                 tuple(sorted({row[2] for row in rows if row[2]})),
-                str(latest[rows[-1][4]]),
+                str(rows[-1][5]),
             )
             for model, rows in by_model.items()
         )
