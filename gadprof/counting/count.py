@@ -21,7 +21,6 @@ from gadprof.counting.records import ModuleRecord, Trace
 from gadprof.counting.restore import default_algorithms, model_restored
 from gadprof.counting.rules.nested import in_parts
 from gadprof.counting.rules.registry import RuleError
-from gadprof.counting.rules.sparse import stored
 from gadprof.counting.trace import by_stand_in
 from gadprof.counting.trace.dispatch import META, RecordingMode, outer_counts_asleep
 from gadprof.counting.trace.fused_attention import (
@@ -37,6 +36,7 @@ from gadprof.counting.trace.modules import (
     alike,
     bytes_by_dtype,
     followed,
+    learnt,
     materialised,
     meta_twin,
     quantised_weights,
@@ -250,11 +250,7 @@ def _observe(subject: _Subject, device: Device, speed: Speed, note: str) -> Trac
                 launches_recorded(recorder),
                 flex_attention_as_it_is(),
                 followed(inventory, recorder),
-                _in_place(module, twins)
-                if fused
-                else Substitutes(twins)
-                if twins
-                else contextlib.nullcontext(),
+                Substitutes(twins) if twins and not fused else contextlib.nullcontext(),
                 attention_by_sequence() if jagged else contextlib.nullcontext(),
                 RecordingMode(recorder, quick=quick, real=device == "cpu"),
             )
@@ -262,7 +258,8 @@ def _observe(subject: _Subject, device: Device, speed: Speed, note: str) -> Trac
                 stack.enter_context(context)
             if device == "cpu":
                 torch.manual_seed(0)  # the same counts in every run; the state is put back
-            output = module(*inputs, **named)
+            run = _with_twins(module, twins) if fused else module
+            output = run(*inputs, **named)
             if train:
                 _backward(recorder, inventory.frames[id(module)], output, twins)
         results = tensors_in(output)
@@ -271,18 +268,16 @@ def _observe(subject: _Subject, device: Device, speed: Speed, note: str) -> Trac
     return _trace(subject, recorder, given, output_shapes, device, note)
 
 
-def _in_place(
-    module: nn.Module, twins: Mapping[int, torch.Tensor]
-) -> contextlib.AbstractContextManager[Any]:
-    """The module with substitutes where it holds its own tensors, until the block ends."""
-    from torch.nn.utils import stateless
-
+def _with_twins(module: nn.Module, twins: Mapping[int, torch.Tensor]) -> Callable[..., Any]:
+    """The module as a function in which its twins lie where it holds its own tensors."""
     held = (*module.named_parameters(remove_duplicate=False),
             *module.named_buffers(remove_duplicate=False))  # fmt: skip
     swapped = {name: twins.get(id(tensor), tensor) for name, tensor in held}
-    within: contextlib.AbstractContextManager[Any]
-    within = getattr(stateless, "_reparametrize_module")(module, swapped)  # noqa: B009
-    return within
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return torch.func.functional_call(module, swapped, args, kwargs, tie_weights=False)
+
+    return call
 
 
 @contextlib.contextmanager
@@ -311,11 +306,6 @@ def _substitutes(inventory: Inventory, device: Device, train: bool) -> dict[int,
 def _no_gradients(inference: bool) -> Iterator[None]:
     with torch.inference_mode() if inference else torch.no_grad():
         yield
-
-
-def _held(parameter: torch.Tensor) -> int:
-    """The numbers that are learnt: those that a sparse parameter stores."""
-    return parameter.numel() if parameter.layout is torch.strided else stored(parameter)
 
 
 def _register(recorder: Recorder, inventory: Inventory, twins: Mapping[int, Any]) -> dict[int, int]:
@@ -413,7 +403,7 @@ def _trace(
         "buffers": sum([buffer.numel() for _, buffer in inventory.buffers]),
         "param_bytes": sum(parameters.values()) + packed_bytes,
         "buffer_bytes": sum(buffers.values()),
-        "trainable_params": sum([_held(parameter) for parameter in trained]),
+        "trainable_params": sum([learnt(parameter) for parameter in trained]),
         "input_shapes": shapes,
         "input_dtypes": tuple(dtype_name(tensor.dtype) for tensor in given),
         "output_shapes": output_shapes,

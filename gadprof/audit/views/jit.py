@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gadprof.audit.views.describe import is_plain
 from gadprof.audit.views.records import JitNode, Shape
+from gadprof.counting.trace.trees import tensors_in
 
 
 def jit_nodes(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[JitNode, ...]:
@@ -29,7 +30,7 @@ def jit_nodes(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[JitNode, ...]
 
 
 class _Tensors(nn.Module):
-    """A module whose output, which a tracer would refuse, is the plain tensors in it."""
+    """A module whose output, which a tracer would refuse, is the tensors in it."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -37,17 +38,7 @@ class _Tensors(nn.Module):
 
     def forward(self, *args: Any) -> list[torch.Tensor]:
         """Run it."""
-        return _plain_tensors(self.inner(*args))
-
-
-def _plain_tensors(value: Any) -> list[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = tuple(value.values())
-    if isinstance(value, (list, tuple)):
-        return [tensor for item in value for tensor in _plain_tensors(item)]
-    return []
+        return tensors_in(self.inner(*args))
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ dispatcher behind the stand-ins' back is seen there and refused too.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -100,12 +101,27 @@ def forward(
         return output
 
     doors = {"__call__": call, **locked(frames, LOCKED, engine.refuse)}
-    with seen_here(nn.Module, doors), mode, OwnTensors(engine):
+    with seen_here(nn.Module, doors), mode, _own_tensors(engine, inventory, leaves):
         output = call(module, *given, **named)
     if engine.refused:
         raise RefusedError(engine.refused)
     recorder.peak, recorder._next = level.peak, level.next
     return output
+
+
+def _own_tensors(
+    engine: Layers, inventory: Inventory, leaves: set[type]
+) -> contextlib.AbstractContextManager[Any]:
+    """What answers work on parameters alone, for models with some outside the layers of torch.nn.
+
+    It is asked at every function of torch, reading a weight's shape included, so that others go
+    without.
+    """
+    for module in inventory.modules:
+        state = module.__dict__
+        if type(module) not in leaves and (state["_parameters"] or state["_buffers"]):
+            return OwnTensors(engine)
+    return contextlib.nullcontext()
 
 
 def _check(inventory: Inventory) -> None:

@@ -50,8 +50,11 @@ class Storage:
             level.peak = level.live
 
     def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):  # made by a compiler, which began none
+        # every map of a count ends here, where entering a context would cost more than the rest
+        try:  # noqa: SIM105
             self.level.live -= self.nbytes
+        except AttributeError:  # made by a compiler, which began none
+            pass
 
 
 class OwnStorage:

@@ -106,8 +106,7 @@ def take_inventory(root: nn.Module) -> Inventory:
                     "run the model once before counting it"
                 )
             parameters.append((prefix + name, parameter))
-            strided = parameter.layout is torch.strided
-            count += parameter.numel() if strided else stored(parameter)
+            count += learnt(parameter)
         if packs[kind]:
             for name, value in state.items():
                 if type(value) is script and id(value) not in seen:
@@ -135,6 +134,11 @@ def take_inventory(root: nn.Module) -> Inventory:
             for path in found:
                 kept.setdefault(path.rpartition(".")[0], Frame(path, first.module_type))
     return Inventory(frames, modules, parameters, buffers, owned, aliases, packed, places)
+
+
+def learnt(parameter: torch.Tensor) -> int:
+    """The numbers of a parameter: of a sparse one those that it stores."""
+    return parameter.numel() if parameter.layout is torch.strided else stored(parameter)
 
 
 def materialised(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> nn.Module:
