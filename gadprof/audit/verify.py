@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gadprof.errors import SpecError
-from gadprof.formulas.formula import EXTRA_INPUTS, Formula
-from gadprof.networks.blocks.knobs import BlockKnobs
-from gadprof.networks.blocks.names import FORMULA_BLOCKS, MODULE_BLOCKS
+from gadprof.formulas.formula import Formula
+from gadprof.networks.blocks.names import MODULE_BLOCKS, formula_block
 
 if TYPE_CHECKING:
     import torch
@@ -105,18 +104,15 @@ def block_module(formula: Formula) -> tuple[nn.Module, tuple[tuple[int, ...], ..
                 f"{name}={inputs[name]} is even, which no same-size block has; "
                 f"try {name}={inputs[name] + 1}"
             )
-    own: dict[str, Any] = {name: inputs[name] for name in EXTRA_INPUTS.get(formula.block, ())}
-    knobs = BlockKnobs(inputs["k"], inputs["d"], inputs["s"], inputs["r"], **own)
-    c_in, stride = inputs["c_in"], inputs["stride"]
-    node = FORMULA_BLOCKS[formula.block](c_in, inputs["c_out"], knobs, stride=stride)
+    node, shape = formula_block(formula.block, inputs)
     module = build(node).eval()
     if formula.block in MODULE_BLOCKS:
         from gadprof.networks.build import Several
 
         maps = range(inputs["branches"])
-        shapes = [(1, c_in * 2**i, inputs["h"] >> i, inputs["w"] >> i) for i in maps]
+        shapes = [(1, inputs["c_in"] * 2**i, inputs["h"] >> i, inputs["w"] >> i) for i in maps]
         return Several(module), tuple(shapes)
-    return module, ((1, c_in, inputs["h"] * stride, inputs["w"] * stride),)
+    return module, ((1, *shape),)
 
 
 def block_example(block: str, inputs: dict[str, int]) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:

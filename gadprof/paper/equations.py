@@ -15,8 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 from gadprof.formulas.formula import Formula, formula
-from gadprof.networks.blocks.knobs import BlockKnobs
-from gadprof.networks.blocks.names import FORMULA_BLOCKS
+from gadprof.networks.blocks.names import formula_block
 from gadprof.networks.cost import Cost, cost_of
 
 # the grid against the plan: every combination
@@ -142,10 +141,7 @@ def _costed(block: str) -> Iterator[tuple[Formula, Cost, Cost]]:
 
 
 def _cost(block: str, inputs: Mapping[str, int]) -> Cost:
-    knobs = BlockKnobs(inputs["k"], inputs["d"], inputs["s"], inputs["r"])
-    stride = inputs["stride"]
-    node = FORMULA_BLOCKS[block](inputs["c_in"], inputs["c_out"], knobs, stride=stride)
-    return cost_of(node, (inputs["c_in"], inputs["h"] * stride, inputs["w"] * stride))
+    return cost_of(*formula_block(block, inputs))
 
 
 def weights(cost: Cost) -> int:

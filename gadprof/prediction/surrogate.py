@@ -94,18 +94,14 @@ def features_of_design(operations: Sequence[Any]) -> Any:
 @cache
 def features_of_block(name: str) -> Any:
     """The features of ``block:ga:c_in=32,…`` as the store calls it; None where it has no plan."""
-    from gadprof.networks.blocks.knobs import BlockKnobs
-    from gadprof.networks.blocks.names import FORMULA_BLOCKS, MODULE_BLOCKS
+    from gadprof.networks.blocks.names import FORMULA_BLOCKS, MODULE_BLOCKS, formula_block
     from gadprof.networks.plan_trace import count_node
 
     block, _, text = name.removeprefix(BLOCK).partition(":")
     if block not in FORMULA_BLOCKS or block in MODULE_BLOCKS:
         return None
-    inputs: dict[str, Any] = {
+    inputs = {
         key: int(value) for key, _, value in (part.partition("=") for part in text.split(","))
     }
-    c_in, c_out, stride = inputs.pop("c_in"), inputs.pop("c_out"), inputs.pop("stride", 1)
-    h, w = inputs.pop("h") * stride, inputs.pop("w") * stride
-    node = FORMULA_BLOCKS[block](c_in, c_out, BlockKnobs(**inputs), stride=stride)
-    trace = count_node(node, (c_in, h, w))
+    trace = count_node(*formula_block(block, inputs))
     return None if trace is None else features_of_design(trace.forward)

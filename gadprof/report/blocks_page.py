@@ -109,19 +109,14 @@ def verdict_table(points: Sequence[Formula], measured: Measured) -> Table:
 
 def bytes_a_mac(point: Formula) -> tuple[float, float] | None:
     """Bytes that operations read and write for each MAC: the block's, the convolution's."""
-    from gadprof.networks.blocks.knobs import BlockKnobs
-    from gadprof.networks.blocks.names import FORMULA_BLOCKS, MODULE_BLOCKS
+    from gadprof.networks.blocks.names import MODULE_BLOCKS, formula_block
     from gadprof.networks.plan_trace import count_node
 
     if point.block in MODULE_BLOCKS:
         return None
-    inputs: dict[str, Any] = dict(point.inputs)
-    c_in, c_out, stride = (inputs.pop(name) for name in ("c_in", "c_out", "stride"))
-    h, w = inputs.pop("h") * stride, inputs.pop("w") * stride
     found = []
-    for block, knobs in ((point.block, inputs), ("conv", {"k": inputs["k"]})):
-        node = FORMULA_BLOCKS[block](c_in, c_out, BlockKnobs(**knobs), stride=stride)
-        trace = count_node(node, (c_in, h, w))
+    for block in (point.block, "conv"):
+        trace = count_node(*formula_block(block, point.inputs))
         if trace is None or not trace.macs:
             return None
         found.append((trace.bytes_read + trace.bytes_written) / trace.macs)

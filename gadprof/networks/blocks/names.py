@@ -7,7 +7,8 @@ something added, a branch holds two of them with a shortcut, as a basic block do
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from gadprof.errors import SpecError
 from gadprof.networks import plan as p
@@ -109,6 +110,18 @@ FORMULA_BLOCKS: dict[str, FormulaBlock] = {
     "dgia": dgia.dgia_conv,
     "ccw": weighting.conditional_weighting_alone,
 }
+
+
+def formula_block(block: str, inputs: Mapping[str, int]) -> tuple[p.Node, tuple[int, int, int]]:
+    """The block of a closed form at its inputs, and the shape of the map that it takes.
+
+    ``inputs`` are c_in, c_out, stride, the output's h and w, and knobs; of a block that takes a map
+    a branch, the shape is the first one's.
+    """
+    knobs: dict[str, Any] = dict(inputs)
+    c_in, c_out, stride = knobs.pop("c_in"), knobs.pop("c_out"), knobs.pop("stride", 1)
+    shape = (c_in, knobs.pop("h") * stride, knobs.pop("w") * stride)
+    return FORMULA_BLOCKS[block](c_in, c_out, BlockKnobs(**knobs), stride=stride), shape
 
 
 # classes of modules that people call a block; the outermost one above an operation owns it
