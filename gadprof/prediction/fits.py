@@ -37,11 +37,14 @@ from gadprof.results import files
 
 COEFFICIENTS = "latency_coefficients.json"
 FITS_SCHEMA_VERSION = 4
+WRITES = "'gadprof calibrate' writes one"
 
 
 @lru_cache(maxsize=1)
-def _carried() -> str:
-    return resources.files("gadprof.data").joinpath(COEFFICIENTS).read_text()
+def _carried() -> dict[str, Any]:
+    text = resources.files("gadprof.data").joinpath(COEFFICIENTS).read_text()
+    plain: dict[str, Any] = json.loads(text)
+    return plain
 
 
 @lru_cache(maxsize=1)
@@ -50,7 +53,7 @@ def fits() -> Mapping[str, Fit]:
 
     Cards that were measured in large batches alone have the other machines' host.
     """
-    found = read_fits(_carried(), COEFFICIENTS)
+    found = _fits(_carried(), COEFFICIENTS)
     together = cards()
     if not together:
         return found
@@ -65,8 +68,7 @@ def _needs_host(fit: Fit) -> bool:
 @lru_cache(maxsize=1)
 def cards() -> Mapping[str, Cards]:
     """The cards that were measured together, by number format."""
-    plain = json.loads(_carried()).get("cards", [])
-    return {one.dtype: one for one in map(read_cards, plain)}
+    return {one.dtype: one for one in map(read_cards, _carried().get("cards", []))}
 
 
 _DAMAGED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -74,12 +76,13 @@ _DAMAGED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 def read_fits(text: str, name: str) -> Mapping[str, Fit]:
     """The fits of a coefficients file. Raises DataError."""
-    write = "'gadprof calibrate' writes one"
-    plain = files.parse_json(
-        text, f"{name!r} is no coefficients file: it", DataError, way_out=write
-    )
+    told = f"{name!r} is no coefficients file: it"
+    return _fits(files.parse_json(text, told, DataError, way_out=WRITES), name)
+
+
+def _fits(plain: Any, name: str) -> Mapping[str, Fit]:
     if not isinstance(plain, dict) or not isinstance(plain.get("fits"), dict):
-        raise DataError(f"{name!r} is no coefficients file; {write}")
+        raise DataError(f"{name!r} is no coefficients file; {WRITES}")
     if plain.get("schema_version") != FITS_SCHEMA_VERSION:
         raise DataError(
             f"{name!r} has schema version {plain.get('schema_version')!r}, not "
@@ -310,7 +313,7 @@ def moved(
 @lru_cache(maxsize=1)
 def transfer_errors() -> Mapping[str, Any]:
     """How well fits that were moved by data sheets predict, and from which fits."""
-    stated: Mapping[str, Any] = json.loads(_carried())["transfer"]
+    stated: Mapping[str, Any] = _carried()["transfer"]
     return stated
 
 

@@ -8,7 +8,9 @@ instruction a lane and clock; that some pairs are issued at once is left to what
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ UNITS: dict[str, tuple[str, int, float, float, int, float]] = {
 }
 
 
-def card_sheets() -> dict[str, Sheet]:
+@lru_cache(maxsize=1)
+def card_sheets() -> Mapping[str, Sheet]:
     """Every card of which the peaks are known, by short name."""
     from gadprof.measuring.explain.roofline import sheets
 
