@@ -235,7 +235,6 @@ def fit_phones(path: Path, cache: Path, precision: str, prior: Coefficients) -> 
             for index in range(len(CLASSES))
         ),
         cells=known_cells(families_by_cell(list(features.values()), list(features))),
-        least_kernel_s=0.0,
         source=f"{path.name}, runtime {RUNTIME}",
         cv=summary,
     )

@@ -38,7 +38,6 @@ class Phones:
     devices: Mapping[str, tuple[str, float, int]]
     seen: tuple[int, ...]
     cells: frozenset[int]
-    least_kernel_s: float
     source: str
     cv: Mapping[str, Any]
 
@@ -61,7 +60,7 @@ class Phones:
                 cells=self.cells,
                 least_batch=1,
                 most_batch=1,
-                least_kernel_s=self.least_kernel_s * float(np.exp(factor)),
+                least_kernel_s=0.0,
                 models=networks,
                 families=networks,
                 source=f"{name}: {self.source}",
@@ -77,6 +76,7 @@ def read_phones(plain: Mapping[str, Any]) -> Phones:
     values = dict(plain)
     values["member"] = member_of(values["member"])
     values.setdefault("once", 0.0)
+    values.pop("least_kernel_s", None)  # of older files: a phone has a host instead
     values["devices"] = {key: tuple(value) for key, value in values["devices"].items()}
     values["seen"] = counts_of(values["seen"])
     values["cells"] = cells_of_plain(values["cells"])
@@ -94,7 +94,6 @@ def plain_phones(phones: Phones) -> dict[str, Any]:
         "devices": {key: list(value) for key, value in phones.devices.items()},
         "seen": list(phones.seen),
         "cells": plain_cells(phones.cells),
-        "least_kernel_s": float(f"{phones.least_kernel_s:.3g}"),
         "source": phones.source,
         "cv": dict(phones.cv),
     }
