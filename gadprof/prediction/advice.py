@@ -297,15 +297,12 @@ def differing(names: Sequence[str], designs: Mapping[str, _Design], count: int) 
     """``count`` names beside the first, whose MACs, parameters and operations differ most."""
     import numpy as np
 
+    from gadprof.prediction.informative import far_apart
+
     sizes = np.log(
         [[d.macs, d.params, d.features.counts.sum()] for d in map(designs.__getitem__, names)]
     )
-    distance = np.abs(sizes - sizes[0]).sum(axis=1)
-    chosen: list[int] = []
-    while len(chosen) < min(count, len(names) - 1):
-        chosen.append(int(np.argmax(distance)))
-        distance = np.minimum(distance, np.abs(sizes - sizes[chosen[-1]]).sum(axis=1))
-    return [names[index] for index in chosen]
+    return [names[index] for index in far_apart(sizes, 1 + count)[1:]]
 
 
 def _latency(result: BenchResult) -> tuple[float, tuple[float, float] | None]:

@@ -3,7 +3,8 @@
 Promises the same models for the same prior: each next model is the one whose time, once known,
 leaves least uncertainty about all models' times together, the coefficients being as free as a
 calibration leaves them. So a model that is odd alone is not chosen. The models are of packages that
-need no download. (Cohn, "Neural network exploration using optimal experiment design", 1996.)
+need no download. Without a prior, designs that lie far apart are the choice.
+(Cohn, "Neural network exploration using optimal experiment design", 1996.)
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gadprof.prediction.fitting import Measured, variances
+from gadprof.prediction.fitting import Floats, Measured, variances
 from gadprof.prediction.model import Coefficients
 
 CANDIDATES = (
@@ -37,4 +38,14 @@ def informative(rows: Sequence[Measured], prior: Coefficients, count: int) -> li
         pick = int(np.argmax(gain))
         left = left - np.outer(left[:, pick], left[pick]) / spread[pick]
         chosen.append(pick)
+    return chosen
+
+
+def far_apart(points: Floats, count: int) -> list[int]:
+    """The indices of ``count`` points (n, axes), the first and then each farthest from those."""
+    chosen = [0]
+    distance = np.abs(points - points[0]).sum(axis=1)
+    while len(chosen) < min(count, len(points)):
+        chosen.append(int(np.argmax(distance)))
+        distance = np.minimum(distance, np.abs(points - points[chosen[-1]]).sum(axis=1))
     return chosen

@@ -136,11 +136,8 @@ def neighbours(space: Space, number: int) -> Iterator[int]:
 
 def spread(space: Space, numbers: Sequence[int], count: int) -> list[int]:
     """``count`` designs that lie far from each other, the first of ``numbers`` among them."""
+    from gadprof.prediction.informative import far_apart
+
     lengths = np.array(lengths_of(space), dtype=float)
     at = np.array([places_of(space, number) for number in numbers]) / np.maximum(lengths - 1, 1)
-    chosen = [0]
-    distance = np.abs(at - at[0]).sum(axis=1)
-    while len(chosen) < min(count, len(numbers)):
-        chosen.append(int(np.argmax(distance)))
-        distance = np.minimum(distance, np.abs(at - at[chosen[-1]]).sum(axis=1))
-    return [numbers[index] for index in chosen]
+    return [numbers[index] for index in far_apart(at, count)]
