@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from gadprof.prediction.advice import Advice, Change
@@ -28,8 +29,7 @@ def advice_page(advice: Advice, machine: Machine) -> Page:
     )
     tables = [_changes(advice), _stages(advice)]
     tables = [table for table in tables if table.rows]
-    last = tables[-1]
-    tables[-1] = Table(last.key, last.title, last.columns, last.rows, notes=notes)
+    tables[-1] = replace(tables[-1], notes=notes)
     section = Section("advice", "Advice", (advice.words,), tuple(tables))
     return Page("explain", "advice", (section,), lambda: document(advice, machine), frame=tables[0])
 

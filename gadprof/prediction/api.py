@@ -59,9 +59,13 @@ def predict_trace(model: str, traced: BatchTrace, fit: Fit, batch: int) -> Predi
     from gadprof.prediction.features import features_of
 
     features = features_of(traced.trace.forward, fit.way, traced.batch)
-    row = predict_features(model, features, fit, batch)
+    return _with_counts(predict_features(model, features, fit, batch), traced)
+
+
+def _with_counts(row: Prediction, traced: BatchTrace) -> Prediction:
+    """A prediction with what the trace alone tells."""
     return replace(
-        row, macs=traced.macs * batch, fused=traced.fused, at_least=traced.trace.at_least
+        row, macs=traced.macs * row.batch, fused=traced.fused, at_least=traced.trace.at_least
     )
 
 
@@ -258,14 +262,7 @@ def predict_everywhere(
 
                 features[key, fit.way] = features_of(traced.trace.forward, fit.way, traced.batch)
             row = predict_features(model, features[key, fit.way], fit, chosen)
-            rows.append(
-                replace(
-                    row,
-                    macs=traced.macs * chosen,
-                    fused=traced.fused,
-                    at_least=traced.trace.at_least,
-                )
-            )
+            rows.append(_with_counts(row, traced))
         found.append((fit, rows))
     return found
 

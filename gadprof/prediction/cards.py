@@ -150,8 +150,8 @@ def plain_cards(cards: Cards) -> dict[str, Any]:
     plain = {name: getattr(cards, name) for name in Cards.__dataclass_fields__}
     return plain | {
         "member": plain_member(cards.member),
-        "costs": [float(f"{cost:.4g}") for cost in cards.costs],
-        "machines": [_plain_machine(machine) for machine in cards.machines],
+        "costs": _short(cards.costs),
+        "machines": [_rounded(asdict(machine)) for machine in cards.machines],
         "other_host": _rounded(asdict(cards.other_host)),
         "seen": list(cards.seen),
         "cells": plain_cells(cards.cells),
@@ -160,14 +160,11 @@ def plain_cards(cards: Cards) -> dict[str, Any]:
     }
 
 
-def _plain_machine(machine: Machine) -> dict[str, Any]:
-    return _rounded(asdict(machine))
-
-
 def _rounded(plain: dict[str, Any]) -> dict[str, Any]:
-    def short(value: Any) -> Any:
-        if isinstance(value, float):
-            return float(f"{value:.4g}")
-        return [short(item) for item in value] if isinstance(value, (tuple, list)) else value
+    return {name: _short(value) for name, value in plain.items()}
 
-    return {name: short(value) for name, value in plain.items()}
+
+def _short(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    return [_short(item) for item in value] if isinstance(value, (tuple, list)) else value

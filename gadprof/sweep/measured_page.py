@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from typing import Any
 
 from gadprof.results.page import Page, Section
@@ -63,8 +64,7 @@ def measured_page(result: MeasuredSearch, machine: Machine, *, limit: int, where
         notes.append(where)
     shown = [table for table in tables if table.rows]
     if shown:
-        last = shown[-1]
-        shown[-1] = Table(last.key, last.title, last.columns, last.rows, notes=tuple(notes))
+        shown[-1] = replace(shown[-1], notes=tuple(notes))
     section = Section("search", "Search by measured time", (answer(result),), tuple(shown))
     return Page(
         "search", "search", (section,), lambda: document(result, machine), frame=_exact(result)
