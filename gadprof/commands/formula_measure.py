@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from gadprof.store.recording import MeasurementRecorder, block_name
 
 if TYPE_CHECKING:
     from gadprof.measuring.block_pairs_log import PointLog
+    from gadprof.results.page import Page
 
 FACTORY = "gadprof.audit.verify:block_example"
 
@@ -140,23 +141,29 @@ def write_page(
     """
     from gadprof.measuring.explain.explain import measured_peaks
     from gadprof.output import check_writable
-    from gadprof.render.page_files import page_files
     from gadprof.report.formula_page import formula_page
 
     target = check_writable(page)
-    command = "gadprof " + " ".join(_shell_word(word) for word in sys.argv[1:])
-    written = []
-    page_shown = formula_page(
-        target.stem, points, measured, setting, command, measured_peaks(setting)
+    shown = formula_page(
+        target.stem, points, measured, setting, typed_command(), measured_peaks(setting)
     )
-    for name, content in page_files(page_shown).items():
-        path = target.parent / name
-        path.parent.mkdir(exist_ok=True)
-        written.append(write_atomic(path, content))
-    return written
+    return list(write_files(page, shown))
 
 
-def _shell_word(word: str) -> str:
+def typed_command() -> str:
+    """The command line as it can be typed again."""
     import shlex
 
-    return shlex.quote(word)
+    return shlex.join(["gadprof", *sys.argv[1:]])
+
+
+def write_files(name: str, page: Page) -> Iterator[Path]:
+    """Write a page with its plots and data, each file's path as it is there. Raises OutputError."""
+    from gadprof.output import check_writable
+    from gadprof.render.page_files import page_files
+
+    target = check_writable(name)
+    for file, content in page_files(page).items():
+        path = target.parent / file
+        path.parent.mkdir(exist_ok=True)
+        yield write_atomic(path, content)

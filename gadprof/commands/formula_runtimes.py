@@ -163,22 +163,14 @@ def show_runtimes(points: Sequence[Formula], measured: Measured, page: str | Non
 
     A page whose every point was measured needs the log of its points no longer.
     """
-    import sys
-
-    from gadprof.commands.formula_measure import _shell_word, log_path
-    from gadprof.output import check_writable, write_atomic
-    from gadprof.render.page_files import page_files
+    from gadprof.commands.formula_measure import log_path, typed_command, write_files
     from gadprof.report.blocks_page import blocks_page
 
     stem = Path(page).stem if page else "blocks"
-    command = "gadprof " + " ".join(_shell_word(word) for word in sys.argv[1:])
-    made = blocks_page(stem, points, measured, command)
+    made = blocks_page(stem, points, measured, typed_command())
     if page is not None:
-        target = check_writable(page)
-        for name, content in page_files(made).items():
-            path = target.parent / name
-            path.parent.mkdir(exist_ok=True)
-            tell(f"wrote {write_atomic(path, content)}")
+        for path in write_files(page, made):
+            tell(f"wrote {path}")
         if not any(pair.error for _, pairs in measured for pair in pairs):
             log_path(page).unlink(missing_ok=True)
     return made
