@@ -127,7 +127,8 @@ def run_measured(
     on_step("costing designs", 0, count)
     numbers, costed, passed = passing(space, wish.limits, seed=seed)
     state = _State(timings={goal.text: dict((known or {}).get(goal.text, {})) for goal in goals})
-    able = [n for n in numbers if _candidate(state, space, n, wish) is not None]
+    search = _Searching(space, goals, wish, reference, measure, blocks or {}, state)
+    able = [number for number in numbers if search.is_able(number)]
     if not able:
         raise SpecError(
             f"{passed:,} designs meet the limits of cost, but none of {len(numbers)} looked at "
@@ -135,7 +136,6 @@ def run_measured(
         )
     draw = random.Random(seed)
     interrupted = False
-    search = _Searching(space, goals, wish, reference, measure, blocks or {}, state)
     best: dict[str, Mapping[str, Timing]] = {}
     try:
         while len(state.chosen) < count:
@@ -162,12 +162,6 @@ def run_measured(
     )  # fmt: skip
 
 
-def _candidate(state: _State, space: Space, number: int, wish: Wish) -> Candidate | None:
-    if number not in state.candidates:
-        state.candidates[number] = candidate(space, number, wish)
-    return state.candidates[number]
-
-
 @dataclass
 class _Searching:
     """The steps of a search over its state."""
@@ -180,6 +174,13 @@ class _Searching:
     blocks: Mapping[str, Mapping[str, float]]
     state: _State
 
+    def is_able(self, number: int) -> bool:
+        """Whether a design meets the wish; looked at once."""
+        known = self.state.candidates
+        if number not in known:
+            known[number] = candidate(self.space, number, self.wish)
+        return known[number] is not None
+
     def at(self, number: int) -> Candidate:
         """A candidate that is known to meet the wish."""
         found = self.state.candidates[number]
@@ -191,9 +192,9 @@ class _Searching:
         left = [number for number in able if number not in self.state.chosen]
         if not self.state.chosen:
             return spread(self.space, left, min(count, LEAST))
-        self.lesson()
         if not left:
             return []
+        self.lesson()
         wild = draw.choice(left)
         if any(goal.text not in self.state.surrogates for goal in self.goals):
             return [wild]
@@ -233,7 +234,7 @@ class _Searching:
             for near in neighbours(self.space, number):
                 if near not in seen:
                     seen.add(near)
-                    if _candidate(self.state, self.space, near, self.wish) is not None:
+                    if self.is_able(near):
                         found.append(near)
         return found
 
