@@ -64,14 +64,12 @@ def names_of(package: str) -> list[tuple[str, str]]:
     """The models of a package with their architecture (a file of timm)."""
     if package == "timm":
         import timm
-        from timm.models import _registry
 
-        from benchmarks.unchanged import SIGNS
+        from benchmarks.unchanged import SIGNS, timm_file
 
-        files: dict[str, str] = getattr(_registry, "_model_to_module")  # noqa: B009
         small_first = sorted(timm.list_models(), key=lambda name: not any(
             sign in name for sign in SIGNS))  # fmt: skip
-        return [(name, files[name]) for name in small_first]
+        return [(name, timm_file(name)) for name in small_first]
     from benchmarks.unchanged import PACKAGES
 
     try:

@@ -46,13 +46,21 @@ SIGNS = ("atto", "femto", "pico", "nano", "_xxs", "test_", "_xt", "tiny", "_xs",
          "_b0", "_small", "_s_", "18", "_0", "_m0")  # fmt: skip
 
 
+def timm_file(name: str) -> str:
+    """The file of timm that a model is written in."""
+    import timm
+
+    file: str = timm.model_entrypoint(name).__module__.rpartition(".")[2]
+    return file
+
+
 def timm_models() -> Iterator[tuple[str, Build]]:
     """The architecture of each of timm's files whose name promises the smallest."""
     import timm
 
     files: dict[str, list[str]] = {}
     for name in timm.list_models():
-        files.setdefault(timm.models._registry._model_to_module.get(name, name), []).append(name)
+        files.setdefault(timm_file(name), []).append(name)
     for names in files.values():
         name = next((item for sign in SIGNS for item in names if sign in item), None)
         if name is None:
