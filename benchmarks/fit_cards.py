@@ -72,6 +72,7 @@ BATCH12_CARDS = {
     "TITAN V": "titan-v",
     "TITAN XP": "titan-xp",
 }
+CARDS = {**SPACE_CARDS, **BATCH12_CARDS}
 SPACES = {"nasbench201": (1, 32, 256), "fbnet": (1, 32, 64)}
 SAMPLE = 12  # networks of a space: they differ little
 PRECISIONS = {"fp32": ("float", 4), "fp16": ("half", 2)}
@@ -339,9 +340,8 @@ def with_form(found: Found, lines: Sequence[Line], data: Any, prior: Coefficient
 def typical(found: Found, maker: str) -> Reached:
     """What a maker's cards reach on average, with the average host."""
     sheets = card_sheets()
-    cards = {**SPACE_CARDS, **BATCH12_CARDS}
     every = list(found.machines.values())
-    own = [at for name, at in found.machines.items() if sheets[cards[name]].maker == maker]
+    own = [at for name, at in found.machines.items() if sheets[CARDS[name]].maker == maker]
     own = own or every
     return Reached(
         float(np.mean([at.rate for at in own])),
@@ -403,14 +403,13 @@ def fit_cards(folder: Path, cache: Path, dtype: str, prior: Fit) -> tuple[Cards,
     of_cards, _ = left_out(lines, [line.card for line in lines], FOLDS["card"], run("card"))
     families = [line.family for line in lines]
     machines = []
-    names = {**SPACE_CARDS, **BATCH12_CARDS}
     for name, at in found.machines.items():
         own = [line for line in lines if line.machine == name]
-        peaks = log_peaks(names[name], dtype)
+        peaks = log_peaks(CARDS[name], dtype)
         batches = [line.batch for line in own]
         machines.append(
             Machine(
-                names[name],
+                CARDS[name],
                 "torchvision_batch12.csv" if name in BATCH12_CARDS else "two spaces of networks",
                 float(peaks[0]) + at.rate,
                 float(peaks[1]) + at.bandwidth,
