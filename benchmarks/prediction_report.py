@@ -21,7 +21,8 @@ import numpy as np
 from gadprof.output import write_folder
 from gadprof.pose.ablation import variant_names
 from gadprof.prediction.api import HOST, predict, predict_everywhere, predict_trace
-from gadprof.prediction.fits import Fit, cards, find_fit, fits, transfer_errors
+from gadprof.prediction.fit import Fit
+from gadprof.prediction.fits import cards, find_fit, fits, transfer_errors
 from gadprof.prediction.page import ratio, ratio_plot
 from gadprof.prediction.tracing import trace_of
 from gadprof.render.page_files import index_page

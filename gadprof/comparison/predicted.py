@@ -16,7 +16,7 @@ from gadprof.results.cells import bytes_text
 
 if TYPE_CHECKING:
     from gadprof.comparison.compare import ComparedRow, Comparison
-    from gadprof.prediction.fits import Fit
+    from gadprof.prediction.fit import Fit
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import GadprofError, SpecError
-from gadprof.prediction.fits import Fit, find_fit, fits
+from gadprof.prediction.fit import Fit
+from gadprof.prediction.fits import find_fit, fits
 from gadprof.prediction.tracing import BatchTrace, trace_of
 
 if TYPE_CHECKING:

@@ -20,9 +20,7 @@ from gadprof.errors import DataError, SpecError, UnknownNameError, nearest
 from gadprof.prediction.cards import Cards, plain_cards, read_cards
 from gadprof.prediction.features import CLASSES
 from gadprof.prediction.fit import (
-    Fit as Fit,
-)
-from gadprof.prediction.fit import (
+    Fit,
     cells_of_plain,
     counts_of,
     member_of,

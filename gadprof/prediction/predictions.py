@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gadprof.prediction.api import Prediction
-from gadprof.prediction.fits import Fit
+from gadprof.prediction.fit import Fit
 from gadprof.results.tabular import Tabular
 
 if TYPE_CHECKING:
