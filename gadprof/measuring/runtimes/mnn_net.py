@@ -34,13 +34,13 @@ def convert(job: Job) -> Made:
 
     exported = export_once(job)
     path = job.path("model.mnn")
-    words = ["mnnconvert", "-f", "ONNX", "--modelFile", exported.path, "--MNNModel", path]
+    words = ["mnnconvert", "-f", "ONNX", "--modelFile", exported, "--MNNModel", path]
     words += ["--bizCode", "gadprof"]
     if job.setting.dtype == "fp16":
         words.append("--fp16")
     import onnx
 
-    graph = onnx.load(exported.path, load_external_data=False).graph
+    graph = onnx.load(exported, load_external_data=False).graph
     _tools.mnnconvert(words)
     if not os.path.exists(path):
         raise ModelFailedError("MNN's converter wrote no file; its last lines say which operation")

@@ -13,10 +13,9 @@ from typing import Any
 
 from gadprof.errors import MissingExtraError, ModelFailedError
 from gadprof.measuring.runtimes.converted import Job
-from gadprof.measuring.runtimes.onnx_export import Exported
 
 
-def quantise(exported: Exported, job: Job) -> str:
+def quantise(exported: str, job: Job) -> str:
     """Write ``model-int8.onnx`` beside the file, calibrated on the job's samples; its path.
 
     Raises ModelFailedError, MissingExtraError.
@@ -28,8 +27,7 @@ def quantise(exported: Exported, job: Job) -> str:
     except ImportError as error:
         raise MissingExtraError("onnx", "onnx", "integers for ONNX Runtime") from error
 
-    names = list(exported.feed)
-    held = onnx.load(exported.path, load_external_data=False).graph
+    held = onnx.load(exported, load_external_data=False).graph
     fed = {item.name for item in held.input}
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
@@ -40,11 +38,11 @@ def quantise(exported: Exported, job: Job) -> str:
             sample = next(self.left, None)
             if sample is None:
                 return None
-            return {n: v for n, v in zip(names, sample, strict=True) if n in fed}
+            return {n: v for n, v in zip(job.names, sample, strict=True) if n in fed}
 
     prepared, path = job.path("model-prepared.onnx"), job.path("model-int8.onnx")
     try:
-        quant_pre_process(exported.path, prepared, skip_symbolic_shape=True)
+        quant_pre_process(exported, prepared, skip_symbolic_shape=True)
         quantization.quantize_static(
             prepared,
             path,
@@ -64,7 +62,7 @@ def quantise(exported: Exported, job: Job) -> str:
     return path
 
 
-def halve(exported: Exported, job: Job) -> str:
+def halve(exported: str, job: Job) -> str:
     """Write ``model-fp16.onnx`` with fp32 inputs and outputs; its path. Raises ModelFailedError."""
     try:
         import onnx
@@ -73,7 +71,7 @@ def halve(exported: Exported, job: Job) -> str:
         raise MissingExtraError("onnx", "onnx", "halves for ONNX Runtime") from error
     path = job.path("model-fp16.onnx")
     try:
-        model = convert_float_to_float16(onnx.load(exported.path), keep_io_types=True)
+        model = convert_float_to_float16(onnx.load(exported), keep_io_types=True)
         onnx.save(model, path)
     except Exception as error:
         raise ModelFailedError(

@@ -83,7 +83,7 @@ def convert(job: Job) -> Made:
         from gadprof.measuring.runtimes.onnx_integers import halve
 
         return Made(halve(exported, job))
-    return Made(exported.path)
+    return Made(exported)
 
 
 def start(path: str, names: Names, setting: Setting) -> Started:

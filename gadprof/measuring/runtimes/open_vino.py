@@ -34,7 +34,7 @@ def convert(job: Job) -> Made:
     import openvino
 
     exported = export_once(job)
-    model = openvino.Core().read_model(exported.path)
+    model = openvino.Core().read_model(exported)
     if job.setting.dtype == "int8":
         model = quantised(model, job)
     path = job.path("model.xml")

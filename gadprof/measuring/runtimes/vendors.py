@@ -89,7 +89,7 @@ def _tensorrt(job: Job) -> Made:
     builder = tensorrt.Builder(logger)
     network = builder.create_network(0)
     parser = tensorrt.OnnxParser(network, logger)
-    if not parser.parse_from_file(exported.path):
+    if not parser.parse_from_file(exported):
         raise ModelFailedError(f"TensorRT refused it: {parser.get_error(0)}")
     config = builder.create_builder_config()
     if job.setting.dtype == "fp16":
