@@ -91,13 +91,14 @@ class Names:
 
 @dataclass(frozen=True)
 class Started:
-    """A file loaded by its runtime: ``call`` takes one sample's arrays and returns the outputs."""
+    """A file loaded by its runtime: ``bind`` takes one sample's arrays and returns its run.
 
-    call: Callable[[Sequence[Any]], Any]
+    What a run can keep in place between calls, as inputs in the runtime's own form, it keeps.
+    """
+
+    bind: Callable[[Sequence[Any]], Callable[[], Any]]
     version: str
     notes: tuple[str, ...] = ()
-    # a call that is bound to one sample, where the runtime can keep inputs in place
-    bind: Callable[[Sequence[Any]], Callable[[], Any]] | None = None
     closers: tuple[Callable[[], None], ...] = ()
 
 
@@ -218,14 +219,14 @@ def load_converted(folder: str, setting: Setting) -> Prepared:
     names = Names(tuple(manifest["inputs"]), tuple(manifest["outputs"]))
     started: Started = module.start(manifest["path"], names, setting)
     loaded = time.perf_counter()
-    started.call(inputs[0])
+    started.bind(inputs[0])()
     first = time.perf_counter() - loaded
     peak = process_peak()
     notes = [*manifest["notes"], *started.notes]
     difference = snr = within = None
     if manifest["judged"]:
         pairs = [
-            (wanted, as_arrays(started.call(sample)))
+            (wanted, as_arrays(started.bind(sample)()))
             for sample, wanted in zip(inputs, expected, strict=True)
         ]
         tolerance = max(TOLERANCE, ROUNDINGS * manifest["rounding"])
@@ -251,10 +252,13 @@ def load_converted(folder: str, setting: Setting) -> Prepared:
         snr_db=snr,
         joints_within_cell=within,
     )
-    sample = inputs[0]
-    run = started.bind(sample) if started.bind else lambda: started.call(sample)
     return Prepared(
-        run, started.version, tuple(notes), difference, started.closers, deployed=asdict(facts)
+        started.bind(inputs[0]),
+        started.version,
+        tuple(notes),
+        difference,
+        started.closers,
+        deployed=asdict(facts),
     )
 
 

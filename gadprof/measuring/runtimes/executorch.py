@@ -147,8 +147,4 @@ def start(path: str, names: Names, setting: Setting) -> Started:
 
     from importlib.metadata import version
 
-    return Started(
-        lambda sample: bind(sample)(),
-        f"executorch {version('executorch')} (XNNPACK)",
-        bind=bind,
-    )
+    return Started(bind, f"executorch {version('executorch')} (XNNPACK)")

@@ -12,7 +12,7 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError, ModelFailedError, SettingError
@@ -135,10 +135,13 @@ def start(path: str, names: Names, setting: Setting) -> Started:
     in_order = sorted(made, key=lambda name: int(re.sub(r"\D", "", name) or 0))
     outputs = [made[name]["index"] for name in in_order]
 
-    def call(sample: Sequence[Any]) -> list[Any]:
-        for index, value in zip(inputs, sample, strict=True):
-            held.set_tensor(index, value)
-        held.invoke()
-        return [held.get_tensor(index) for index in outputs]
+    def bind(sample: Sequence[Any]) -> Callable[[], Any]:
+        def run() -> list[Any]:
+            for index, value in zip(inputs, sample, strict=True):
+                held.set_tensor(index, value)
+            held.invoke()
+            return [held.get_tensor(index) for index in outputs]
 
-    return Started(call, f"LiteRT {version('ai-edge-litert')} (XNNPACK)")
+        return run
+
+    return Started(bind, f"LiteRT {version('ai-edge-litert')} (XNNPACK)")

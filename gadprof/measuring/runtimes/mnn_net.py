@@ -8,7 +8,7 @@ of its own format.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError, ModelFailedError
@@ -74,20 +74,17 @@ def start(path: str, names: Names, setting: Setting) -> Started:
 
     out = {name: empty(outputs[name]) for name in names.outputs}
 
-    def run_on(fed: Sequence[Any]) -> list[Any]:
-        for name, value in zip(names.inputs, fed, strict=True):
-            inputs[name].copyFrom(value)
-        net.runSession(session)
-        for name, kept in out.items():
-            outputs[name].copyToHostTensor(kept)
-        return [kept.getNumpyData() for kept in out.values()]
-
-    def bind(sample: Sequence[Any]) -> Any:
+    def bind(sample: Sequence[Any]) -> Callable[[], Any]:
         fed = [host(array) for array in sample]
-        return lambda: run_on(fed)
 
-    return Started(
-        lambda sample: run_on([host(array) for array in sample]),
-        f"MNN {MNN.version()}",
-        bind=bind,
-    )
+        def run() -> list[Any]:
+            for name, value in zip(names.inputs, fed, strict=True):
+                inputs[name].copyFrom(value)
+            net.runSession(session)
+            for name, kept in out.items():
+                outputs[name].copyToHostTensor(kept)
+            return [kept.getNumpyData() for kept in out.values()]
+
+        return run
+
+    return Started(bind, f"MNN {MNN.version()}")

@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError, ModelFailedError, SettingError
@@ -111,23 +111,21 @@ def start(path: str, names: Names, setting: Setting) -> Started:
         raise ModelFailedError(f"ncnn cannot load {os.path.basename(path)}: a layer is unknown")
     inputs, outputs = numbered(net.input_names()), numbered(net.output_names())
 
-    def mats(sample: Sequence[Any]) -> list[Any]:
-        return [ncnn.Mat(array, batch_index=0).clone() for array in sample]
+    def bind(sample: Sequence[Any]) -> Callable[[], Any]:
+        fed = [ncnn.Mat(array, batch_index=0).clone() for array in sample]
 
-    def run_on(fed: Sequence[Any]) -> list[Any]:
-        extractor = net.create_extractor()
-        for name, mat in zip(inputs, fed, strict=True):
-            extractor.input(name, mat)
-        found = []
-        for name in outputs:
-            code, mat = extractor.extract(name)
-            if code:
-                raise ModelFailedError(f"ncnn could not compute {name} (code {code})")
-            found.append(mat.numpy(batch_index=0))
-        return found
+        def run() -> list[Any]:
+            extractor = net.create_extractor()
+            for name, mat in zip(inputs, fed, strict=True):
+                extractor.input(name, mat)
+            found = []
+            for name in outputs:
+                code, mat = extractor.extract(name)
+                if code:
+                    raise ModelFailedError(f"ncnn could not compute {name} (code {code})")
+                found.append(mat.numpy(batch_index=0))
+            return found
 
-    def bind(sample: Sequence[Any]) -> Any:
-        fed = mats(sample)
-        return lambda: run_on(fed)
+        return run
 
-    return Started(lambda sample: run_on(mats(sample)), f"ncnn {ncnn.__version__}", bind=bind)
+    return Started(bind, f"ncnn {ncnn.__version__}")

@@ -106,16 +106,8 @@ def start(path: str, names: Names, setting: Setting) -> Started:
     if setting.device.startswith("cuda"):
         notes.append("every sample copies inputs to the card and outputs back, unlike eager's")
 
-    def feed_of(sample: Sequence[Any]) -> dict[str, Any]:
-        return {n: v for n, v in zip(names.inputs, sample, strict=True) if n in fed}
-
     def bind(sample: Sequence[Any]) -> Callable[[], Any]:
-        feed = feed_of(sample)
+        feed = {n: v for n, v in zip(names.inputs, sample, strict=True) if n in fed}
         return lambda: session.run(None, feed)
 
-    return Started(
-        lambda sample: session.run(None, feed_of(sample)),
-        f"onnxruntime {onnxruntime.__version__}",
-        tuple(notes),
-        bind=bind,
-    )
+    return Started(bind, f"onnxruntime {onnxruntime.__version__}", tuple(notes))

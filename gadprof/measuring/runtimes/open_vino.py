@@ -6,7 +6,7 @@ the processor has it, and be compared with eager's fp32 unfairly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError
@@ -89,9 +89,13 @@ def start(path: str, names: Names, setting: Setting) -> Started:
 
     fed = input_names(compiled)
 
-    def call(sample: Sequence[Any]) -> Any:
+    def bind(sample: Sequence[Any]) -> Callable[[], Any]:
         feed = {n: v for n, v in zip(names.inputs, sample, strict=True) if n in fed}
-        results = request.infer(feed, share_inputs=True, share_outputs=True)
-        return [results[port] for port in compiled.outputs]
 
-    return Started(call, f"openvino {openvino.__version__.split('-')[0]}", notes)
+        def run() -> list[Any]:
+            results = request.infer(feed, share_inputs=True, share_outputs=True)
+            return [results[port] for port in compiled.outputs]
+
+        return run
+
+    return Started(bind, f"openvino {openvino.__version__.split('-')[0]}", notes)
