@@ -24,6 +24,7 @@ import click
 
 from gadprof.errors import DataError, GadprofError
 from gadprof.measuring.bench import measure
+from gadprof.measuring.bench_page import DEPLOYED
 from gadprof.measuring.settings import PACKAGES, installed_runtimes, precisions_of, sweep
 from gadprof.output import check_writable, write_atomic
 from gadprof.render.markdown import page_markdown
@@ -206,14 +207,8 @@ def _cells(row: Row, macs: Mapping[str, int]) -> tuple[Any, ...]:
         row["ratio"],
         tuple(row["ratio_ci95"]) if row["ratio_ci95"] else None,
         macs[row["model"]] / row["median_s"],
-        *(
-            facts.get(key)
-            for key in (
-                "file_bytes", "load_s", "first_run_s", "grown_bytes", "snr_db",
-                "joints_within_cell",
-            )
-        ),
-    )  # fmt: skip
+        *(facts.get(key) for key in DEPLOYED),
+    )
 
 
 def _conditions(run: Row, good: Sequence[Row]) -> str:

@@ -13,7 +13,6 @@ hrnet32's file) holding 1 in 90 % of the repetitions; exit 1 beyond.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -28,6 +27,7 @@ from gadprof.measuring import schedule
 from gadprof.measuring.bench import measure
 from gadprof.measuring.kept import folder_of, kept, made_empty, onnx_folder
 from gadprof.measuring.launcher import convert, load, measuring_worker
+from gadprof.measuring.runtimes.converted import read_manifest
 from gadprof.measuring.settings import Setting, installed_runtimes
 from gadprof.results.plain import describe_machine
 
@@ -152,7 +152,7 @@ def compared(
         with measuring_worker() as worker:
             shared = onnx_folder(keep, model, setting, None)
             convert(worker, model, setting, folder=folder, shared=shared, timeout_s=1800)
-    path = json.loads((Path(folder) / "converted.json").read_text())["path"]
+    path = read_manifest(folder)["path"]
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(rounds):

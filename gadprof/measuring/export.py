@@ -9,7 +9,6 @@ file that does not compute the model.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import tempfile
 from collections import Counter
@@ -126,7 +125,9 @@ def export_model(
 
     Raises GadprofError: ModelFailedError where the converter or the file fails.
     """
+    from gadprof.measuring.kept import kept
     from gadprof.measuring.launcher import convert, default_memory_limit, load, measuring_worker
+    from gadprof.measuring.runtimes.converted import read_manifest
 
     target = TARGETS[to]
     setting = Setting(
@@ -146,15 +147,16 @@ def export_model(
         loaded: dict[str, Any] = {"notes": [], "runtime_version": ""}
         if target.runs:
             with measuring_worker(memory_limit_bytes=limit) as worker:
-                where = {"folder": folder, "input_shapes": []}
-                loaded = load(worker, model, setting, timeout_s=timeout_s, converted=where)
+                loaded = load(worker, model, setting, timeout_s=timeout_s, converted=kept(folder))
         else:
             loaded["notes"] = [f"{to} has not been run yet, here or anywhere: check its outputs"]
-        path, beside = _paths(folder)
+        manifest = read_manifest(folder)
+        path = manifest["path"]
         content = {target.suffix: _bytes(path)}
         if target.weights:
-            content[target.weights] = _bytes(beside[0])
-        before, after = _counts(model, path, to, inputs, batch, timeout_s)
+            content[target.weights] = _bytes(manifest["beside"][0])
+        before = _count(model, tuple(inputs), batch, timeout_s)
+        after = _count(path, (), batch, timeout_s) if to in COUNTED else None
         layers = file_layers(path, to)
     return Export(
         model=model,
@@ -184,37 +186,19 @@ def told_by_kind() -> Iterator[None]:
         raise SettingError(failure.reason) from failure
 
 
-def _paths(folder: str) -> tuple[str, list[str]]:
-    import json
-
-    from gadprof.measuring.runtimes.converted import MANIFEST
-
-    with open(os.path.join(folder, MANIFEST), encoding="utf-8") as stream:
-        manifest = json.load(stream)
-    return manifest["path"], manifest["beside"]
-
-
 def _bytes(path: str) -> bytes:
     with open(path, "rb") as stream:
         return stream.read()
 
 
-def _counts(
-    model: str, path: str, to: str, inputs: Sequence[Input], batch: int, timeout_s: float
-) -> tuple[Trace | None, Trace | None]:
-    """The model's count and its file's, each None where it cannot be had."""
+def _count(source: str, inputs: tuple[Input, ...], batch: int, timeout_s: float) -> Trace | None:
+    """The count of a model or a file, None where it cannot be had."""
     from gadprof.models.counting import trace_model
 
-    found: list[Trace | None] = []
-    for source, given in ((model, tuple(inputs)), (path, ())):
-        if source == path and to not in COUNTED:
-            found.append(None)
-            continue
-        try:
-            found.append(trace_model(source, inputs=given, batch=batch, timeout_s=timeout_s))
-        except GadprofError:
-            found.append(None)
-    return found[0], found[1]
+    try:
+        return trace_model(source, inputs=inputs, batch=batch, timeout_s=timeout_s)
+    except GadprofError:
+        return None
 
 
 def _dtypes(trace: Trace | None) -> dict[str, int]:
@@ -247,10 +231,11 @@ def file_layers(path: str, to: str) -> dict[str, int]:
     """How often each of a format's own layers stands in a text file of it, most first."""
     if to not in ("ncnn", "openvino"):
         return {}
-    with open(path, encoding="utf-8") as stream:
-        text = stream.read()
     if to == "ncnn":
-        kinds = [line.split()[0] for line in text.splitlines()[2:] if line.strip()]
+        from gadprof.measuring.runtimes.ncnn_net import layer_kinds
+
+        kinds = layer_kinds(path)
     else:
-        kinds = re.findall(r'<layer [^>]*\btype="(\w+)"', text)
+        with open(path, encoding="utf-8") as stream:
+            kinds = re.findall(r'<layer [^>]*\btype="(\w+)"', stream.read())
     return dict(Counter(kinds).most_common())

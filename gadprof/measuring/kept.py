@@ -17,7 +17,7 @@ from typing import Any
 
 from gadprof.errors import DataError
 from gadprof.measuring.runtimes.calibration import find_pictures
-from gadprof.measuring.runtimes.converted import MANIFEST, SAMPLES
+from gadprof.measuring.runtimes.converted import MANIFEST, SAMPLES, read_manifest
 from gadprof.measuring.settings import PACKAGES, Setting
 from gadprof.version import __version__
 
@@ -91,11 +91,9 @@ def _content(model: str) -> str | None:
 
 def kept(folder: str) -> dict[str, Any] | None:
     """What a worker needs to load the file of a folder, or None where there is none."""
-    path = os.path.join(folder, MANIFEST)
-    if not os.path.exists(path):
+    if not os.path.exists(os.path.join(folder, MANIFEST)):
         return None
-    with open(path, encoding="utf-8") as stream:
-        return {"folder": folder, "input_shapes": json.load(stream)["input_shapes"]}
+    return {"folder": folder, "input_shapes": read_manifest(folder)["input_shapes"]}
 
 
 def made_empty(folder: str) -> None:

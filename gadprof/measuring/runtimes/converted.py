@@ -14,8 +14,9 @@ import importlib
 import json
 import math
 import os
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -201,6 +202,12 @@ def convert_model(
     return manifest
 
 
+def read_manifest(folder: str) -> dict[str, Any]:
+    """What ``convert_model`` says of the file that it wrote into a folder. Raises OSError."""
+    with open(os.path.join(folder, MANIFEST), encoding="utf-8") as stream:
+        return dict(json.load(stream))
+
+
 def load_converted(folder: str, setting: Setting) -> Prepared:
     """Load a converted file, run it, and hold its outputs against eager's.
 
@@ -209,8 +216,7 @@ def load_converted(folder: str, setting: Setting) -> Prepared:
     from gadprof.measuring.probes.memory import process_peak, reset_process_peak
     from gadprof.measuring.runtimes.prepared import Prepared
 
-    with open(os.path.join(folder, MANIFEST), encoding="utf-8") as stream:
-        manifest = json.load(stream)
+    manifest = read_manifest(folder)
     inputs, expected = _samples(folder, manifest["samples"])
     module = importlib.import_module(CONVERTERS[setting.runtime])
     module.check_installed()
@@ -286,10 +292,33 @@ def _eager(
     """What eager computes from one sample, as fp32 arrays."""
     import torch
 
+    with torch.inference_mode():
+        return as_arrays(call_on(module, args, kwargs, sample, home))
+
+
+def call_on(
+    module: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    sample: Sequence[Any],
+    home: Any = "cpu",
+) -> Any:
+    """Call a module on one sample, its arrays on ``home`` in the places of ``args``, ``kwargs``."""
+    import torch
+
     values = [torch.as_tensor(value).to(home) for value in sample]
     named = dict(zip(kwargs, values[len(args) :], strict=True))
-    with torch.inference_mode():
-        return as_arrays(module(*values[: len(args)], **named))
+    return module(*values[: len(args)], **named)
+
+
+def feed(names: Sequence[str], sample: Sequence[Any], left: Container[str]) -> dict[str, Any]:
+    """A sample's arrays by name, for the inputs ``left`` in a file: exporters drop the unused."""
+    return {n: v for n, v in zip(names, sample, strict=True) if n in left}
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """``in0``, ``in1``, … in the order of their numbers."""
+    return sorted(names, key=lambda name: int(re.sub(r"\D", "", name) or 0))
 
 
 def as_arrays(outputs: Any) -> list[Any]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError, ModelFailedError, SettingError
-from gadprof.measuring.runtimes.converted import Job, Made, Names, Started
+from gadprof.measuring.runtimes.converted import Job, Made, Names, Started, call_on
 from gadprof.measuring.runtimes.onnx_graph import OnnxGraph
 
 if TYPE_CHECKING:
@@ -101,7 +101,6 @@ def Halved(module: Any) -> Any:  # noqa: N802  (a class made late, since torch i
 
 def quantised(module: Any, job: Job) -> Any:
     """The exported module with XNNPACK's integers, calibrated on the samples."""
-    import torch
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
@@ -112,9 +111,7 @@ def quantised(module: Any, job: Job) -> Any:
     quantiser.set_global(get_symmetric_quantization_config(is_per_channel=True))
     prepared = prepare_pt2e(module, quantiser)
     for sample in job.samples:
-        values = [torch.as_tensor(value) for value in sample]
-        named = dict(zip(job.kwargs, values[len(job.args) :], strict=True))
-        prepared(*values[: len(job.args)], **named)
+        call_on(prepared, job.args, job.kwargs, sample)
     return convert_pt2e(prepared)
 
 

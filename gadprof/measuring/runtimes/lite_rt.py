@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError, ModelFailedError, SettingError
-from gadprof.measuring.runtimes.converted import Job, Made, Names, Started
+from gadprof.measuring.runtimes.converted import Job, Made, Names, Started, numbered
 from gadprof.measuring.runtimes.onnx_graph import OnnxGraph
 
 if TYPE_CHECKING:
@@ -132,8 +132,7 @@ def start(path: str, names: Names, setting: Setting) -> Started:
         raise ModelFailedError(f"LiteRT cannot load the file: {str(error)[:200]}") from error
     found, made = runner.get_input_details(), runner.get_output_details()
     inputs = [found[argument(name)]["index"] for name in names.inputs]
-    in_order = sorted(made, key=lambda name: int(re.sub(r"\D", "", name) or 0))
-    outputs = [made[name]["index"] for name in in_order]
+    outputs = [made[name]["index"] for name in numbered(made)]
 
     def bind(sample: Sequence[Any]) -> Callable[[], Any]:
         def run() -> list[Any]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError, ModelFailedError, SettingError
-from gadprof.measuring.runtimes.converted import Job, Made, Names, Started
+from gadprof.measuring.runtimes.converted import Job, Made, Names, Started, numbered
 from gadprof.measuring.runtimes.onnx_graph import OnnxGraph
 
 if TYPE_CHECKING:
@@ -83,14 +83,13 @@ def convert(job: Job) -> Made:
 
 def foreign_layers(param: str) -> list[str]:
     """The operations that pnnx could not express in ncnn's layers, by their names in torch."""
+    return sorted({kind for kind in layer_kinds(param) if re.search(r"[.:]", kind)})
+
+
+def layer_kinds(param: str) -> list[str]:
+    """The kind of each layer of a ``.param`` file, in its order."""
     with open(param, encoding="utf-8") as stream:
-        kinds = [line.split()[0] for line in stream.readlines()[2:] if line.strip()]
-    return sorted({kind for kind in kinds if re.search(r"[.:]", kind)})
-
-
-def numbered(names: Sequence[str]) -> list[str]:
-    """``in0``, ``in1``, … in the order of their numbers."""
-    return sorted(names, key=lambda name: int(re.sub(r"\D", "", name) or 0))
+        return [line.split()[0] for line in stream.readlines()[2:] if line.strip()]
 
 
 def start(path: str, names: Names, setting: Setting) -> Started:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gadprof.errors import MissingExtraError, ModelFailedError
-from gadprof.measuring.runtimes.converted import Job
+from gadprof.measuring.runtimes.converted import Job, feed
 
 
 def quantise(exported: str, job: Job) -> str:
@@ -28,17 +28,15 @@ def quantise(exported: str, job: Job) -> str:
         raise MissingExtraError("onnx", "onnx", "integers for ONNX Runtime") from error
 
     held = onnx.load(exported, load_external_data=False).graph
-    fed = {item.name for item in held.input}
+    left = {item.name for item in held.input}
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.left: Iterator[Any] = iter(job.samples)
+            self.samples: Iterator[Any] = iter(job.samples)
 
         def get_next(self) -> Any:
-            sample = next(self.left, None)
-            if sample is None:
-                return None
-            return {n: v for n, v in zip(job.names, sample, strict=True) if n in fed}
+            sample = next(self.samples, None)
+            return None if sample is None else feed(job.names, sample, left)
 
     prepared, path = job.path("model-prepared.onnx"), job.path("model-int8.onnx")
     try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError, ModelFailedError, SettingError
-from gadprof.measuring.runtimes.converted import Job, Made, Names, Started
+from gadprof.measuring.runtimes.converted import Job, Made, Names, Started, feed
 from gadprof.measuring.runtimes.onnx_export import export_once
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def start(path: str, names: Names, setting: Setting) -> Started:
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=wanted)
-    fed = {item.name for item in session.get_inputs()}  # an exporter drops what is not used
+    left = {item.name for item in session.get_inputs()}
     used = list(session.get_providers())
     check_used(wanted, used)
     notes = [f"providers: {', '.join(used)}"]
@@ -107,7 +107,7 @@ def start(path: str, names: Names, setting: Setting) -> Started:
         notes.append("every sample copies inputs to the card and outputs back, unlike eager's")
 
     def bind(sample: Sequence[Any]) -> Callable[[], Any]:
-        feed = {n: v for n, v in zip(names.inputs, sample, strict=True) if n in fed}
-        return lambda: session.run(None, feed)
+        fed = feed(names.inputs, sample, left)
+        return lambda: session.run(None, fed)
 
     return Started(bind, f"onnxruntime {onnxruntime.__version__}", tuple(notes))

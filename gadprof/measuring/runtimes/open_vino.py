@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError
-from gadprof.measuring.runtimes.converted import Job, Made, Names, Started
+from gadprof.measuring.runtimes.converted import Job, Made, Names, Started, feed
 from gadprof.measuring.runtimes.onnx_export import export_once
 
 if TYPE_CHECKING:
@@ -51,10 +51,8 @@ def quantised(model: Any, job: Job) -> Any:
     except ImportError as error:
         raise MissingExtraError("nncf", "openvino", "integers for OpenVINO") from error
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    fed = input_names(model)
-    samples = [
-        {n: v for n, v in zip(job.names, sample, strict=True) if n in fed} for sample in job.samples
-    ]
+    left = input_names(model)
+    samples = [feed(job.names, sample, left) for sample in job.samples]
     return nncf.quantize(
         model,
         nncf.Dataset(samples),
@@ -64,7 +62,7 @@ def quantised(model: Any, job: Job) -> Any:
 
 
 def input_names(model: Any) -> set[str]:
-    """What the inputs are called that a model still has: an exporter drops what is not used."""
+    """What the inputs are called that a model still has."""
     return {name for port in model.inputs for name in port.get_names()}
 
 
@@ -87,13 +85,13 @@ def start(path: str, names: Names, setting: Setting) -> Started:
     used = str(compiled.get_property("INFERENCE_PRECISION_HINT"))
     notes = () if setting.dtype != "fp16" or "float16" in used else (f"it computes in {used}",)
 
-    fed = input_names(compiled)
+    left = input_names(compiled)
 
     def bind(sample: Sequence[Any]) -> Callable[[], Any]:
-        feed = {n: v for n, v in zip(names.inputs, sample, strict=True) if n in fed}
+        fed = feed(names.inputs, sample, left)
 
         def run() -> list[Any]:
-            results = request.infer(feed, share_inputs=True, share_outputs=True)
+            results = request.infer(fed, share_inputs=True, share_outputs=True)
             return [results[port] for port in compiled.outputs]
 
         return run
