@@ -25,7 +25,7 @@ import click
 from gadprof.errors import DataError, GadprofError
 from gadprof.measuring.bench import measure
 from gadprof.measuring.bench_page import DEPLOYED
-from gadprof.measuring.settings import PACKAGES, installed_runtimes, precisions_of, sweep
+from gadprof.measuring.settings import PACKAGES, Dtype, installed_runtimes, precisions_of, sweep
 from gadprof.output import check_writable, write_atomic
 from gadprof.render.markdown import page_markdown
 from gadprof.results.cells import seconds_text
@@ -69,26 +69,26 @@ FAILED = (
 )
 
 
-def wanted(runtime: str, precisions: Sequence[str], run: Mapping[str, Any] | None) -> list[str]:
+def wanted(runtime: str, precisions: Sequence[str], run: Mapping[str, Any] | None) -> list[Dtype]:
     """The precisions to measure a runtime in, none where its run has them all.
 
     The first is fp32, to which all ratios are; those that the run has already come along, since
     rows of one run alone are divided by each other.
     """
-    able = ("fp32",) if runtime == "eager" else precisions_of(runtime)
+    able: tuple[Dtype, ...] = ("fp32",) if runtime == "eager" else precisions_of(runtime)
     there = {row["precision"] for row in run["rows"]} if run else set()
     asked = {"fp32", *precisions} & set(able)
     return [name for name in able if name in asked | there] if asked - there else []
 
 
 def measured(
-    runtime: str, precisions: Sequence[str], keep: str, minutes: float, timeout_s: float
+    runtime: str, precisions: Sequence[Dtype], keep: str, minutes: float, timeout_s: float
 ) -> dict[str, Any]:
     """One runtime's run as plain data: its rows, its null, and the load around it.
 
     Raises KeyboardInterrupt for a run that was, GadprofError.
     """
-    settings = sweep(runtimes=(runtime,), dtypes=precisions)  # type: ignore[arg-type]
+    settings = sweep(runtimes=(runtime,), dtypes=precisions)
     before = os.getloadavg()
     result = measure(
         NETWORKS,

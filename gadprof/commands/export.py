@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +22,9 @@ from gadprof.commands.options import (
 from gadprof.commands.show import show
 from gadprof.output import Output, check_writable, tell, write_together
 
+if TYPE_CHECKING:
+    from gadprof.measuring.settings import Dtype
+
 FORMATS = ("onnx", "executorch", "litert", "ncnn", "mnn", "openvino")
 NOT_RUN = ("coreml", "qnn", "tensorrt")
 
@@ -29,7 +33,7 @@ NOT_RUN = ("coreml", "qnn", "tensorrt")
 class How:
     """What the file is made of and in which numbers."""
 
-    precision: str
+    precision: Dtype
     weights: str
     calibration: str
     batch: int

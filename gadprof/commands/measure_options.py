@@ -20,7 +20,15 @@ from gadprof.commands.option_types import (
 )
 from gadprof.commands.options import Decorator, packed
 from gadprof.errors import SettingError
-from gadprof.measuring.settings import DTYPES, MODES, Setting, installed_runtimes, sweep
+from gadprof.measuring.settings import (
+    DTYPES,
+    MODES,
+    Dtype,
+    Mode,
+    Setting,
+    installed_runtimes,
+    sweep,
+)
 
 
 @dataclass(frozen=True)
@@ -29,11 +37,11 @@ class Settings:
 
     devices: str
     batches: tuple[int, ...]
-    dtypes: tuple[str, ...] | None
+    dtypes: tuple[Dtype, ...] | None
     threads: tuple[int, ...]
     channels_last: bool
     amp: bool
-    modes: tuple[str, ...]
+    modes: tuple[Mode, ...]
     runtimes: tuple[str, ...]
     cuda_graph: bool
     flush_l2: bool
@@ -43,7 +51,7 @@ class Settings:
     def read(
         self,
         input_shapes: tuple[tuple[int, ...], ...] = (),
-        formats: tuple[str, ...] | None = None,
+        formats: tuple[Dtype, ...] | None = None,
     ) -> tuple[Setting, ...]:
         """The settings that the options name; ``formats`` are those of ``--precision``.
 
@@ -59,13 +67,13 @@ class Settings:
 
             find_pictures(self.calibration)
         devices = tuple(dict.fromkeys(word.strip() for word in self.devices.split(",")))
-        low = "bf16" if devices[0] == "cpu" else "fp16"
+        low: Dtype = "bf16" if devices[0] == "cpu" else "fp16"
         return sweep(
             devices=devices,
             batches=self.batches,
-            dtypes=formats or self.dtypes or ((low if self.amp else "fp32"),),  # type: ignore[arg-type]
+            dtypes=formats or self.dtypes or ((low if self.amp else "fp32"),),
             threads=self.threads,
-            modes=self.modes,  # type: ignore[arg-type]
+            modes=self.modes,
             runtimes=tuple(dict.fromkeys(self._runtimes())),
             layouts=(self.channels_last,),
             input_shapes=input_shapes,
@@ -89,7 +97,7 @@ class Settings:
 class Limits:
     """How precise, and how long at most."""
 
-    precisions: tuple[float | tuple[str, ...], ...]
+    precisions: tuple[float | tuple[Dtype, ...], ...]
     time_limit: float
     timeout: float
 
@@ -99,7 +107,7 @@ class Limits:
         return next(item for item in reversed(self.precisions) if isinstance(item, float))
 
     @property
-    def formats(self) -> tuple[str, ...] | None:
+    def formats(self) -> tuple[Dtype, ...] | None:
         """The number formats that ``--precision`` names, None where it names none."""
         words = [word for item in self.precisions if isinstance(item, tuple) for word in item]
         return tuple(dict.fromkeys(words)) or None

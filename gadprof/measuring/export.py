@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gadprof.counting.inputs import Input
 from gadprof.errors import GadprofError, SettingError
-from gadprof.measuring.settings import Setting, check_setting
+from gadprof.measuring.settings import Dtype, Setting, check_setting
 from gadprof.results.tabular import Tabular
 from gadprof.workers.process import WorkerFailedError
 
@@ -112,7 +112,7 @@ def export_model(
     model: str,
     to: str,
     *,
-    precision: str = "fp32",
+    precision: Dtype = "fp32",
     inputs: Sequence[Input] = (),
     batch: int = 1,
     weights: str = "",
@@ -132,7 +132,7 @@ def export_model(
     target = TARGETS[to]
     setting = Setting(
         runtime=target.runtime,
-        dtype=precision,  # type: ignore[arg-type]
+        dtype=precision,
         batch=batch,
         input_shapes=tuple(item.shape for item in inputs),
         calibration=calibration,

@@ -162,7 +162,7 @@ def check_setting(setting: Setting) -> Setting:
         raise SettingError("--amp needs a lower precision to cast to; add --dtype bf16 or fp16")
     if setting.amp and setting.mode == "train" and setting.dtype == "fp16":
         raise SettingError("--amp --mode train is measured with --dtype bf16 (no loss scaling)")
-    if setting.runtime not in TORCH_RUNTIMES:
+    if setting.is_file:
         if setting.mode == "train":
             raise SettingError(f"{setting.runtime} does not train; use --mode infer")
         if setting.amp:
@@ -178,12 +178,13 @@ def check_setting(setting: Setting) -> Setting:
     return setting
 
 
-def precisions_of(runtime: str) -> tuple[str, ...]:
+def precisions_of(runtime: str) -> tuple[Dtype, ...]:
     """The number formats that a runtime is measured in."""
     if runtime in TORCH_RUNTIMES:
         return ("fp32", "fp16", "bf16")
-    halves = ("fp16",) if runtime in HALF_RUNTIMES else ()
-    return ("fp32", *halves, *(("int8",) if runtime in INTEGER_RUNTIMES else ()))
+    halves: tuple[Dtype, ...] = ("fp16",) if runtime in HALF_RUNTIMES else ()
+    integers: tuple[Dtype, ...] = ("int8",) if runtime in INTEGER_RUNTIMES else ()
+    return ("fp32", *halves, *integers)
 
 
 def _check_precision(setting: Setting) -> None:
