@@ -11,6 +11,7 @@ import click
 from gadprof.commands.option_types import SEED, SIZE
 from gadprof.commands.options import (
     batch_option,
+    calibrate_option,
     command,
     format_option,
     input_option,
@@ -63,13 +64,7 @@ class How:
         help="Numbers of the file; integers are static, per channel.",
     ),
     click.option("--weights", default="", metavar="FILE", help="A checkpoint to load first."),
-    click.option(
-        "--calibrate",
-        "calibration",
-        default="",
-        metavar="FOLDER",
-        help="Pictures to calibrate integers on.  [default: synthetic inputs]",
-    ),
+    calibrate_option,
     batch_option,
     click.option("--seed", type=SEED, default=0, show_default=True, help="Weights and inputs."),
     timeout_option("How long to wait for the converter, and for the file's check."),

@@ -18,7 +18,7 @@ from gadprof.commands.option_types import (
     Integers,
     Words,
 )
-from gadprof.commands.options import Decorator, packed
+from gadprof.commands.options import Decorator, calibrate_option, packed
 from gadprof.errors import SettingError
 from gadprof.measuring.settings import (
     DTYPES,
@@ -211,13 +211,7 @@ _OPTIONS = (
         help="eager, compile, torchscript, onnxruntime, openvino, executorch, litert, ncnn, mnn, "
         "tensorrt; a list sweeps; all: eager and every deployed runtime that is installed.",
     ),
-    click.option(
-        "--calibrate",
-        "calibration",
-        default="",
-        metavar="FOLDER",
-        help="Pictures to calibrate integers on.  [default: synthetic inputs]",
-    ),
+    calibrate_option,
     click.option("--cuda-graph", is_flag=True, help="Capture and replay a CUDA graph."),
     click.option("--flush-l2", is_flag=True, help="Flush the GPU's L2 cache before each sample."),
     click.option("--seed", type=SEED, default=0, show_default=True, help="Weights, inputs, order."),

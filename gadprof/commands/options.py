@@ -197,6 +197,15 @@ def timeout_option(help_text: str) -> Decorator[Any]:
     )
 
 
+calibrate_option: Decorator[Any] = click.option(
+    "--calibrate",
+    "calibration",
+    default="",
+    metavar="FOLDER",
+    help="Pictures to calibrate integers on.  [default: synthetic inputs]",
+)
+
+
 memory_limit_option: Decorator[Any] = click.option(
     "--memory-limit",
     type=SIZE,
