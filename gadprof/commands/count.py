@@ -198,15 +198,18 @@ def count(
 
 
 def _draw(trace: Trace, viewers: Viewers) -> None:
-    """The counts as files for viewers of profiles."""
+    """The counts as files for viewers of profiles, where any was asked for."""
+    if viewers.speedscope is None and viewers.perfetto is None:
+        return
     from gadprof.counting.stacks import stacks_of
     from gadprof.render.viewers import to_speedscope, to_trace_events
 
+    stacks = stacks_of(trace)
     if viewers.speedscope is not None:
-        write_atomic(viewers.speedscope, to_speedscope(stacks_of(trace)))
+        write_atomic(viewers.speedscope, to_speedscope(stacks))
         tell(f"wrote {viewers.speedscope}; open it in speedscope.app")
     if viewers.perfetto is not None:
-        write_atomic(viewers.perfetto, to_trace_events(stacks_of(trace)))
+        write_atomic(viewers.perfetto, to_trace_events(stacks))
         tell(f"wrote {viewers.perfetto}; open it in ui.perfetto.dev")
 
 
