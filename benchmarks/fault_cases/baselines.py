@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.fault_cases.case import Case
+from benchmarks.fault_cases.case import Case, Make
 
 TOML = '[budgets.gadnet32]\nmax_growth = "2%"\n'
 LONG = "9" * 5000
@@ -53,7 +53,7 @@ ROWS = (
     "figures of fractions", "figures of lists", "figures of true",
 )  # fmt: skip
 
-PLACES: dict[str, tuple[object, str]] = {
+PLACES: dict[str, tuple[Make | None, str]] = {
     "nothing": (None, "b.json"),
     "a folder": (lambda w: (w / "b.json").mkdir(), "b.json"),
     "a pipe": (lambda w: os.mkfifo(w / "b.json"), "b.json"),
@@ -116,4 +116,4 @@ def cases() -> Iterator[Case]:
                 words = ("diff", "--", path, "gadnet32")
             yield Case(f"{reader} at {name}", words, exits=(0, 1, 2) if reader == "accuracy" else
                        (1, 2), make=make, files={"gadprof.toml": TOML}, limit_s=40,
-                       lines=3)  # type: ignore[arg-type]  # fmt: skip
+                       lines=3)  # fmt: skip

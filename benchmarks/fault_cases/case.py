@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 Content = str | bytes
+Make = Callable[[Path], object]  # adds to a case's folder
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Case:
     says: str = ""
     prints: str = ""
     files: Mapping[str, Content] = field(default_factory=dict)
-    make: Callable[[Path], object] | None = None
+    make: Make | None = None
     writes: tuple[str, ...] = ()
     env: Mapping[str, str | None] = field(default_factory=dict)
     call: Callable[[Path], object] | None = None

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.fault_cases.case import Case
+from benchmarks.fault_cases.case import Case, Make
 
 BUDGET = "[budgets.gadnet32]\n"
 LONG = "9" * 5000
@@ -62,7 +62,7 @@ def _denied(work: Path) -> None:
     (work / "gadprof.toml").chmod(0)
 
 
-PLACES: dict[str, tuple[object, str]] = {
+PLACES: dict[str, tuple[Make | None, str]] = {
     "a folder": (lambda w: (w / "c.toml").mkdir(), "c.toml"),
     "a pipe": (lambda w: os.mkfifo(w / "c.toml"), "c.toml"),
     "a link to itself": (lambda w: (w / "c.toml").symlink_to("c.toml"), "c.toml"),
@@ -111,7 +111,7 @@ def cases() -> Iterator[Case]:
     for name, (make, path) in PLACES.items():
         for words in (("check",), ("report", "--check")):
             yield Case(f"{words[0]} --config: {name}", (*words, "--config", path), make=make,
-                       limit_s=30)  # type: ignore[arg-type]  # fmt: skip
+                       limit_s=30)  # fmt: skip
     yield Case("a configuration that may not be read", ("check",), make=_denied, user=True)
     yield Case("pyproject without a table", ("check", "--config", "pyproject.toml"),
                files={"pyproject.toml": "[project]\nname = 'x'\n"})  # fmt: skip

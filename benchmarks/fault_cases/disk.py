@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.fault_cases.case import Case, Outcome
+from benchmarks.fault_cases.case import Case, Make, Outcome
 
 # how commands write, and under which name
 WRITERS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -23,11 +24,11 @@ WRITERS: dict[str, tuple[tuple[str, ...], str]] = {
 CONFIG = {"gadprof.toml": '[budgets.gadnet32]\nmax_macs = "9G"\n'}
 
 
-def _old(name: str) -> Callable[[Path], object]:
+def _old(name: str) -> Make:
     return lambda work: (work / name).write_text("old")
 
 
-def _mode(name: str, mode: int) -> Callable[[Path], object]:
+def _mode(name: str, mode: int) -> Make:
     def make(work: Path) -> None:
         (work / name).write_text("old")
         (work / name).chmod(mode)
@@ -35,7 +36,7 @@ def _mode(name: str, mode: int) -> Callable[[Path], object]:
     return make
 
 
-def _link(name: str) -> Callable[[Path], object]:
+def _link(name: str) -> Make:
     def make(work: Path) -> None:
         (work / "target").write_text("old")
         (work / name).symlink_to("target")
@@ -43,7 +44,7 @@ def _link(name: str) -> Callable[[Path], object]:
     return make
 
 
-def _hard(name: str) -> Callable[[Path], object]:
+def _hard(name: str) -> Make:
     def make(work: Path) -> None:
         (work / "other").write_text("old")
         os.link(work / "other", work / name)
@@ -51,7 +52,7 @@ def _hard(name: str) -> Callable[[Path], object]:
     return make
 
 
-def _read_only(name: str) -> Callable[[Path], object]:
+def _read_only(name: str) -> Make:
     return lambda work: work.chmod(0o555)
 
 
@@ -98,51 +99,52 @@ def _device(path: str) -> Callable[[Outcome], str]:
     return check
 
 
+def _over(name: str, path: str) -> Iterator[Case]:
+    """What may lie where a writer writes; of the command line the target alone."""
+    suffix = Path(path).suffix
+    appends = name == "summary"  # adds to what is there
+    yield Case("a new file", (path,), exits=(0,), writes=(path,))
+    yield Case("an old file", (path,), exits=(0,), writes=(path,), make=_old(path))
+    yield Case("a private file", (path,), exits=(0,), writes=(path,), make=_mode(path, 0o600),
+               check=_kept_mode(path, 0o600))  # fmt: skip
+    yield Case("a read-only file", (path,), make=_mode(path, 0o444))
+    yield Case("a link", (path,), exits=(0,), writes=("target",), make=_link(path),
+               check=_still_link(path))  # fmt: skip
+    yield Case("a link to nothing", (path,), exits=(0,), writes=("gone",),
+               make=lambda w: (w / path).symlink_to("gone"))  # fmt: skip
+    yield Case("a link to itself", (path,), make=lambda w: (w / path).symlink_to(path))
+    yield Case("a link to a missing folder", (path,),
+               make=lambda w: (w / path).symlink_to("nothing/x"))  # fmt: skip
+    yield Case("a hard link", (path,), exits=(0,), writes=(path, "other"), make=_hard(path),
+               check=_still_hard(path))  # fmt: skip
+    yield Case("a folder", (path,), make=lambda w: (w / path).mkdir())
+    yield Case("a missing folder", (f"nothing/{path}",))
+    yield Case("a path through a file", (f"f/{path}",), make=_old("f"))
+    yield Case("a name too long", ("x" * 300 + suffix,))
+    yield Case("a path too long", ("x/" * 3000 + path,))
+    # an empty summary is none, as where a workflow's runner gives none
+    yield Case("an empty name", ("",), exits=(0,) if appends else (2,))
+    yield Case("a name of escapes", (f"\x1b[2J\x1b]0;t\x07{suffix}",), exits=(0, 2),
+               writes=("*" + suffix,))  # fmt: skip
+    yield Case("a name of bytes", (f"\udcff{suffix}",), exits=(0, 2), writes=("*" + suffix,))
+    yield Case("a folder that may not be written", (path,), user=True, make=_read_only(path))
+    yield Case("a disk that is full", (path,), limits={"RLIMIT_FSIZE": 600}, make=_old(path),
+               exits=(0, 2), check=_old_or_none(path) if not appends else None,
+               writes=(path,))  # fmt: skip
+    yield Case("no descriptor left", (path,), limits={"RLIMIT_NOFILE": 3}, exits=(0, 2),
+               writes=(path,), lines=9)  # fmt: skip
+    yield Case("a kernel's folder", (f"/proc/{path}",))
+    if name != "plot":
+        yield Case("the null device", ("/dev/null",), exits=(0,), check=_device("/dev/null"))
+        yield Case("a full device", ("/dev/full",), exits=(2,), check=_device("/dev/full"))
+
+
 def cases() -> Iterator[Case]:
     """Each writer over each thing that may lie there."""
     for name, (words, path) in WRITERS.items():
-        suffix = Path(path).suffix
-        base = {"files": CONFIG, "lines": 2}
-        appends = name == "summary"  # adds to what is there
-
-        def case(what: str, target: str, name: str = name, words: tuple[str, ...] = words,
-                 base: dict[str, object] = base, **more: object) -> Case:  # fmt: skip
-            return Case(f"{name}: {what}", (*words, target), **{**base, **more})  # type: ignore[arg-type]
-
-        yield case("a new file", path, exits=(0,), writes=(path,))
-        yield case("an old file", path, exits=(0,), writes=(path,), make=_old(path))
-        yield case("a private file", path, exits=(0,), writes=(path,), make=_mode(path, 0o600),
-                   check=_kept_mode(path, 0o600))  # fmt: skip
-        yield case("a read-only file", path, make=_mode(path, 0o444))
-        yield case("a link", path, exits=(0,), writes=("target",), make=_link(path),
-                   check=_still_link(path))  # fmt: skip
-        yield case("a link to nothing", path, exits=(0,), writes=("gone",),
-                   make=lambda w, path=path: (w / path).symlink_to("gone"))  # fmt: skip
-        yield case("a link to itself", path, make=lambda w, path=path: (w / path).symlink_to(path))
-        yield case("a link to a missing folder", path,
-                   make=lambda w, path=path: (w / path).symlink_to("nothing/x"))  # fmt: skip
-        yield case("a hard link", path, exits=(0,), writes=(path, "other"), make=_hard(path),
-                   check=_still_hard(path))  # fmt: skip
-        yield case("a folder", path, make=lambda w, path=path: (w / path).mkdir())
-        yield case("a missing folder", f"nothing/{path}")
-        yield case("a path through a file", f"f/{path}", make=_old("f"))
-        yield case("a name too long", "x" * 300 + suffix)
-        yield case("a path too long", "x/" * 3000 + path)
-        # an empty summary is none, as where a workflow's runner gives none
-        yield case("an empty name", "", exits=(0,) if appends else (2,))
-        yield case("a name of escapes", f"\x1b[2J\x1b]0;t\x07{suffix}", exits=(0, 2),
-                   writes=("*" + suffix,))  # fmt: skip
-        yield case("a name of bytes", f"\udcff{suffix}", exits=(0, 2), writes=("*" + suffix,))
-        yield case("a folder that may not be written", path, user=True, make=_read_only(path))
-        yield case("a disk that is full", path, limits={"RLIMIT_FSIZE": 600}, make=_old(path),
-                   exits=(0, 2), check=_old_or_none(path) if not appends else None,
-                   writes=(path,))  # fmt: skip
-        yield case("no descriptor left", path, limits={"RLIMIT_NOFILE": 3}, exits=(0, 2),
-                   writes=(path,), lines=9)  # fmt: skip
-        yield case("a kernel's folder", f"/proc/{path}")
-        if name not in ("plot",):
-            yield case("the null device", "/dev/null", exits=(0,), check=_device("/dev/null"))
-            yield case("a full device", "/dev/full", exits=(2,), check=_device("/dev/full"))
+        for case in _over(name, path):
+            yield replace(case, name=f"{name}: {case.name}", argv=(*words, *case.argv),
+                          files=CONFIG, lines=max(2, case.lines))  # fmt: skip
     for words in (("compare", "gadnet32"), ("count", "gadnet32"), ("models",), ("devices",),
                   ("formula", "--c-in=32"), ("schema", "count"), ("rules",), ("--help",),
                   ("--version",), ("completion", "bash"), ("zoo",), ("shapes", "gadnet32"),

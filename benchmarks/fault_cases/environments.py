@@ -45,7 +45,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "MPLBACKEND": ("nothing", "TkAgg"),
     "MPLCONFIGDIR": ("/dev/null", "nothing"),
     "USER": ("", "\x1b[2J"),
-    "XXXX_LONG": (LONG,),
+    "GADPROF_TEST_LONG": (LONG,),
     "_GADPROF_COMPLETE": ("nothing", "bash_source", "\x1b[2J"),
 }
 FRESH = ("PYTHON", "LANG", "LC_", "TZ", "HOME", "TMPDIR")
@@ -73,7 +73,7 @@ def cases() -> Iterator[Case]:
                 yield Case(
                     f"{name}={value[:20].encode('unicode_escape').decode()}: {words[0]}", words,
                     files=files, env={name: value}, fresh=name.startswith(FRESH) or name in
-                    ("OMP_NUM_THREADS", "USER", "XXXX_LONG"), exits=(0, 2) if
+                    ("OMP_NUM_THREADS", "USER", "GADPROF_TEST_LONG"), exits=(0, 2) if
                     value in ("utf-16",) or name in ("GITHUB_STEP_SUMMARY",) or
                     name == "_GADPROF_COMPLETE" else (0, 1) if words[0] == "doctor" else (0,),
                     writes=("home/.local*", "home/.cache*", "home/.config*", "home/.local/share/*")

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.fault_cases.case import Case
+from benchmarks.fault_cases.case import Case, Make, Outcome
 
 LONG = "9" * 5000
 SIZES = (
@@ -95,7 +95,7 @@ FILES: dict[str, tuple[str, bytes]] = {
     "pt of an endless memo": ("a.pt", b"\x80\x02" + b"(" * 100_000),
     "npy of 3x8x8": ("a.npy", _npy("(3, 8, 8)", data=bytes(768))),
 }  # fmt: skip
-PLACES: dict[str, tuple[str, object]] = {
+PLACES: dict[str, tuple[str, Make]] = {
     "a folder": ("a.npz", lambda work: (work / "a.npz").mkdir()),
     "a pipe": ("a.npz", lambda work: os.mkfifo(work / "a.npz")),
     "a pipe of torch": ("a.pt", lambda work: os.mkfifo(work / "a.pt")),
@@ -142,14 +142,14 @@ def cases() -> Iterator[Case]:
                    files={"net.py": NET, path: content}, exits=(0,) if name[:4] == "npy " else (1, 2))  # fmt: skip
     for name, (path, make) in PLACES.items():
         yield Case(f"file: {name}", ("count", "net.py:build", f"--input={path}"),
-                   files={"net.py": NET}, make=make, exits=(1, 2), limit_s=40)  # type: ignore[arg-type]  # fmt: skip
+                   files={"net.py": NET}, make=make, exits=(1, 2), limit_s=40)  # fmt: skip
 
 
-def _no_zero(outcome: object) -> str:
+def _no_zero(outcome: Outcome) -> str:
     """A convolution that was counted has products."""
     import json
 
-    if outcome.exit != 0:  # type: ignore[attr-defined]
+    if outcome.exit != 0:
         return ""
-    found = json.loads(outcome.out)  # type: ignore[attr-defined]
+    found = json.loads(outcome.out)
     return "" if found.get("macs", 0) > 0 or found.get("empty") else "counted, without a MAC"

@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def _weight(shape: tuple[int, ...], kind: int = FLOAT) -> Any:
 
 def _graph(
     nodes: list[Any],
-    stored: list[Any] = (),  # type: ignore[assignment]
+    stored: Sequence[Any] = (),
     size: tuple[Any, ...] = (1, 3, 8, 8),
     opset: int = 17,
     kind: int = FLOAT,

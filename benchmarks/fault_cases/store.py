@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from benchmarks.fault_cases.case import Case
+from benchmarks.fault_cases.case import Case, Make
 
 READS = (("history",), ("history", "gadnet32"), ("compare", "gadnet32", "--baseline=store:x"))
 WRITES = (("compare", "gadnet32"), ("count", "gadnet32", "--save-as=x"))
@@ -58,12 +58,12 @@ def _foreign(work: Path) -> None:
         connection.execute("CREATE TABLE a (b)")
 
 
-def _text(content: bytes) -> Callable[[Path], None]:
+def _text(content: bytes) -> Make:
     return lambda work: (work / "s.sqlite").write_bytes(content)
 
 
 # a file that is refused untouched, whoever reads or writes
-REFUSED: dict[str, Callable[[Path], object]] = {
+REFUSED: dict[str, Make] = {
     "words": _text(b"words"), "noise": _text(bytes(range(256)) * 64),
     "a header alone": _text(b"SQLite format 3\x00"), "zeros": _text(bytes(4096)),
     "a database of another's": _foreign,
@@ -80,7 +80,7 @@ REFUSED: dict[str, Callable[[Path], object]] = {
     "a view in a table's place": _sql("DROP TABLE samples", "CREATE VIEW samples AS SELECT 1 AS entry, 1 AS position, 1 AS value"),
 }  # fmt: skip
 # what is read only by who reads entries
-ENTRIES: dict[str, Callable[[Path], object]] = {
+ENTRIES: dict[str, Make] = {
     "a result that is no JSON": _sql("UPDATE entries SET result = '{'"),
     "a result of deep JSON": _sql(f"UPDATE entries SET result = '{'[' * 100_000}'"),
     "a result of a list": _sql("UPDATE entries SET result = '[]'"),
@@ -128,7 +128,7 @@ def _locked(work: Path) -> None:
     held.stdout.readline()
 
 
-PLACES: dict[str, tuple[object, str]] = {
+PLACES: dict[str, tuple[Make | None, str]] = {
     "a folder": (lambda w: (w / "s.sqlite").mkdir(), "s.sqlite"),
     "a pipe": (lambda w: os.mkfifo(w / "s.sqlite"), "s.sqlite"),
     "a link to itself": (lambda w: (w / "s.sqlite").symlink_to("s.sqlite"), "s.sqlite"),
@@ -162,14 +162,14 @@ def cases() -> Iterator[Case]:
         for words in READS:
             yield Case(f"{' '.join(words)}: {name}", (*words, "--store=s.sqlite"), make=make,
                        exits=(0, 1, 2), writes=READ_ONLY, lines=2)  # fmt: skip
-    for name, (make, path) in PLACES.items():
+    for name, (place, path) in PLACES.items():
         made = MADE.get(name, ())
         for words in (*READS[:1], *WRITES):
-            yield Case(f"{words[0]} at {name}", (*words, f"--store={path}"), make=make, limit_s=60,
-                       lines=2, writes=made, exits=(0, 2) if made else (2,))  # type: ignore[arg-type]  # fmt: skip
+            yield Case(f"{words[0]} at {name}", (*words, f"--store={path}"), make=place, limit_s=60,
+                       lines=2, writes=made, exits=(0, 2) if made else (2,))  # fmt: skip
         # the store of the environment is a warning for who only keeps
-        yield Case(f"a store of the environment at {name}", WRITES[0], exits=(0,), make=make,
-                   env={"GADPROF_STORE": path}, limit_s=60, writes=made)  # type: ignore[arg-type]  # fmt: skip
+        yield Case(f"a store of the environment at {name}", WRITES[0], exits=(0,), make=place,
+                   env={"GADPROF_STORE": path}, limit_s=60, writes=made)  # fmt: skip
     yield Case("a store that may not be read", (*READS[0], "--store=s.sqlite"), make=_mode(0),
                user=True)  # fmt: skip
     yield Case("a store that may not be written", (*WRITES[0], "--store=s.sqlite"), user=True,

@@ -8,6 +8,7 @@ import pickle
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from benchmarks.fault_cases.case import Case
 
@@ -16,7 +17,7 @@ RUNS = b"cposix\nsystem\n(S'touch owned'\ntR."
 
 
 class _Runs:
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[Any, ...]:
         return os.system, ("touch owned",)
 
 
@@ -37,7 +38,7 @@ def _saved(value: Callable[[], object]) -> Callable[[Path], None]:
     return make
 
 
-def _torch() -> object:
+def _torch() -> Any:
     import torch
 
     return torch
@@ -63,14 +64,14 @@ RAW: dict[str, bytes] = {
 }  # fmt: skip
 SAVED: dict[str, Callable[[Path], None]] = {
     "None": _saved(lambda: None), "a number": _saved(lambda: 5), "a list": _saved(lambda: [1]),
-    "text": _saved(lambda: "x"), "an empty dict": _dict(), "a tensor": _saved(lambda: _torch().ones(3)),  # type: ignore[attr-defined]
+    "text": _saved(lambda: "x"), "an empty dict": _dict(), "a tensor": _saved(lambda: _torch().ones(3)),
     "other keys": _dict(nothing=1), "keys of numbers": _saved(lambda: {1: 2}),
-    "keys of escapes": _saved(lambda: {"\x1b[2J\x1b]0;t\x07": _torch().ones(1)}),  # type: ignore[attr-defined]
-    "a thousand unknown keys": _saved(lambda: {f"k{n}": _torch().ones(1) for n in range(1000)}),  # type: ignore[attr-defined]
+    "keys of escapes": _saved(lambda: {"\x1b[2J\x1b]0;t\x07": _torch().ones(1)}),
+    "a thousand unknown keys": _saved(lambda: {f"k{n}": _torch().ones(1) for n in range(1000)}),
     "a state_dict of a number": _dict(state_dict=5), "a state_dict of itself": _saved(lambda: _cycle()),
-    "a state_dict of escapes": _dict(state_dict={"\x9b2J": 1}), "tensors of NaN": _saved(lambda: {"x": _torch().tensor(float("nan"))}),  # type: ignore[attr-defined]
-    "a sparse tensor": _saved(lambda: {"x": _torch().eye(2).to_sparse()}),  # type: ignore[attr-defined]
-    "a deep dict": _saved(lambda: _deep()), "a pickled module": _saved(lambda: _torch().nn.Linear(2, 2)),  # type: ignore[attr-defined]
+    "a state_dict of escapes": _dict(state_dict={"\x9b2J": 1}), "tensors of NaN": _saved(lambda: {"x": _torch().tensor(float("nan"))}),
+    "a sparse tensor": _saved(lambda: {"x": _torch().eye(2).to_sparse()}),
+    "a deep dict": _saved(lambda: _deep()), "a pickled module": _saved(lambda: _torch().nn.Linear(2, 2)),
 }  # fmt: skip
 
 
