@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from benchmarks.fault_cases.case import Case, Make
+from benchmarks.fault_cases.made import sparse_terabyte
 
 TOML = '[budgets.gadnet32]\nmax_growth = "2%"\n'
 LONG = "9" * 5000
@@ -62,7 +62,7 @@ PLACES: dict[str, tuple[Make | None, str]] = {
     "noise without end": (None, "/dev/urandom"),
     "a link to itself": (lambda w: (w / "b.json").symlink_to("b.json"), "b.json"),
     "a link to zeros": (lambda w: (w / "b.json").symlink_to("/dev/zero"), "b.json"),
-    "a sparse terabyte": (lambda w: _sparse(w / "b.json"), "b.json"),
+    "a sparse terabyte": (lambda w: sparse_terabyte(w / "b.json"), "b.json"),
     "a name too long": (None, "x" * 300 + ".json"),
     "an empty name": (None, ""),
     "escapes": (None, "\x1b[2J\x9b.json"),
@@ -78,11 +78,6 @@ PLACES: dict[str, tuple[Make | None, str]] = {
     "a git: form of an option": (None, "git:--help"),
     "a store: form of nothing": (None, "store:"),
 }
-
-
-def _sparse(path: Path) -> None:
-    with path.open("wb") as stream:
-        stream.truncate(1 << 40)
 
 
 def _readers(path: str) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.fault_cases.case import Case, Make
+from benchmarks.fault_cases.made import sparse_terabyte
 
 BUDGET = "[budgets.gadnet32]\n"
 LONG = "9" * 5000
@@ -76,13 +77,8 @@ PLACES: dict[str, tuple[Make | None, str]] = {
     "a path through a file": (lambda w: (w / "f").write_text(""), "f/c.toml"),
     "an empty name": (None, ""),
     "a null byte": (None, "a\x00b"[:1] + "\udc00b"),
-    "a sparse terabyte": (lambda w: _sparse(w / "c.toml"), "c.toml"),
+    "a sparse terabyte": (lambda w: sparse_terabyte(w / "c.toml"), "c.toml"),
 }
-
-
-def _sparse(path: Path) -> None:
-    with path.open("wb") as stream:
-        stream.truncate(1 << 40)
 
 
 def cases() -> Iterator[Case]:

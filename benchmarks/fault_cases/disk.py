@@ -52,8 +52,8 @@ def _hard(name: str) -> Make:
     return make
 
 
-def _read_only(name: str) -> Make:
-    return lambda work: work.chmod(0o555)
+def _read_only(work: Path) -> None:
+    work.chmod(0o555)
 
 
 def _kept_mode(name: str, mode: int) -> Callable[[Outcome], str]:
@@ -127,7 +127,7 @@ def _over(name: str, path: str) -> Iterator[Case]:
     yield Case("a name of escapes", (f"\x1b[2J\x1b]0;t\x07{suffix}",), exits=(0, 2),
                writes=("*" + suffix,))  # fmt: skip
     yield Case("a name of bytes", (f"\udcff{suffix}",), exits=(0, 2), writes=("*" + suffix,))
-    yield Case("a folder that may not be written", (path,), user=True, make=_read_only(path))
+    yield Case("a folder that may not be written", (path,), user=True, make=_read_only)
     yield Case("a disk that is full", (path,), limits={"RLIMIT_FSIZE": 600}, make=_old(path),
                exits=(0, 2), check=_old_or_none(path) if not appends else None,
                writes=(path,))  # fmt: skip

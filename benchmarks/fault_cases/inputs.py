@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 
 from benchmarks.fault_cases.case import Case, Make, Outcome
+from benchmarks.fault_cases.made import RUNS, shown, sparse_terabyte, zipped
 
 LONG = "9" * 5000
 SIZES = (
@@ -56,42 +54,33 @@ TYPED = (
 )  # fmt: skip
 
 
-def _zip(content: dict[str, bytes]) -> bytes:
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w") as archive:
-        for name, data in content.items():
-            archive.writestr(name, data)
-    return held.getvalue()
-
-
 def _npy(shape: str, kind: str = "<f4", data: bytes = b"") -> bytes:
     header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
     header += b" " * (-(len(header) + 11) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
 
 
-PICKLED = b"cposix\nsystem\n(S'touch owned'\ntR."
 FILES: dict[str, tuple[str, bytes]] = {
     "empty npz": ("a.npz", b""),
     "noise npz": ("a.npz", bytes(range(256)) * 4),
-    "zip without arrays": ("a.npz", _zip({})),
-    "zip of words": ("a.npz", _zip({"x.npy": b"words"})),
-    "npz of an array that is cut": ("a.npz", _zip({"x.npy": _npy("(3, 8, 8)")})),
-    "npz of negative sizes": ("a.npz", _zip({"x.npy": _npy("(-3, 8, 8)")})),
-    "npz of 2^60 elements": ("a.npz", _zip({"x.npy": _npy(f"({2**60},)")})),
-    "npz of objects": ("a.npz", _zip({"x.npy": _npy("(1,)", "|O", PICKLED)})),
-    "npz of a header that runs": ("a.npz", _zip({"x.npy": _npy("__import__('os')")})),
-    "npz of words as type": ("a.npz", _zip({"x.npy": _npy("(1,)", "|S3", b"abc")})),
-    "npz of another name": ("a.npz", _zip({"y.npy": _npy("(1,3,8,8)", data=bytes(768))})),
-    "npz of another shape": ("a.npz", _zip({"arr_0.npy": _npy("(1,3)", data=bytes(12))})),
-    "npz whose member leaves the folder": ("a.npz", _zip({"../../x.npy": _npy("(1,)")})),
-    "npz whose name is an escape": ("a.npz", _zip({"\x1b[2J.npy": _npy("(1,)", data=bytes(4))})),
+    "zip without arrays": ("a.npz", zipped({})),
+    "zip of words": ("a.npz", zipped({"x.npy": b"words"})),
+    "npz of an array that is cut": ("a.npz", zipped({"x.npy": _npy("(3, 8, 8)")})),
+    "npz of negative sizes": ("a.npz", zipped({"x.npy": _npy("(-3, 8, 8)")})),
+    "npz of 2^60 elements": ("a.npz", zipped({"x.npy": _npy(f"({2**60},)")})),
+    "npz of objects": ("a.npz", zipped({"x.npy": _npy("(1,)", "|O", RUNS)})),
+    "npz of a header that runs": ("a.npz", zipped({"x.npy": _npy("__import__('os')")})),
+    "npz of words as type": ("a.npz", zipped({"x.npy": _npy("(1,)", "|S3", b"abc")})),
+    "npz of another name": ("a.npz", zipped({"y.npy": _npy("(1,3,8,8)", data=bytes(768))})),
+    "npz of another shape": ("a.npz", zipped({"arr_0.npy": _npy("(1,3)", data=bytes(12))})),
+    "npz whose member leaves the folder": ("a.npz", zipped({"../../x.npy": _npy("(1,)")})),
+    "npz whose name is an escape": ("a.npz", zipped({"\x1b[2J.npy": _npy("(1,)", data=bytes(4))})),
     "empty pt": ("a.pt", b""),
     "noise pt": ("a.pt", bytes(range(256)) * 4),
-    "pt that is a pickle that runs": ("a.pt", PICKLED),
-    "pt zip with a pickle that runs": ("a.pt", _zip({"a/data.pkl": PICKLED, "a/version": b"3"})),
-    "pt zip without a pickle": ("a.pt", _zip({"a/version": b"3"})),
-    "pt of a number": ("a.pt", _zip({"a/data.pkl": b"\x80\x02K\x05.", "a/version": b"3"})),
+    "pt that is a pickle that runs": ("a.pt", RUNS),
+    "pt zip with a pickle that runs": ("a.pt", zipped({"a/data.pkl": RUNS, "a/version": b"3"})),
+    "pt zip without a pickle": ("a.pt", zipped({"a/version": b"3"})),
+    "pt of a number": ("a.pt", zipped({"a/data.pkl": b"\x80\x02K\x05.", "a/version": b"3"})),
     "pt of an endless memo": ("a.pt", b"\x80\x02" + b"(" * 100_000),
     "npy of 3x8x8": ("a.npy", _npy("(3, 8, 8)", data=bytes(768))),
 }  # fmt: skip
@@ -102,18 +91,9 @@ PLACES: dict[str, tuple[str, Make]] = {
     "a link to itself": ("a.npz", lambda work: (work / "a.npz").symlink_to("a.npz")),
     "a link to nothing": ("a.pt", lambda work: (work / "a.pt").symlink_to("nothing")),
     "a link to zeros": ("a.npz", lambda work: (work / "a.npz").symlink_to("/dev/zero")),
-    "a sparse terabyte": ("a.npz", lambda work: _sparse(work / "a.npz")),
-    "a sparse terabyte of torch": ("a.pt", lambda work: _sparse(work / "a.pt")),
+    "a sparse terabyte": ("a.npz", lambda work: sparse_terabyte(work / "a.npz")),
+    "a sparse terabyte of torch": ("a.pt", lambda work: sparse_terabyte(work / "a.pt")),
 }
-
-
-def _sparse(path: Path) -> None:
-    with path.open("wb") as stream:
-        stream.truncate(1 << 40)
-
-
-def _named(text: str) -> str:
-    return text.encode("unicode_escape").decode()[:50] + (f"…{len(text)}" if len(text) > 50 else "")
 
 
 def cases() -> Iterator[Case]:
@@ -122,19 +102,19 @@ def cases() -> Iterator[Case]:
         exits = (0, 2) if text in ALLOWED else (2,)
         for words in (("count", "gadnet32"), ("compare", "gadnet32", "hrnet32"),
                       ("shapes", "gadnet32")):  # fmt: skip
-            yield Case(f"{words[0]} size {number} {_named(text)}", (*words, f"--input={text}"),
+            yield Case(f"{words[0]} size {number} {shown(text, 50)}", (*words, f"--input={text}"),
                        exits=exits, lines=2)  # fmt: skip
         if number % 3 == 0:
-            yield Case(f"count at {number} {_named(text)}", ("count", f"gadnet32@{text}"),
+            yield Case(f"count at {number} {shown(text, 50)}", ("count", f"gadnet32@{text}"),
                        exits=exits)  # fmt: skip
-            yield Case(f"sweep size {number} {_named(text)}",
+            yield Case(f"sweep size {number} {shown(text, 50)}",
                        ("sweep", "gadnet", "--width=8", f"--input={text}"), exits=(0, 2)
                        if text in (*ALLOWED, "", "3,256,192") else (2,))  # fmt: skip
     yield Case("two inputs for one that is taken", ("count", "gadnet32", "--input=3x256x192",
                                                     "--input=3x256x192"))  # fmt: skip
     yield Case("a thousand inputs", ("count", "gadnet32", *["--input=3x256x192"] * 1000))
     for number, text in enumerate(TYPED):
-        yield Case(f"typed {number} {_named(text)}",
+        yield Case(f"typed {number} {shown(text, 50)}",
                    ("count", "net.py:build", f"--input={text}", "--format", "json"),
                    files={"net.py": NET}, exits=(0, 1, 2), check=_no_zero, lines=2)  # fmt: skip
     for name, (path, content) in FILES.items():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fault_cases.case import Case, Outcome
+from benchmarks.fault_cases.made import RUNS, sparse_terabyte
 
 FLOAT, INT = 1, 7
 COUNT = ("count", "m.onnx", "--format=json", "--timeout=60s", "--memory-limit=2GiB")
@@ -223,7 +224,7 @@ RIGHT: dict[str, tuple[Callable[[], bytes], int]] = {
 }  # fmt: skip
 RAW: dict[str, bytes] = {
     "empty": b"", "words": b"words", "noise": bytes(range(256)) * 40, "zeros": bytes(10_000),
-    "JSON": b"{}", "HTML": b"<html></html>", "a pickle": b"cposix\nsystem\n(S'touch owned'\ntR.",
+    "JSON": b"{}", "HTML": b"<html></html>", "a pickle": RUNS,
     "a zip": b"PK\x03\x04" + bytes(100), "an endless varint": b"\xff" * 1000,
     "a pointer to Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
     "a length of 2^62": b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x3f", "deep messages": b"\x3a\x7f" * 5000,
@@ -236,16 +237,11 @@ def _nan() -> bytes:
     return _graph([_node("QuantizeLinear", ["x", "w"], ["y"])], [tensor])
 
 
-def _sparse(path: Path) -> None:
-    with path.open("wb") as stream:
-        stream.truncate(1 << 40)
-
-
 PLACES: dict[str, Callable[[Path], object]] = {
     "a folder": lambda w: (w / "m.onnx").mkdir(), "a pipe": lambda w: os.mkfifo(w / "m.onnx"),
     "a link to itself": lambda w: (w / "m.onnx").symlink_to("m.onnx"),
     "a link to zeros": lambda w: (w / "m.onnx").symlink_to("/dev/zero"),
-    "a sparse terabyte": lambda w: _sparse(w / "m.onnx"), "nothing": lambda w: None,
+    "a sparse terabyte": lambda w: sparse_terabyte(w / "m.onnx"), "nothing": lambda w: None,
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.fault_cases.case import Case
+from benchmarks.fault_cases.made import shown
 
 LONG = "9" * 5000
 ESCAPES = (
@@ -77,26 +78,22 @@ SOURCES = (
 )  # fmt: skip
 
 
-def _named(text: str) -> str:
-    return text.encode("unicode_escape").decode()[:60] + (f"…{len(text)}" if len(text) > 60 else "")
-
-
 def cases() -> Iterator[Case]:
     """Each string before the commands that read one."""
     for number, text in enumerate((*MALFORMED, *ESCAPES)):
         for words in (("count",), ("compare", "hrnet32"), ("shapes",), ("models", "--knobs")):
             # a row that fails costs the others nothing: the table stands, the code says so
-            yield Case(f"{' '.join(words)} malformed {number} {_named(text)}", (*words, "--", text)
+            yield Case(f"{' '.join(words)} malformed {number} {shown(text, 60)}", (*words, "--", text)
                        if words[0] != "models" else (*words, text), lines=2)  # fmt: skip
     for number, text in enumerate(OVERRIDES):
         for words in (("count",), ("compare",)):
-            yield Case(f"{words[0]} override {number} {_named(text)}",
+            yield Case(f"{words[0]} override {number} {shown(text, 60)}",
                        (*words, f"gadnet32:{text}"), exits=_exits(text), lines=2)  # fmt: skip
     for number, text in enumerate(SOURCES):
-        yield Case(f"count source {number} {_named(text)}", ("count", "--", text), exits=(1, 2),
+        yield Case(f"count source {number} {shown(text, 60)}", ("count", "--", text), exits=(1, 2),
                    lines=2)  # fmt: skip
         if number % 12 == 0:  # each of timm's takes seconds
-            yield Case(f"predict source {number} {_named(text)}",
+            yield Case(f"predict source {number} {shown(text, 60)}",
                        ("predict", "--device", "rtx3090", "--", text), exits=(1, 2), lines=4)  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fault_cases.case import Case
+from benchmarks.fault_cases.made import RUNS
 
 NET = """
 from torch import nn
@@ -115,7 +116,7 @@ def _picture(content: bytes | None) -> Callable[[Path], None]:
 PICTURES = {"missing": None, "empty": b"", "words": b"words", "cut": b"\xff\xd8\xff\xe0" + bytes(30),
             "noise": bytes(range(256)) * 10, "GIF of a bomb": b"GIF89a\xff\xff\xff\xff\x00\x00\x00"}  # fmt: skip
 CHECKPOINTS: dict[str, object] = {
-    "empty": b"", "words": b"words", "a pickle that runs": b"cposix\nsystem\n(S'touch owned'\ntR.",
+    "empty": b"", "words": b"words", "a pickle that runs": RUNS,
     "None": None, "a list": [1], "an empty dict": {}, "another's": {"state_dict": {}, "epoch": 3},
     "an epoch of text": {"epoch": "x", "state_dict": {}, "pytorch-lightning_version": "2.0"},
     "an epoch below 0": {"epoch": -1, "state_dict": {}, "pytorch-lightning_version": "2.0"},
@@ -183,7 +184,7 @@ def cases() -> Iterator[Case]:
                  ("--input=999999999x999999999",)):  # fmt: skip
         yield Case(f"train {' '.join(more)[:40]}", (*TRAIN, *more), files=files, make=_split, exits=(0, 1, 2)
                    if more == ("--batch=65536",) else (1, 2), writes=WRITES, limit_s=200, lines=6)  # fmt: skip
-    for content in (
+    for boxes in (
         "",
         "{}",
         "[]",
@@ -192,8 +193,8 @@ def cases() -> Iterator[Case]:
         "[" * 50_000,
         '[{"image_id": 1, "bbox": [0, 0, -1, 5]}]',
     ):
-        yield Case(f"detect with boxes {content[:20]!r}", ("detect", "gadnet32", "--image=p.png", "--boxes=b.json"),
-                   files={"b.json": content, "p.png": b"words"}, limit_s=100, lines=3)  # fmt: skip
+        yield Case(f"detect with boxes {boxes[:20]!r}", ("detect", "gadnet32", "--image=p.png", "--boxes=b.json"),
+                   files={"b.json": boxes, "p.png": b"words"}, limit_s=100, lines=3)  # fmt: skip
     for words in (("redundancy", "gadnet32:width=8", "--image=nothing.png"), ("redundancy", "nothing", "--image=p.png"),
                   ("redundancy", "gadnet32:width=8", "--image=p.png", "--place=nothing"),
                   ("detect", "gadnet32", "--image=/dev/zero"), ("detect", "gadnet32", "--image=."),

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pickle
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.fault_cases.case import Case
+from benchmarks.fault_cases.made import RUNS, sparse_terabyte, zipped
 
 MODEL = "gadnet32:width=8,blocks=1-1-1-1,modules=1-1-1"
-RUNS = b"cposix\nsystem\n(S'touch owned'\ntR."
 
 
 class _Runs:
     def __reduce__(self) -> tuple[Any, ...]:
         return os.system, ("touch owned",)
-
-
-def _zip(**content: bytes) -> bytes:
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w") as archive:
-        for name, data in content.items():
-            archive.writestr(name.replace("__", "/"), data)
-    return held.getvalue()
 
 
 def _saved(value: Callable[[], object]) -> Callable[[Path], None]:
@@ -51,12 +41,12 @@ def _dict(**entries: object) -> Callable[[Path], None]:
 RAW: dict[str, bytes] = {
     "empty": b"", "words": b"words", "noise": bytes(range(256)) * 10, "zeros": bytes(5000),
     "a pickle that runs": RUNS, "a pickle of a class that runs": pickle.dumps(_Runs()),
-    "a zip whose pickle runs": _zip(a__data__pkl=b"", **{"a/data.pkl": RUNS, "a/version": b"3"}),
-    "a zip without a pickle": _zip(**{"a/version": b"3"}), "a zip of words": _zip(x=b"words"),
-    "a zip that leaves its folder": _zip(**{"../../x": b"x", "a/data.pkl": b"\x80\x02}."}),
-    "half a zip": _zip(**{"a/data.pkl": b"\x80\x02}."})[:60],
-    "a zip of an endless memo": _zip(**{"a/data.pkl": b"\x80\x02" + b"(" * 10**6, "a/version": b"3"}),
-    "a zip of a long number": _zip(**{"a/data.pkl": b"\x80\x02\x8b\xff\xff\xff\x7f", "a/version": b"3"}),
+    "a zip whose pickle runs": zipped({"a/data/pkl": b"", "a/data.pkl": RUNS, "a/version": b"3"}),
+    "a zip without a pickle": zipped({"a/version": b"3"}), "a zip of words": zipped({"x": b"words"}),
+    "a zip that leaves its folder": zipped({"../../x": b"x", "a/data.pkl": b"\x80\x02}."}),
+    "half a zip": zipped({"a/data.pkl": b"\x80\x02}."})[:60],
+    "a zip of an endless memo": zipped({"a/data.pkl": b"\x80\x02" + b"(" * 10**6, "a/version": b"3"}),
+    "a zip of a long number": zipped({"a/data.pkl": b"\x80\x02\x8b\xff\xff\xff\x7f", "a/version": b"3"}),
     "a pickle of a deep list": b"\x80\x02" + b"]" * 10**5 + b"a" * (10**5 - 1) + b".",
     "HTML": b"<html>404</html>", "a pointer to Git LFS": b"version https://git-lfs.github.com/spec/v1\n",
     "a tar": b"x\x00" * 300, "JSON": b"{}", "NumPy": b"\x93NUMPY\x01\x00",
@@ -88,17 +78,12 @@ def _deep() -> dict[str, object]:
     return held
 
 
-def _sparse(path: Path) -> None:
-    with path.open("wb") as stream:
-        stream.truncate(1 << 40)
-
-
 PLACES: dict[str, Callable[[Path], object] | None] = {
     "nothing": None, "a folder": lambda w: (w / "w.pt").mkdir(), "a pipe": lambda w: os.mkfifo(w / "w.pt"),
     "a link to itself": lambda w: (w / "w.pt").symlink_to("w.pt"),
     "a link to zeros": lambda w: (w / "w.pt").symlink_to("/dev/zero"),
     "a link to a random device": lambda w: (w / "w.pt").symlink_to("/dev/urandom"),
-    "a sparse terabyte": lambda w: _sparse(w / "w.pt"),
+    "a sparse terabyte": lambda w: sparse_terabyte(w / "w.pt"),
 }  # fmt: skip
 KINDS = ("w.pt", "w.pth", "w.pt2", "w.ts", "w.pkl")
 
