@@ -162,7 +162,7 @@ def main(
     loud: bool,
 ) -> None:
     """Run the cases and print the table."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in only or CLASSES:
         cases = [case for case in cases_of(name) if fnmatch.fnmatch(case.name, pattern)]
         if listed:
@@ -174,10 +174,9 @@ def main(
         click.echo(f"{'all':15}{sum(row['tried'] for row in rows):6}")
         return
     click.echo(f"{'class':15}{'tried':>7}{'survived':>10}{'failed':>8}{'seconds':>9}")
-    for row in [*rows, {"class": "all", **{
-        key: round(sum(row[key] for row in rows), 1)
-        for key in ("tried", "survived", "failed", "seconds")
-    }}]:  # fmt: skip
+    keys = ("tried", "survived", "failed", "seconds")
+    sums = {key: round(sum(row[key] for row in rows), 1) for key in keys}
+    for row in [*rows, {"class": "all", **sums}]:
         click.echo(f"{row['class']:15}{row['tried']:7}{row['survived']:10}{row['failed']:8}"
                    f"{row['seconds']:9}")  # fmt: skip
     if output is not None:

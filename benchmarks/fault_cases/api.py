@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,37 +26,44 @@ def _conv() -> Any:
     return nn.Conv2d(3, 4, 3)
 
 
+def _call(name: str, *arguments: Any, **options: Any) -> Any:
+    """A public function, looked up where it is called."""
+    import gadprof
+
+    return getattr(gadprof, name)(*arguments, **options)
+
+
+def _count_conv(inputs: Any) -> Any:
+    return _call("count", _conv(), inputs)
+
+
 def _calls() -> Iterator[tuple[str, Callable[[], Any]]]:
     import gadprof
 
     for text in STRINGS:
-        shown = text.encode("unicode_escape").decode()[:40]
-        yield f"spec({shown})", lambda text=text: gadprof.spec(text)
-        yield f"cost({shown})", lambda text=text: gadprof.cost(text)
-        yield f"count({shown})", lambda text=text: gadprof.count(text)
-        yield f"build({shown})", lambda text=text: gadprof.build(text)
-        yield f"diff({shown})", lambda text=text: gadprof.diff(text, "gadnet32")
-        yield f"formula({shown})", lambda text=text: gadprof.formula(text, c_in=8)
-        yield f"predict({shown})", lambda text=text: gadprof.predict("gadnet32", text)
+        name = text.encode("unicode_escape").decode()[:40]
+        yield f"spec({name})", partial(_call, "spec", text)
+        yield f"cost({name})", partial(_call, "cost", text)
+        yield f"count({name})", partial(_call, "count", text)
+        yield f"build({name})", partial(_call, "build", text)
+        yield f"diff({name})", partial(_call, "diff", text, "gadnet32")
+        yield f"formula({name})", partial(_call, "formula", text, c_in=8)
+        yield f"predict({name})", partial(_call, "predict", "gadnet32", text)
     for shape in SHAPES:
-        yield f"cost at {shape}", lambda shape=shape: gadprof.cost("gadnet32", shape)
-        yield f"count at {shape}", lambda shape=shape: gadprof.count("gadnet32", shape)
-        yield f"diff at {shape}", lambda shape=shape: gadprof.diff("gadnet32", SMALL, input=shape)
-        yield f"count a module at {shape}", lambda shape=shape: gadprof.count(_conv(), (1, *shape))
+        yield f"cost at {shape}", partial(_call, "cost", "gadnet32", shape)
+        yield f"count at {shape}", partial(_call, "count", "gadnet32", shape)
+        yield f"diff at {shape}", partial(_call, "diff", "gadnet32", SMALL, input=shape)
+        yield f"count a module at {shape}", partial(_count_conv, (1, *shape))
     for batch in (0, -1, 2**70, 10**400):
-        yield (
-            f"cost of {str(batch)[:20]}",
-            lambda batch=batch: gadprof.cost("gadnet32", batch=batch),
-        )
-        yield f"count of {str(batch)[:20]}", lambda batch=batch: gadprof.count(
-            "gadnet32", batch=batch)  # fmt: skip
-    for name, value in (("c_in", 0), ("c_in", -1), ("c_in", 10**400), ("k", 0), ("k", -3), ("d", 2),
-                        ("s", 0), ("s", -1), ("r", 0), ("h", 0), ("stride", 0), ("nothing", 1)):  # fmt: skip
-        yield f"formula with {name}={str(value)[:9]}", lambda name=name, value=value: gadprof.formula(
-            "ga", **{"c_in": 32, "c_out": 32, name: value})  # fmt: skip
+        yield f"cost of {str(batch)[:20]}", partial(_call, "cost", "gadnet32", batch=batch)
+        yield f"count of {str(batch)[:20]}", partial(_call, "count", "gadnet32", batch=batch)
+    for key, value in (("c_in", 0), ("c_in", -1), ("c_in", 10**400), ("k", 0), ("k", -3), ("d", 2),
+                       ("s", 0), ("s", -1), ("r", 0), ("h", 0), ("stride", 0), ("nothing", 1)):  # fmt: skip
+        sizes: dict[str, Any] = {"c_in": 32, "c_out": 32, key: value}
+        yield f"formula with {key}={str(value)[:9]}", partial(_call, "formula", "ga", **sizes)
     for text in ("", "x", "3x8", "3x0x8", "3x8x8:nothing", "a=3x8x8,b", "3x-1x8", f"3x{LONG}x8",
                  "\x1b[2J", "nothing.pt", "x=[0x3]", "steps:=five"):  # fmt: skip
-        yield f"count a module with {text[:20]!r}", lambda text=text: gadprof.count(_conv(), text)
+        yield f"count a module with {text[:20]!r}", partial(_count_conv, text)
     yield "compare of nothing", lambda: gadprof.compare([])
     yield "report of nothing", lambda: gadprof.report([])
     yield "report of nothing's data", lambda: gadprof.report(["gadnet32"], data=["nothing.json"])
@@ -81,6 +89,14 @@ def _unharmed() -> Iterator[tuple[str, Callable[[], Any]]]:
 
     def within(context: Any) -> None:
         with context:
+            count()
+
+    def after(change: Callable[[Any], object], value: Any) -> None:
+        change(value)
+        count()
+
+    def often() -> None:
+        for _ in range(100):
             count()
 
     def hooked() -> None:
@@ -112,13 +128,13 @@ def _unharmed() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "within inference_mode", lambda: within(torch.inference_mode())
     yield "within autocast", lambda: within(torch.autocast("cpu"))
     yield "within meta", lambda: within(torch.device("meta"))
-    yield "within deterministic algorithms", lambda: (
-        torch.use_deterministic_algorithms(True), count())  # fmt: skip
-    yield "with another default type", lambda: (torch.set_default_dtype(torch.float64), count())
+    yield "within deterministic algorithms", partial(
+        after, torch.use_deterministic_algorithms, True)  # fmt: skip
+    yield "with another default type", partial(after, torch.set_default_dtype, torch.float64)
     yield "in a hook of a count", hooked
     yield "in eight threads", threads
     yield "after one that raised", raising
-    yield "a hundred times", lambda: [count() for _ in range(100)]
+    yield "a hundred times", often
     yield "of frozen weights", lambda: right(gadprof.count(_conv().requires_grad_(False),
                                                            (1, 3, 8, 8)))  # fmt: skip
     yield "of half precision", lambda: right(gadprof.count(_conv().half(), (1, 3, 8, 8)))
@@ -128,16 +144,14 @@ def _unharmed() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 # arguments that a type checker refuses end in an error of Python's own, never in a wrong number
 def _untyped() -> Iterator[tuple[str, Callable[[], Any]]]:
-    import gadprof
-
-    for value in (None, 5, 2.5, b"x", [], {}, object(), Fraction(1, 2), float("nan")):
+    values: tuple[Any, ...] = (None, 5, 2.5, b"x", [], {}, object(), Fraction(1, 2), float("nan"))
+    for value in values:
         shown = f"{type(value).__name__} {str(value)[:12] if value is not None else ''}"
         shown = "an object" if "object at" in shown else shown
-        yield f"spec of {shown}", lambda value=value: gadprof.spec(value)  # type: ignore[arg-type]
-        yield f"cost at a shape of {shown}", lambda value=value: gadprof.cost(
-            "gadnet32", (3, value, 192))  # fmt: skip
-        yield f"formula of {shown}", lambda value=value: gadprof.formula("ga", c_in=value)
-        yield f"a batch of {shown}", lambda value=value: gadprof.cost("gadnet32", batch=value)
+        yield f"spec of {shown}", partial(_call, "spec", value)
+        yield f"cost at a shape of {shown}", partial(_call, "cost", "gadnet32", (3, value, 192))
+        yield f"formula of {shown}", partial(_call, "formula", "ga", c_in=value)
+        yield f"a batch of {shown}", partial(_call, "cost", "gadnet32", batch=value)
 
 
 def _lazily(part: Callable[[], Iterator[tuple[str, Callable[[], Any]]]], name: str

@@ -105,10 +105,10 @@ def cases() -> Iterator[Case]:
                        exits=(1, 2), writes=("out", "out/*"), lines=3)  # fmt: skip
     for name in ANSWERS:
         yield Case(f"an answer of {name}", call=_answer(name), exits=(1, 2), limit_s=60)
-    for name, words in (("nothing", None), ("words", b"words\n"), ("HTTP", b"HTTP/1.1 200 OK\r\n\r\n"),
+    for name, said in (("nothing", None), ("words", b"words\n"), ("HTTP", b"HTTP/1.1 200 OK\r\n\r\n"),
                         ("zeros", bytes(4096)), ("a length of 2^62", b"\xff" * 8 + bytes(64)),
                         ("an end", b"")):  # fmt: skip
-        yield Case(f"a port that says {name}", call=_at_port(words, COMMANDS["sweep"]), exits=(2,),
+        yield Case(f"a port that says {name}", call=_at_port(said, COMMANDS["sweep"]), exits=(2,),
                    limit_s=100)  # fmt: skip
     for content in ("", "{}", "words", json.dumps({"address": "tcp://127.0.0.1:1"}), "[" * 50_000):
         yield Case(f"a scheduler's file of {content[:20]!r}", (*COMMANDS["sweep"],

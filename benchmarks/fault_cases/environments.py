@@ -63,6 +63,7 @@ def _enclosed(work: Path) -> None:
 
 def cases() -> Iterator[Case]:
     """Each variable before three commands; folders, limits."""
+    words: tuple[str, ...]
     files = {"gadprof.toml": '[budgets.gadnet32]\nmax_macs = "9G"\n'}
     for name, values in VARIABLES.items():
         for value in values:
@@ -95,12 +96,12 @@ def cases() -> Iterator[Case]:
                    make=_enclosed, lines=3, limit_s=200)  # fmt: skip
         yield Case(f"nobody's user: {shown}", words, exits=(0, 1, 2), user=True, lines=3,
                    writes=("o", "o/*"), limit_s=200)  # fmt: skip
-    for name, value in (("RLIMIT_NOFILE", 8), ("RLIMIT_NOFILE", 16), ("RLIMIT_FSIZE", 0),
+    for limit, most in (("RLIMIT_NOFILE", 8), ("RLIMIT_NOFILE", 16), ("RLIMIT_FSIZE", 0),
                         ("RLIMIT_CORE", 0), ("RLIMIT_STACK", 1 << 20), ("RLIMIT_AS", 1 << 28),
                         ("RLIMIT_DATA", 1 << 26), ("RLIMIT_CPU", 30)):  # fmt: skip
         for words in (COUNT, ("compare", "gadnet32", "hrnet32"), ("count", "net.py:build")):
-            yield Case(f"{name} of {value}: {' '.join(words[:2])}", words, exits=(0, 1, 2), fresh=True,
-                       limits={name: value}, lines=3)  # fmt: skip
+            yield Case(f"{limit} of {most}: {' '.join(words[:2])}", words, exits=(0, 1, 2), fresh=True,
+                       limits={limit: most}, lines=3)  # fmt: skip
     for words in (COUNT, ("compare", "hrnet32"), ("check",), ("formula", "--c-in=8")):
         yield Case(f"no environment at all: {words[0]}", words, exits=(0,), files=files, fresh=True,
                    env={name: None for name in os.environ if name != "PYTHONPATH"})  # fmt: skip

@@ -134,8 +134,8 @@ def _become(case: Case, root: Path, inside: int) -> None:
     if "REMOVE_FOLDER" in case.env:
         shutil.rmtree(root / "work")
     argv = [word.replace("ROOT", str(root)) for word in case.argv]
-    for name, value in case.limits.items():
-        resource.setrlimit(getattr(resource, name), (value, value))
+    for limit, most in case.limits.items():
+        resource.setrlimit(getattr(resource, limit), (most, most))
     if case.fresh:
         os.execv(sys.executable, [sys.executable, "-c", FRESH, *argv])
     if case.call is not None:

@@ -39,10 +39,10 @@ def cases() -> Iterator[Case]:
                            files=_net(build="exec('while True: pass')"), exits=codes, fresh=True,
                            signals=((moment, number), (60.0, signal.SIGKILL)), lines=3,
                            writes=("f.json*", "f.json*/*", "out", "out/*"))  # fmt: skip
-    for number in range(8):
-        yield Case(f"Ctrl-C {number * 0.02:g} s after the start", COMMANDS["count"], fresh=True,
+    for step in range(8):
+        yield Case(f"Ctrl-C {step * 0.02:g} s after the start", COMMANDS["count"], fresh=True,
                    files=_net(build="exec('while True: pass')"), exits=(130, -2),
-                   signals=((0.01 + number * 0.02, signal.SIGINT),), lines=30)  # fmt: skip
+                   signals=((0.01 + step * 0.02, signal.SIGINT),), lines=30)  # fmt: skip
     yield Case("Ctrl-C five times", COMMANDS["count"], files=_net(build="exec('while True: pass')"),
                exits=(130, -2), fresh=True, lines=3,
                signals=tuple((5 + 0.05 * n, signal.SIGINT) for n in range(5)))  # fmt: skip
