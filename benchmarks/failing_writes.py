@@ -11,26 +11,16 @@ whole, and the exit code and one line say which. The suite tries a sample of the
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
-from types import ModuleType
 
 import click
 
-FAULTS = Path(__file__).resolve().parents[1] / "tests" / "faults"
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "faults"))
 
-
-def the_tests() -> ModuleType:
-    """The suite's own scenarios and judgement."""
-    spec = importlib.util.spec_from_file_location("failing", FAULTS / "test_failing_writes.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+import test_failing_writes as tests
 
 
 @click.command()
@@ -38,12 +28,9 @@ def the_tests() -> ModuleType:
 @click.option("--step", default=1, show_default=True, help="Every so many writes.")
 def main(only: tuple[str, ...], step: int) -> None:
     """Run the scenarios and print how many attempts there were."""
-    tests, tried, failed = the_tests(), 0, 0
+    tried = failed = 0
     with tempfile.TemporaryDirectory() as name:
-        shim = Path(name) / "failing_writes.so"
-        source = str(FAULTS / "failing_writes.c")
-        command = [tests.COMPILER, "-shared", "-fPIC", "-O1", "-o", str(shim), source, "-ldl"]
-        subprocess.run(command, check=True)
+        shim = tests.compiled(Path(name))
         for scenario in only or tests.STEPS:
             for code in tests.CODES:
                 begun = time.monotonic()

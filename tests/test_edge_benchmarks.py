@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from script_modules import module_at
 
 from gadprof.errors import DataError
 from gadprof.measuring.bench import _made
@@ -15,23 +15,14 @@ from gadprof.measuring.bench import _made
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
-def loaded(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def edge() -> ModuleType:
-    return loaded("edge")
+    return module_at(FOLDER / "edge.py")
 
 
 @pytest.fixture(scope="module")
 def timers() -> ModuleType:
-    return loaded("edge_timers")
+    return module_at(FOLDER / "edge_timers.py")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import stat
@@ -15,6 +14,7 @@ import pytest
 
 yaml = pytest.importorskip("yaml", reason="needs PyYAML")
 
+from script_modules import module_at  # noqa: E402
 from test_check import action, needs_bash, run_step  # noqa: E402
 from test_comment import forge  # noqa: E402, F401  (a fixture)
 
@@ -198,12 +198,7 @@ def test_what_is_installed_stays_and_what_lacks_comes_with_what_it_needs(
 
 
 def lacking_module() -> Any:
-    spec = importlib.util.spec_from_file_location("lacking", LOCKS / "lacking.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at(LOCKS / "lacking.py")
 
 
 def test_a_link_that_leads_out_of_the_repository_is_left_out_of_a_refs_files(

@@ -29,7 +29,12 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("shim") / "failing_writes.so"
+    return compiled(tmp_path_factory.mktemp("shim"))
+
+
+def compiled(folder: Path) -> Path:
+    """The library that lets writes fail, made in a folder."""
+    made = folder / "failing_writes.so"
     source = str(HERE / "failing_writes.c")
     assert COMPILER is not None
     command = [COMPILER, "-shared", "-fPIC", "-O1", "-o", str(made), source, "-ldl"]
