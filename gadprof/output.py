@@ -15,7 +15,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
@@ -182,14 +182,24 @@ def _replace(real: Path, data: bytes, found: os.stat_result | None) -> None:
             if found is None:
                 mask = os.umask(0)
                 os.umask(mask)
-                os.chmod(temporary, 0o666 & ~mask)
+                mode = 0o666 & ~mask
             else:
-                os.chmod(temporary, stat.S_IMODE(found.st_mode))
-            os.replace(temporary, real)
+                mode = stat.S_IMODE(found.st_mode)
+            _uninterrupted(os.chmod, temporary, mode)
+            _uninterrupted(os.replace, temporary, real)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _uninterrupted(call: Callable[..., None], *arguments: object) -> None:
+    """Make a call again where a signal interrupts it, as Python itself does of open and write."""
+    while True:
+        try:
+            return call(*arguments)
+        except InterruptedError:
+            continue
 
 
 def _temporary(real: Path) -> tuple[int, str]:
