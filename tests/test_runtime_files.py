@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from gadprof.errors import DataError, ModelFailedError, SettingError  # noqa: E402
+from gadprof.errors import DataError, ModelFailedError, SettingError, SourceError  # noqa: E402
 from gadprof.measuring.kept import QUANTISERS, folder_of  # noqa: E402
 from gadprof.measuring.runtimes import largest_difference, prepare, vendors  # noqa: E402
 from gadprof.measuring.runtimes.calibration import sample_inputs  # noqa: E402
@@ -22,6 +22,7 @@ from gadprof.measuring.runtimes.converted import (  # noqa: E402
     judge,
     settle_norms,
 )
+from gadprof.measuring.runtimes.onnx_graph import load_graph  # noqa: E402
 from gadprof.measuring.settings import PACKAGES, Setting, check_setting  # noqa: E402
 
 FILES = [("onnxruntime", "fp32"), ("openvino", "fp32"), ("ncnn", "fp32"), ("mnn", "fp32")]
@@ -244,6 +245,12 @@ def test_a_precision_that_a_runtime_lacks_is_refused_before_anything_is_built(
 ) -> None:
     with pytest.raises(SettingError, match=words):
         check_setting(setting)
+
+
+@pytest.mark.parametrize("runtime", ["executorch", "litert"])
+def test_a_runtime_that_reads_no_onnx_refuses_a_graph_before_it_is_read(runtime: str) -> None:
+    with pytest.raises(SourceError, match=f"the runtime {runtime} cannot run; type --runtime onnx"):
+        load_graph("absent.onnx", Setting(runtime=runtime))
 
 
 def test_precisions_of_files_are_divided_by_each_other_and_those_of_torch_are_not() -> None:

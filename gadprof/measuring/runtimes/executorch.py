@@ -13,9 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gadprof.errors import MissingExtraError, ModelFailedError, SettingError
+from gadprof.errors import MissingExtraError, ModelFailedError
 from gadprof.measuring.runtimes.converted import Job, Made, Names, Started, call_on
-from gadprof.measuring.runtimes.onnx_graph import OnnxGraph
 
 if TYPE_CHECKING:
     from gadprof.measuring.settings import Setting
@@ -32,12 +31,10 @@ def check_installed() -> None:
 def convert(job: Job) -> Made:
     """Export, quantise where asked, lower to XNNPACK and write ``model.pte``.
 
-    Raises MissingExtraError, ModelFailedError, SettingError.
+    Raises MissingExtraError, ModelFailedError.
     """
     import torch
 
-    if isinstance(job.module, OnnxGraph):
-        raise SettingError("executorch takes a torch module, no ONNX file; --runtime onnxruntime")
     try:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower

@@ -15,9 +15,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gadprof.errors import MissingExtraError, ModelFailedError, SettingError
+from gadprof.errors import MissingExtraError, ModelFailedError
 from gadprof.measuring.runtimes.converted import Job, Made, Names, Started, numbered
-from gadprof.measuring.runtimes.onnx_graph import OnnxGraph
 
 if TYPE_CHECKING:
     from gadprof.measuring.settings import Setting
@@ -36,10 +35,8 @@ def check_installed() -> None:
 def convert(job: Job) -> Made:
     """Convert to ``model.tflite``, in integers or halves where asked.
 
-    Raises MissingExtraError, ModelFailedError, SettingError.
+    Raises MissingExtraError, ModelFailedError.
     """
-    if isinstance(job.module, OnnxGraph):
-        raise SettingError("litert takes a torch module, no ONNX file; --runtime onnxruntime")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         import litert_torch
