@@ -555,3 +555,18 @@ def test_a_model_that_runs_nothing_is_refused_and_costs_the_others_nothing(run_c
     still, network = json.loads(out)["rows"]
     assert "runs no operation" in still["refused"]
     assert network["predicted_latency_s"]["value"] > 0
+
+
+@pytest.mark.parametrize("device", ["rtx3090", "rtx4090", "rtx5090"])
+def test_a_batch_that_a_table_carries_is_paced_by_the_card_and_not_by_another_machines_host(device):
+    fit = find_fit(device, "nchw")
+    features = features_of(trace_of("hrnet32").trace.forward, fit.way)
+    batch = 64
+    while kernel_seconds(features, fit, batch) < fit.least_kernel_s:
+        batch *= 2
+    found = predict_features("hrnet32", features, fit, batch)
+    alone = predict_features("hrnet32", features, replace(fit, host=None), batch)
+    assert found.predicted_latency_s is not None
+    assert alone.predicted_latency_s is not None
+    at_once = alone.predicted_latency_s["value"]
+    assert found.predicted_latency_s["value"] == pytest.approx(at_once, rel=0.05)

@@ -49,14 +49,18 @@ def _carried() -> dict[str, Any]:
 def fits() -> Mapping[str, Fit]:
     """Every fit that gadprof carries, by ``device-layout`` or ``device-format``.
 
-    Cards that were measured in large batches alone have the other machines' host.
+    Cards that were measured in large batches alone have the other machines' host, as far as their
+    own rows allow.
     """
     found = _fits(_carried(), COEFFICIENTS)
     together = cards()
     if not together:
         return found
     host = together["fp32"].other_host
-    return {key: replace(fit, host=host) if _needs_host(fit) else fit for key, fit in found.items()}
+    return {
+        key: replace(fit, host=host.within(fit.least_kernel_s)) if _needs_host(fit) else fit
+        for key, fit in found.items()
+    }
 
 
 def _needs_host(fit: Fit) -> bool:
