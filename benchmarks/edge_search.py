@@ -43,13 +43,11 @@ Plain = dict[str, Any]
 def measured(text: str) -> Plain:
     """The three networks in one runtime, against the reference."""
     from gadprof.measuring.bench import measure
-    from gadprof.measuring.settings import Setting
+    from gadprof.measuring.settings import read_runtime
 
-    runtime, _, precision = text.partition(":")
-    setting = Setting(runtime=runtime, dtype=precision or "fp32")  # type: ignore[arg-type]
     result = measure(
-        [REFERENCE, NETWORK, SLOWEST], setting, precision=0.02, time_limit_s=120.0, memory=False,
-        energy=False,
+        [REFERENCE, NETWORK, SLOWEST], read_runtime(text),
+        precision=0.02, time_limit_s=120.0, memory=False, energy=False,
     )  # fmt: skip
     if result.interrupted:
         raise KeyboardInterrupt

@@ -67,7 +67,7 @@ def _page(findings: list[Finding]) -> Page:
     words = (
         "Everything is installed."
         if not missing
-        else f"{len(missing)} optional parts are missing"
+        else f"missing optional parts: {len(missing)}"
         + (f", of the extras {', '.join(extras)}" if extras else "")
         + "; pip install 'gadprof[all]' brings them all."
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gadprof.formulas.formula import Formula
 from gadprof.measuring.block_pairs import MeasuredPair
-from gadprof.measuring.settings import Setting
+from gadprof.measuring.settings import Setting, read_runtime
 from gadprof.output import tell
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ def read_runtimes(text: str, threads: int) -> tuple[Setting, ...]:
 
     found = []
     for part in filter(None, (piece.strip() for piece in text.split(","))):
-        runtime, _, precision = part.partition(":")
-        setting = Setting(runtime=runtime, dtype=precision or "fp32", threads=threads)  # type: ignore[arg-type]
+        setting = read_runtime(part, threads=threads)
         check_runnable(setting)
         found.append(setting)
     if len(set(found)) != len(found) or not found:

@@ -178,9 +178,9 @@ def _check_input(name: str, shapes: Sequence[Sequence[int]]) -> None:
 
 
 def _setting(goal: Goal, threads: int) -> Setting:
-    from gadprof.measuring.settings import Setting
+    from gadprof.measuring.settings import read_runtime
 
-    return Setting(runtime=goal.runtime, dtype=goal.precision, threads=threads)  # type: ignore[arg-type]
+    return read_runtime(f"{goal.runtime}:{goal.precision}", threads=threads)
 
 
 class _Meter:

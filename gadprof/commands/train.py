@@ -254,7 +254,7 @@ def training_page(done: Mapping[str, Any]) -> Page:
         Column("epochs", "epochs", "count", rank=1),
         Column("loss", "last loss", rank=1),
         Column("train_s", "time", "seconds", rank=1),
-        Column("weights", "weights", rank=0),
+        Column("weights", "weights", place="exact"),
     )
     loss = f"{losses[-1]:.3e}" if losses else None
     row = (done["model"], done["persons"], len(losses), loss, done["train_s"], done["weights"])
@@ -266,7 +266,8 @@ def training_page(done: Mapping[str, Any]) -> Page:
         (Column("epoch", "epoch"), Column("loss", "loss")),
         tuple(enumerate(losses, start=first)),
     )
-    return Page("train", "train", (Section("train", "", (), (run,)),), done, frame=epochs)
+    words = (f"trained; the weights are in {done['weights']}",)
+    return Page("train", "train", (Section("train", "", words, (run,)),), done, frame=epochs)
 
 
 def _run_settings(folder: Path, where: Where) -> RunSettings:

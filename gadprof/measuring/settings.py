@@ -13,7 +13,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from gadprof.errors import SettingError, UnknownNameError, nearest
 
@@ -176,6 +176,15 @@ def check_setting(setting: Setting) -> Setting:
     if setting.runtime == "tensorrt" and not on_cuda:
         raise SettingError("tensorrt needs --device cuda")
     return setting
+
+
+def read_runtime(text: str, *, threads: int = 1) -> Setting:
+    """The setting that ``openvino:int8`` names, in fp32 where it names no precision.
+
+    It is not checked yet: ``check_setting`` refuses a word that is no runtime or number format.
+    """
+    runtime, _, precision = text.partition(":")
+    return Setting(runtime=runtime, dtype=cast("Dtype", precision or "fp32"), threads=threads)
 
 
 def precisions_of(runtime: str) -> tuple[Dtype, ...]:

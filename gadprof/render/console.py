@@ -95,10 +95,15 @@ def table_console(table: Table, *, width: int | None = None, color: bool = False
 
 
 def wrapped(text: str, width: int | None = None) -> str:
-    """A paragraph in lines of the terminal's width."""
+    """A paragraph in lines of the terminal's width; no word is broken, so that a path stays one."""
     import textwrap
 
-    return textwrap.fill(plain(text, 20_000), width or terminal_width(), break_on_hyphens=False)
+    return textwrap.fill(
+        plain(text, 20_000),
+        width or terminal_width(),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def to_console(
