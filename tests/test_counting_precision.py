@@ -246,3 +246,68 @@ def test_two_of_four_along_the_channels_of_a_kernel_is_the_pattern_of_hardware()
     found = sparsity(gadprof.count(model, (torch.zeros(1, 4, 3, 3),)), model)
     assert (found.macs, found.effective_macs) == (36, 18)
     assert found.patterns == {"weight": "2:4, 50.0 % kept"}
+
+
+def _quantised(folder: Path, op: str) -> tuple[Path, int, int]:
+    """A product of 4 inputs and 2 outputs of which 3 of 8 weights are their zero point."""
+    onnx = pytest.importorskip("onnx")
+    numpy = pytest.importorskip("numpy")
+    from onnx import TensorProto, helper, numpy_helper
+
+    by_output = numpy.array([[128, 5, 9, 128], [7, 7, 128, 0]], numpy.uint8)
+    zero, scale = numpy.array(128, numpy.uint8), numpy.array(0.5, numpy.float32)
+    stored = {"scale": scale, "zero": zero, "weight": by_output.T}
+    floats, shape, macs, settings = TensorProto.FLOAT, [3, 4], 24, {}
+    match op:
+        case "DequantizeLinear":
+            nodes = [
+                helper.make_node(op, ["weight", "scale", "zero"], ["w"]),
+                helper.make_node("MatMul", ["x", "w"], ["y"]),
+            ]
+        case "QLinearMatMul":
+            # each output has a zero point of its own: 128 and 7 leave 2 and 2 of 4
+            stored |= {"zeros": numpy.array([128, 7], numpy.uint8)}
+            stored |= {"scales": numpy.array([0.5, 0.5], numpy.float32)}
+            nodes = [
+                helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+                helper.make_node(
+                    op,
+                    ["q", "scale", "zero", "weight", "scales", "zeros", "scale", "zero"],
+                    ["p"],
+                ),
+                helper.make_node("DequantizeLinear", ["p", "scale", "zero"], ["y"]),
+            ]
+        case "ConvInteger":
+            shape, stored["weight"] = [1, 4, 3, 1], by_output[:, :, None, None]
+            nodes = [
+                helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+                helper.make_node(op, ["q", "weight", "zero", "zero"], ["p"]),
+                helper.make_node("Cast", ["p"], ["y"], to=floats),
+            ]
+        case "MatMulNBits":
+            # two outputs, blocks of 16 inputs, 4 bits: 8 is zero, and here 3 of each 16 are
+            packed = numpy.full((2, 1, 8), 0x77, numpy.uint8)
+            packed[:, 0, :2] = [0x88, 0x78]
+            stored = {"weight": packed, "scale": numpy.ones((2, 1), numpy.float32)}
+            shape, macs = [3, 16], 96
+            settings = {"K": 16, "N": 2, "bits": 4, "block_size": 16, "domain": "com.microsoft"}
+            nodes = [helper.make_node(op, ["x", "weight", "scale"], ["y"], **settings)]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", floats, shape)],
+        [helper.make_tensor_value_info("y", floats, None)],
+        [numpy_helper.from_array(numpy.ascontiguousarray(v), k) for k, v in stored.items()],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    path = folder / f"{op}.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), str(path))
+    kept = {"QLinearMatMul": (4, 8), "MatMulNBits": (13, 16)}.get(op, (5, 8))
+    return path, macs, macs * kept[0] // kept[1]
+
+
+@pytest.mark.parametrize("op", ["DequantizeLinear", "QLinearMatMul", "ConvInteger", "MatMulNBits"])
+def test_a_quantised_weight_is_zero_where_it_is_its_zero_point(op, tmp_path, capsys):
+    path, macs, effective = _quantised(tmp_path, op)
+    found = counted(capsys, path, "--sparsity")
+    assert (found["macs"], found["effective_macs"]) == (macs, effective)

@@ -205,7 +205,7 @@ def count_graph(request: Mapping[str, Any]) -> Trace:
     trace = count_onnx(path, shapes, **given, run=bool(request.get("run")))
     if not request["sparsity"]:
         return trace
-    from gadprof.counting.onnx.file import filled_weights
+    from gadprof.counting.onnx.zeros import filled_weights
     from gadprof.counting.precision import sparsity_of
 
     found = sparsity_of(trace, filled_weights(path))

@@ -178,6 +178,7 @@ def _operation(
     if written is None:
         written = sum(tensor.size_bytes() for tensor in step.outputs if tensor is not None)
     known = [tensor for tensor in (*step.outputs, *step.inputs) if tensor is not None]
+    named = dict.fromkeys(weights.sources.get(name, name) for name in step.names_in)
     return Operation(
         operation_name(step),
         "default",
@@ -196,7 +197,7 @@ def _operation(
         work.transcendentals,
         read,
         written,
-        tuple(name for name in step.names_in if name in weights.params),
+        tuple(name for name in named if name in weights.params),
         "forward",
         work.functional,
         index,

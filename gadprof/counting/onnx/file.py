@@ -250,31 +250,3 @@ def small_value(file: OnnxFile, tensor: Any) -> Any:
     except Exception as error:
         words = " ".join(str(error).split())
         raise SourceError(f"{file.path}: tensor {tensor.name!r} cannot be read: {words}") from error
-
-
-def filled_weights(path: str) -> dict[str, Any]:
-    """Which numbers of each stored weight are not zero, by name, outputs before inputs.
-
-    Weights of a matrix product lie the other way round in the file. Raises SourceError.
-    """
-    import onnx
-    from onnx import numpy_helper
-
-    try:
-        model = onnx.load(path)
-    except Exception as error:
-        words = " ".join(str(error).split())
-        raise SourceError(f"{path}: its weights cannot be read: {words}") from error
-    turned = {
-        node.input[1]
-        for node in model.graph.node
-        if node.op_type in ("MatMul", "Gemm")
-        and len(node.input) > 1
-        and not any(item.name == "transB" and item.i for item in node.attribute)
-    }
-    found = {}
-    for tensor in model.graph.initializer:
-        if len(tensor.dims) > 1:
-            filled = numpy_helper.to_array(tensor) != 0
-            found[tensor.name] = filled.swapaxes(0, 1) if tensor.name in turned else filled
-    return found

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gadprof.counting.onnx.contrib import DOMAINS
 from gadprof.counting.onnx.contrib import WEIGHTS as CONTRIB_WEIGHTS
@@ -45,6 +45,9 @@ _WEIGHTS: Mapping[str, frozenset[int]] = {
     }.items()
 }  # fmt: skip
 
+# operators whose result is the numbers of their first input in another form
+FORMS = ("Identity", "DequantizeLinear", "QuantizeLinear", "Cast", "Transpose")
+
 _BUFFERS: Mapping[str, frozenset[int]] = {"BatchNormalization": frozenset((3, 4))}
 
 # names that exporters give to tensors which had none in the model, and to what they computed
@@ -55,11 +58,16 @@ _BYTES = ("int8", "uint8", "int4", "uint4", "int2", "uint2")
 
 @dataclass(frozen=True)
 class Weights:
-    """Stored tensors by role: name to shape and type, in the file's order."""
+    """Stored tensors by role: name to shape and type, in the file's order.
+
+    ``readers`` is the module path of the first node that reads each; ``sources`` the stored tensor
+    of what is the same numbers in another form (``FORMS``).
+    """
 
     params: Mapping[str, OnnxTensor]
     buffers: Mapping[str, OnnxTensor]
-    readers: Mapping[str, str]  # the module path of the first node that reads each
+    readers: Mapping[str, str]
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 def sort_weights(
@@ -77,8 +85,12 @@ def sort_weights(
     readers: dict[str, str] = {}
     renamed: dict[str, str] = {}
     packed: dict[str, OnnxTensor] = {}
+    sources: dict[str, str] = {}
     for step, (path, _) in steps:
         source = renamed.get(step.names_in[0], step.names_in[0]) if step.names_in else ""
+        first = sources.get(step.names_in[0], step.names_in[0]) if step.names_in else ""
+        if step.op in FORMS and first in stored:
+            sources[step.names_out[0]] = first
         if step.op == "Identity" and not step.domain and source in stored:
             renamed[step.names_out[0]] = source  # an equal tensor that the exporter stored once
             continue
@@ -100,7 +112,7 @@ def sort_weights(
             buffers[name] = tensor
         elif found != {"setting"} and name not in loose and _is_parameter(name, tensor):
             params[name] = tensor
-    return Weights(params, buffers, readers)
+    return Weights(params, buffers, readers, sources)
 
 
 def _unpacked(step: Step) -> OnnxTensor:
