@@ -25,6 +25,17 @@ def test_the_four_variants_are_counted_exactly(run_cli, tmp_path):
 
 def test_overrides_reach_every_variant():
     assert all(name.endswith(":width=8") for name in variant_names("width=8"))
+    also = variant_names("width=8", ["edge-hrnet32", "hrnet32:block=ga"])[4:]
+    assert also == ("edge-hrnet32:width=8", "hrnet32:block=ga,width=8")
+
+
+def test_another_network_stands_beside_the_four(run_cli):
+    code, out, _ = run_cli("ablate", "--also", "edge-hrnet32", "--format", "json")
+    rows = json.loads(out)["variants"]
+    assert code == 0
+    assert [rows[0]["model"], rows[4]["model"]] == ["hrnet32", "edge-hrnet32"]
+    assert (rows[4]["params"], rows[4]["macs"]) == (10_235_633, 2_107_342_848)
+    assert "beside them edge-hrnet32" in run_cli("ablate", "--also", "edge-hrnet32")[1]
 
 
 def test_one_seed_has_no_interval_and_two_equal_ones_have_none_wide():

@@ -50,7 +50,10 @@ class Page:
 
 
 @command(name="ablate")
-@click.option("--overrides", default="", metavar="KNOB=VALUE,…", help="The same for all four.")
+@click.option("--overrides", default="", metavar="KNOB=VALUE,…", help="The same for all.")
+@click.option(
+    "--also", multiple=True, metavar="MODEL", help="One more, beside the four; repeat it."
+)
 @click.option("--input", "input_text", default="256x192", show_default=True, metavar="HxW")
 @click.option("--measure", is_flag=True, help="Measure latency, interleaved.")
 @click.option(
@@ -96,6 +99,7 @@ class Page:
 @store_option
 def ablate(
     overrides: str,
+    also: tuple[str, ...],
     input_text: str,
     measure: bool,
     time_limit: float,
@@ -121,7 +125,7 @@ def ablate(
     numbers = _seeds(training.seeds)
     if training.data is not None:
         _check_training(training)
-    variants = _counted(variant_names(overrides), shape, measure, time_limit, store)
+    variants = _counted(variant_names(overrides, also), shape, measure, time_limit, store)
     budget: dict[str, Any] = {}
     if training.data is not None:
         variants, budget = _scored(variants, training, recipe, shape, numbers, store)

@@ -62,9 +62,12 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float | None]:
     return mean, float(t.ppf(0.975, len(values) - 1)) * spread / math.sqrt(len(values))
 
 
-def variant_names(overrides: str) -> tuple[str, ...]:
-    """The four model strings, with the same overrides for each (``width=8``)."""
-    return tuple(f"{name}:{overrides}" if overrides else name for name in VARIANTS)
+def variant_names(overrides: str, also: Sequence[str] = ()) -> tuple[str, ...]:
+    """The four model strings and others, with the same overrides for each (``width=8``)."""
+    names = dict.fromkeys((*VARIANTS, *also))
+    if not overrides:
+        return tuple(names)
+    return tuple(f"{name}{',' if ':' in name else ':'}{overrides}" for name in names)
 
 
 def train_and_score(

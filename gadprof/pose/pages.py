@@ -105,13 +105,19 @@ def ablation_page(
     shape: Sequence[int] = (),
 ) -> Page:
     """Costs, latency and accuracy of the variants, and what they cannot tell apart."""
+    from gadprof.pose.ablation import VARIANTS
+
     shared = shared_knobs([item.model for item in variants])
     trained = any(item.runs for item in variants)
+    names = [item.model.removesuffix(f":{shared}") for item in variants]
+    more = [name for name in names if name.partition(":")[0] not in VARIANTS]
     data = f" on {budget['data'].partition(' (')[0]}" if budget.get("data") else ""
     words = [apart(variants, len(shared))] if trained else []
     words.append(
         "HRNet, its BasicBlocks replaced by GhostBlocks, by GhostBlocks followed by SE, and GADNet "
-        "(GaBlocks and GdBlocks). Parameters and MACs are exact; the rest was measured as stated."
+        "(GaBlocks and GdBlocks)"
+        + (f"; and beside them {', '.join(more)}" if more else "")
+        + ". Parameters and MACs are exact; the rest was measured as stated."
         + (f" Each with {shared}." if shared else "")
     )
     if trained:
