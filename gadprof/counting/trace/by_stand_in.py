@@ -50,7 +50,7 @@ def forward(
     """
     _check(inventory)
     level = Level(recorder.live, recorder.peak, recorder._next)
-    mode = Tripwire(recorder)
+    mode = Tripwire(recorder, quick=True)
     engine = mode.engine = Layers(recorder, mode, level)
     engine.numbers = dict(numbers)
     given = _stand_ins(engine, args)

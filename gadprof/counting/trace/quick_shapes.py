@@ -32,15 +32,28 @@ def _in_place(args: Sequence[Any]) -> Any:
 
 def _pointwise(args: Sequence[Any]) -> Any:
     x, y = args[0], args[1]
+    if type(y) in (int, float):
+        return _same(args)
     if (
         not isinstance(y, torch.Tensor)
-        or x.shape != y.shape
         or x.dtype != y.dtype
         or not x.is_contiguous()
         or not y.is_contiguous()
     ):
         return None
+    if x.shape != y.shape and not _stretched(y.shape, x.shape):
+        return None
     return torch.empty(x.shape, dtype=x.dtype, device=META)
+
+
+def _stretched(small: torch.Size, whole: torch.Size) -> bool:
+    """Whether one shape broadcasts to the other, whose strides are then plain."""
+    pairs = zip(small, whole, strict=False)
+    return (
+        len(small) == len(whole)
+        and 1 not in whole[1:]
+        and all(one in (1, all_of_it) for one, all_of_it in pairs)
+    )
 
 
 def _batch_norm(args: Sequence[Any]) -> Any:
@@ -87,16 +100,25 @@ def _linear(args: Sequence[Any]) -> Any:
 
 
 QUICK: Mapping[str, Quick] = {
-    "aten.relu": _same,
+    **{
+        name: quick
+        for activation in (
+            "relu",
+            "silu",
+            "sigmoid",
+            "hardswish",
+            "hardsigmoid",
+            "hardtanh",
+            "tanh",
+        )
+        for name, quick in (
+            (f"aten.{activation}", _same),
+            (f"aten.{activation}_", _in_place),
+        )
+    },
     "aten.gelu": _same,
-    "aten.silu": _same,
-    "aten.sigmoid": _same,
-    "aten.hardswish": _same,
+    "aten.relu6": _same,
     "aten.layer_norm": _same,
-    "aten.relu_": _in_place,
-    "aten.silu_": _in_place,
-    "aten.hardswish_": _in_place,
-    "aten.hardtanh_": _in_place,
     "aten.add": _pointwise,
     "aten.mul": _pointwise,
     "aten.batch_norm": _batch_norm,
