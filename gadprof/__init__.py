@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import Any
 
 from gadprof.version import __version__
+
+TYPE_CHECKING = False  # typing would take as long to load as all that is loaded here
+if TYPE_CHECKING:
+    from typing import Any
 
 # public name -> module that defines it
 _PUBLIC: dict[str, str] = {

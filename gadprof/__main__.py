@@ -1,6 +1,22 @@
-"""Run the command line as ``python -m gadprof``."""
+"""Run the command line: ``gadprof``, or ``python -m gadprof``.
 
-from gadprof.cli import main
+Promises that Ctrl-C ends in one line also while the program is still being loaded.
+"""
+
+import sys
+
+
+def main() -> None:
+    """Load the command line and run it; exit 130 where it is interrupted."""
+    try:
+        from gadprof.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        if sys.stderr is not None:
+            sys.stderr.write("gadprof: interrupted\n")
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

@@ -15,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from gadprof.commands.options import through_emit
-from gadprof.errors import GadprofError, nearest
+from gadprof.errors import GadprofError, nearest, os_reason
 from gadprof.output import ReaderGoneError, emit, tell
 from gadprof.version import __version__
 
@@ -173,6 +173,7 @@ def app(context: click.Context, debug: bool, color: str) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with its code; never shows a traceback without --debug."""
     _fill_standard_streams()
+    _forget_impossible_sizes()
     if sys.stdout is not None and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the help, where the encoding is poor
     sys.exit(run(sys.argv[1:] if argv is None else argv))
@@ -188,6 +189,14 @@ def _fill_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+
+
+def _forget_impossible_sizes() -> None:
+    """Drop a terminal's size that no terminal has, for libraries take any digits for a number."""
+    for name in ("COLUMNS", "LINES"):
+        size = os.environ.get(name, "")
+        if not size.isdecimal() or len(size) > 5:
+            os.environ.pop(name, None)
 
 
 # options of the program that may also stand behind the command's name
@@ -221,7 +230,7 @@ def run(argv: list[str]) -> int:
         if debug:
             raise
         named = f"{error.filename!r}: " if error.filename else ""
-        return _fail(_one_line(f"{named}{error.strerror or error}"), 2)
+        return _fail(_one_line(f"{named}{os_reason(error)}"), 2)
     except Exception as error:
         if debug:
             raise

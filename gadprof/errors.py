@@ -101,3 +101,8 @@ def nearest(name: str, known: Iterable[str], *, count: int = 3) -> str:
     if not close:
         return ""
     return "; did you mean " + " or ".join(repr(option) for option in close) + "?"
+
+
+def os_reason(error: OSError | ValueError) -> str:
+    """Why the system refused a file, in its words; a null byte in a path is a ValueError."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from gadprof.errors import OutputError
+from gadprof.errors import OutputError, os_reason
 
 if TYPE_CHECKING:
     from pathlib import Path  # and at run time only where a file is written: it is slow to import
@@ -113,7 +113,7 @@ def check_writable(path: str | Path) -> Path:
         elif not os.access(folder, os.W_OK) or _is_kernels(folder):
             raise OutputError(f"folder {str(folder)!r} is not writable; choose another with -o")
     except (OSError, ValueError) as error:  # a name too long, a null byte, a folder out of reach
-        raise OutputError(f"cannot write {str(target)[:80]!r}: {_reason(error)}") from error
+        raise OutputError(f"cannot write {str(target)[:80]!r}: {os_reason(error)}") from error
     return target
 
 
@@ -146,7 +146,7 @@ def write_atomic(path: str | Path, content: str | bytes) -> Path:
         else:
             _replace(real, data, found)
     except OSError as error:
-        raise OutputError(f"cannot write {str(target)!r}: {_reason(error)}") from error
+        raise OutputError(f"cannot write {str(target)!r}: {os_reason(error)}") from error
     return target
 
 
@@ -258,7 +258,7 @@ def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> None:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"cannot make {str(place.parent)!r}: {_reason(error)}") from error
+            raise OutputError(f"cannot make {str(place.parent)!r}: {os_reason(error)}") from error
         check_writable(place)
     for name, content in files.items():
         write_atomic(target / name, content)
@@ -276,7 +276,9 @@ def write_together(files: Mapping[str, bytes]) -> None:
         try:
             before[path] = Path(path).read_bytes() if Path(path).is_file() else None
         except OSError as error:
-            raise OutputError(f"cannot read {path!r}, to put it back: {_reason(error)}") from error
+            raise OutputError(
+                f"cannot read {path!r}, to put it back: {os_reason(error)}"
+            ) from error
     begun: list[str] = []
     try:
         for path, content in files.items():
@@ -299,7 +301,7 @@ def append_text(path: str | Path, text: str) -> None:
         with open(check_writable(path), "a", encoding="utf-8") as stream:
             stream.write(text)
     except OSError as error:
-        raise OutputError(f"cannot append to {str(path)!r}: {_reason(error)}") from error
+        raise OutputError(f"cannot append to {str(path)!r}: {os_reason(error)}") from error
 
 
 def emit(text: str, output: str | Path | None = None) -> None:
@@ -323,7 +325,7 @@ def emit(text: str, output: str | Path | None = None) -> None:
         raise ReaderGoneError from error
     except (OSError, ValueError) as error:
         _abandon(sys.stdout)
-        raise OutputError(f"cannot write to standard output: {_reason(error)}") from error
+        raise OutputError(f"cannot write to standard output: {os_reason(error)}") from error
 
 
 def wrapped(text: str, width: int) -> str:
@@ -374,10 +376,6 @@ def _abandon(stream: TextIO) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 # C0 without tab and newline, DEL and C1, line and paragraph marks, bidirectional marks, surrogates

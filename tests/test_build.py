@@ -213,6 +213,15 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
         gadprof.build("hrnet32:width=4", weights=path)
 
 
+def test_weights_that_torch_has_a_word_for_are_refused_in_one(tmp_path):
+    path = str(tmp_path / "w.pth")
+    torch.save({"x": torch.eye(2).to_sparse()}, path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # torch warns of sparse tensors
+        with pytest.raises(SourceError, match="does not fit the model"):
+            gadprof.build("hrnet32:width=4", weights=path)
+
+
 def test_the_same_seed_gives_the_same_weights():
     def weights(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)

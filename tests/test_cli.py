@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
-from gadprof.cli import COMMANDS
+from gadprof.cli import COMMANDS, main
 
 
 def test_help_lists_every_command_without_importing_any(run_cli):
@@ -198,3 +200,23 @@ def test_a_working_line_shows_what_is_worked_on_and_leaves_no_trace():
     text = shown.decode()
     assert "counting evil<U+0007>net" in text
     assert "\x07" not in text
+
+
+def test_an_interrupt_while_the_program_is_being_loaded_ends_in_one_line(tmp_path):
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")  # Ctrl-C at its import
+    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+    script += "from gadprof.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "gadprof: interrupted\n")
+
+
+@pytest.mark.parametrize("size", ["9" * 5000, "\u00b2", "-1", "", "eighty"])
+def test_a_size_that_no_terminal_has_is_as_none(size, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", size)
+    monkeypatch.setenv("LINES", size)
+    with pytest.raises(SystemExit) as end:
+        main(["compare", "gadnet32"])
+    assert end.value.code == 0
+    assert "gadnet32" in capsys.readouterr().out

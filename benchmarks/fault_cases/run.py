@@ -31,8 +31,9 @@ from benchmarks.fault_cases.case import Case, Outcome
 Judged = TypeVar("Judged")
 HERE = Path(__file__).resolve().parents[2]
 GRACE_S = 1.0
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 MOST_OUTPUT = 1 << 20
-FRESH = "import sys; sys.path.pop(0); from gadprof.cli import main; sys.argv[0] = 'gadprof'; main()"
+FRESH = "import sys; sys.path.pop(0); sys.argv[0] = 'gadprof'; from gadprof.__main__ import main; main()"
 # what the environment of whoever runs this must not decide
 CLEARED = (
     "GADPROF_STORE", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "GITHUB_TOKEN", "TMPDIR",
@@ -82,6 +83,8 @@ def _run(case: Case, root: Path) -> Outcome:
     out, err = root / "out", root / "err"
     terminal, inside = pty.openpty() if "terminal" in (case.stdout, case.stderr) else (-1, -1)
     begun = time.monotonic()
+    # a signal that comes before the child is what the case says waits for it
+    before_fork = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     child = os.fork()
     if child == 0:
         try:
@@ -92,6 +95,7 @@ def _run(case: Case, root: Path) -> Outcome:
             traceback.print_exc()
         finally:
             os._exit(99)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before_fork)
     if inside >= 0:
         os.close(inside)
         os.set_blocking(terminal, False)
@@ -111,9 +115,8 @@ def _run(case: Case, root: Path) -> Outcome:
 def _become(case: Case, root: Path, inside: int) -> None:
     """The child: set up what the case says, and run it."""
     os.setsid()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    for number in ENDING:
         signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(root / "work")
     for name in CLEARED:
         os.environ.pop(name, None)
@@ -137,7 +140,10 @@ def _become(case: Case, root: Path, inside: int) -> None:
     for limit, most in case.limits.items():
         resource.setrlimit(getattr(resource, limit), (most, most))
     if case.fresh:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         os.execv(sys.executable, [sys.executable, "-c", FRESH, *argv])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     if case.call is not None:
         os._exit(_called(case, root / "work"))
     sys.stdout, sys.stderr = _stream(1, "strict"), _stream(2, "backslashreplace")
@@ -232,8 +238,12 @@ def _drain(terminal: int) -> bytes:
 
 
 def left_running(grace_s: float = GRACE_S) -> tuple[str, ...]:
-    """The processes that outlived a case by a second or so; they are killed."""
-    deadline = time.monotonic() + grace_s
+    """The processes that outlived a case by a second or so; they are killed.
+
+    Where more wants to run than there are processors, a second of theirs takes longer.
+    """
+    waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
+    deadline = time.monotonic() + grace_s * max(1.0, 2 * waiting)
     while time.monotonic() < deadline:
         _reap()
         if not _descendants(os.getpid()):

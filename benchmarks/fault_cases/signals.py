@@ -16,12 +16,12 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "bench": ("bench", "net.py:build", "--input=3x8x8"),
     "report": ("report", "net.py:build", "--input=3x8x8", "-o", "out"),
     "search": ("search", "gadnet", "--width=8:4000", "--s=2:64", "--trials=900000"),
-    "formula": ("formula", "--c-in=1:900", "--c-out=1:900"),
+    "formula": ("formula", "--c-in=1:300", "--c-out=1:300"),
     "diff": ("diff", "gadnet32", "net.py:build", "--input=3x256x192"),
 }  # fmt: skip
 # what a signal ends a command with: Ctrl-C is told, the others are the system's own
 CODES = {
-    signal.SIGINT: (130, 0),
+    signal.SIGINT: (130, -signal.SIGINT, 0),  # the interpreter's own, before gadprof begins
     signal.SIGTERM: (-signal.SIGTERM, 143, 0),
     signal.SIGHUP: (-signal.SIGHUP, 129, 0),
     signal.SIGQUIT: (-signal.SIGQUIT, 131, 0),

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gadprof.errors import GadprofError, OutputError
+from gadprof.errors import GadprofError, OutputError, os_reason
 from gadprof.output import tell
 from gadprof.results.plain import to_plain
 
@@ -122,7 +122,7 @@ def device_to_itself(device: str, folder: Path | None = None) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise OutputError(f"cannot open the lock {str(path)!r} ({error.strerror})") from error
+        raise OutputError(f"cannot open the lock {str(path)!r} ({os_reason(error)})") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -21,7 +21,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
-from gadprof.errors import ConfigError, nearest
+from gadprof.errors import ConfigError, nearest, os_reason
 from gadprof.results.figures import KEYS
 from gadprof.results.quantities import read_bytes, read_count, read_ratio, read_share
 from gadprof.results.verdicts import Status
@@ -189,7 +189,7 @@ def _parse(path: Path) -> tuple[str, dict[str, Any]]:
         with path.open("rb") as stream:
             data = stream.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"cannot read {str(path)!r}: {error.strerror}") from error
+        raise ConfigError(f"cannot read {str(path)!r}: {os_reason(error)}") from error
     if len(data) > MAX_CONFIG_BYTES:
         raise ConfigError(
             f"{path} is larger than {MAX_CONFIG_BYTES // 1024} KiB, too large for a configuration; "

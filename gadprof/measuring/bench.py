@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gadprof.errors import OutputError, SettingError
+from gadprof.errors import OutputError, SettingError, os_reason
 from gadprof.measuring.conclusions import conclude, unmeasured
 from gadprof.measuring.entry import Entry, Limits, OnTurn, Spawn
 from gadprof.measuring.group_run import GroupRun
@@ -130,7 +130,7 @@ def _made(folder: str) -> str:
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make {folder!r}: {error.strerror}") from error
+        raise OutputError(f"cannot make {folder!r}: {os_reason(error)}") from error
     if not os.access(folder, os.W_OK):
         raise OutputError(f"folder {folder!r} is not writable; keep the files elsewhere")
     return folder

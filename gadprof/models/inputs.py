@@ -258,11 +258,12 @@ def _filled(fill: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tens
 def _read_file(path: str, device: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments that a file holds; it is read without running anything that is in it."""
     from gadprof.errors import SourceError
+    from gadprof.results.files import load_tensors
 
     if not os.path.isfile(path):
         raise SourceError(f"file of inputs {path!r} does not exist")
     try:
-        held = _read_torch(path) if path.lower().endswith((".pt", ".pth")) else _read_numpy(path)
+        held = load_tensors(path) if path.lower().endswith((".pt", ".pth")) else _read_numpy(path)
     except Exception as error:
         words = " ".join(str(error).split())[:200]
         raise SourceError(f"file of inputs {path!r} cannot be read: {words}") from error
@@ -277,12 +278,6 @@ def _read_file(path: str, device: str) -> tuple[tuple[Any, ...], dict[str, Any]]
             return tuple(held.get("args", ())), dict(held.get("kwargs", {}))
         return (), {str(name): value for name, value in held.items()}
     return (tuple(held), {}) if isinstance(held, (tuple, list)) else ((held,), {})
-
-
-def _read_torch(path: str) -> Any:
-    import torch
-
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _read_numpy(path: str) -> Any:

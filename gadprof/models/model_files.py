@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from gadprof.errors import SourceError
+from gadprof.results.files import load_tensors
 
 FileKind = Literal["exported", "script", "pickle"]
 
@@ -173,7 +174,7 @@ def _why_not(path: str) -> str:
     import pickle
 
     try:
-        held = torch.load(path, map_location="meta", weights_only=True)
+        held = load_tensors(path, "meta")
     except pickle.UnpicklingError:
         return (
             f"{path} holds a module that was pickled whole: loading it runs whatever code it "

@@ -19,6 +19,7 @@ from gadprof.errors import SourceError
 from gadprof.networks import plan as p
 from gadprof.networks.node import kind_of, methods_of
 from gadprof.networks.spec import ModelSpec, plan_of
+from gadprof.results.files import load_tensors
 
 
 def build_spec(spec: ModelSpec) -> nn.Module:
@@ -116,7 +117,7 @@ def load_weights(module: nn.Module, path: str) -> nn.Module:
     if not os.path.isfile(path):
         raise SourceError(f"weights file {path!r} does not exist")
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = load_tensors(path)
     except Exception as error:
         raise SourceError(
             f"weights file {path!r} cannot be read as a PyTorch checkpoint of tensors alone "

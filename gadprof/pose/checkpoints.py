@@ -16,8 +16,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import CheckpointIO
 
-from gadprof.errors import DataError, OutputError, TrainingDivergedError
+from gadprof.errors import DataError, OutputError, TrainingDivergedError, os_reason
 from gadprof.output import write_atomic
+from gadprof.results.files import load_tensors
 
 LAST = "last.ckpt"
 
@@ -51,9 +52,9 @@ class AtomicCheckpointIO(CheckpointIO):  # type: ignore[misc]
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """A training checkpoint's content, on the CPU. Raises DataError."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_tensors(path)
     except OSError as error:
-        raise DataError(f"cannot read checkpoint '{path}': {error.strerror}") from error
+        raise DataError(f"cannot read checkpoint '{path}': {os_reason(error)}") from error
     except Exception as error:
         raise DataError(f"'{path}' is not a training checkpoint, or is damaged") from error
     if not isinstance(content, dict) or not isinstance(content.get("gadprof_settings"), dict):

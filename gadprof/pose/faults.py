@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gadprof.errors import DataError, ModelFailedError, OutputError
+from gadprof.errors import DataError, ModelFailedError, OutputError, os_reason
 
 
 @contextlib.contextmanager
@@ -37,7 +37,7 @@ def full_disk_told(last: Path) -> Iterator[None]:
             raise
         kept = f"'{last}' is whole" if last.exists() else "no checkpoint was made yet"
         raise OutputError(
-            f"cannot write into '{last.parent}': {error.strerror}; {kept}; free space and go on "
+            f"cannot write into '{last.parent}': {os_reason(error)}; {kept}; free space and go on "
             "with --resume"
         ) from error
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gadprof.errors import OutputError
+from gadprof.errors import OutputError, os_reason
 from gadprof.output import tell, write_atomic
 from gadprof.pose import keypoints
 from gadprof.pose.pictures import Picture
@@ -119,7 +119,7 @@ def make_split(folder: Path, split: str, count: int, seed: int) -> None:
         (folder / split).mkdir(parents=True, exist_ok=True)
         (folder / "annotations").mkdir(exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make folder '{folder / split}': {error.strerror}") from error
+        raise OutputError(f"cannot make folder '{folder / split}': {os_reason(error)}") from error
     for number in range(1, count + 1):
         picture, joints = make_picture(generator)
         name = f"{number:012d}.png"

@@ -29,6 +29,7 @@ from gadprof.errors import (
     OutputError,
     SourceError,
     TrainingDivergedError,
+    os_reason,
 )
 from gadprof.output import write_atomic
 from gadprof.pose import augment
@@ -260,7 +261,7 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make folder '{path}': {error.strerror}") from error
+        raise OutputError(f"cannot make folder '{path}': {os_reason(error)}") from error
     return path
 
 

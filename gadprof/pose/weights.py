@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from gadprof.errors import DataError
-from gadprof.results.files import read_file
+from gadprof.results.files import load_tensors, read_file
 
 MOST_BYTES = 64 << 30
 
@@ -52,7 +52,7 @@ def read_weights(path: str | Path) -> Weights:
     """Read a weights file of any of the three kinds. Raises DataError."""
     data = read_file(path, "weights", DataError, most_bytes=MOST_BYTES)
     try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        content = load_tensors(io.BytesIO(data))
     except Exception as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise DataError(

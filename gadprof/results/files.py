@@ -12,9 +12,9 @@ import os
 import select
 import stat
 import time
-from typing import Any
+from typing import IO, Any
 
-from gadprof.errors import GadprofError
+from gadprof.errors import GadprofError, os_reason
 
 MOST_BYTES = 64 << 20
 PIPE_S = 5.0  # how long nobody may have opened a pipe to write to it
@@ -43,8 +43,7 @@ def read_file(
                 most_bytes = min(most_bytes, MOST_BYTES)
                 data = _slowly(descriptor, most_bytes + 1)
     except (OSError, ValueError) as error:  # a null byte in a path is a ValueError
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise raised(f"cannot read {shown}: {reason}{tail}") from error
+        raise raised(f"cannot read {shown}: {os_reason(error)}{tail}") from error
     if len(data) > most_bytes:
         raise raised(f"{shown} is larger than {most_bytes >> 20:,} MiB; name another")
     return data
@@ -81,10 +80,24 @@ def check_regular(path: str | os.PathLike[str], what: str, raised: type[GadprofE
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise raised(f"cannot read {shown}: {reason}") from error
+        raise raised(f"cannot read {shown}: {os_reason(error)}") from error
     if not stat.S_ISREG(mode):
         raise raised(f"{shown} is no file; name one")
+
+
+def load_tensors(source: str | os.PathLike[str] | IO[bytes], device: str = "cpu") -> Any:
+    """What torch saved: tensors and plain data alone, for nothing that a pickle names is run.
+
+    What torch warns of (a protocol, a sparse tensor) is of no use to who reads a refusal. Raises
+    what torch raises.
+    """
+    import warnings
+
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(source, map_location=device, weights_only=True)
 
 
 def read_json(

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from gadprof.errors import StoreError, nearest
+from gadprof.errors import StoreError, nearest, os_reason
 from gadprof.output import tell
 from gadprof.version import __version__
 
@@ -345,10 +345,9 @@ def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except (OSError, ValueError) as error:  # a name too long, a null byte
-        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise StoreError(
-            f"no results store at {str(path)[:200]!r}: {reason}; name another with --store, or "
-            "--store off"
+            f"no results store at {str(path)[:200]!r}: {os_reason(error)}; "
+            "name another with --store, or --store off"
         ) from error
 
 
@@ -514,7 +513,7 @@ def _create(path: Path) -> None:
         descriptor, temporary = _locked_temporary(path)
     except OSError as error:
         raise StoreError(
-            f"cannot make a results store in {str(path.parent)!r}: {error.strerror}; "
+            f"cannot make a results store in {str(path.parent)!r}: {os_reason(error)}; "
             "name another with --store, or --store off"
         ) from error
     try:
@@ -537,7 +536,7 @@ def _create(path: Path) -> None:
                     os.replace(temporary, path)
                 except OSError:
                     raise StoreError(
-                        f"cannot make the results store {str(path)!r}: {error.strerror}; "
+                        f"cannot make the results store {str(path)!r}: {os_reason(error)}; "
                         "name another with --store, or --store off"
                     ) from error
     finally:
@@ -605,7 +604,7 @@ def _check_header(path: Path) -> int:
             size = os.fstat(stream.fileno()).st_size
     except OSError as error:
         raise StoreError(
-            f"cannot read the results store {str(path)!r}: {error.strerror}; "
+            f"cannot read the results store {str(path)!r}: {os_reason(error)}; "
             "name another with --store, or --store off"
         ) from error
     if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
