@@ -5,6 +5,8 @@ Run from the checkout: python docs/picture.py
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import subprocess
 import sys
@@ -17,18 +19,23 @@ COMMAND = ["compare", "hrnet32", "gadnet32"]
 HERE = Path(__file__).resolve().parent
 
 
-def main() -> None:
-    """Run the command and draw what it prints."""
+def printed(color: str) -> str:
+    """What the command prints, with its colours or without."""
     done = subprocess.run(
-        [sys.executable, "-m", "gadprof", "--color=always", *COMMAND],
+        [sys.executable, "-m", "gadprof", f"--color={color}", *COMMAND],
         capture_output=True,
         text=True,
         check=True,
-        env={**__import__("os").environ, "COLUMNS": "96", "GADPROF_STORE": "none"},
+        env={**os.environ, "COLUMNS": "96", "GADPROF_STORE": "off"},
     )
-    console = Console(record=True, width=98, file=open("/dev/null", "w"))  # noqa: SIM115
+    return done.stdout.rstrip()
+
+
+def main() -> None:
+    """Run the command and draw what it prints."""
+    console = Console(record=True, width=98, file=io.StringIO())
     console.print(Text(f"$ gadprof {' '.join(COMMAND)}", style="bold"))
-    console.print(Text.from_ansi(done.stdout.rstrip()))
+    console.print(Text.from_ansi(printed("always")))
     svg = console.export_svg(title="gadprof", unique_id="gadprof")
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # no request leaves the page
     svg = "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"

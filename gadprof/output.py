@@ -62,6 +62,11 @@ class Output:
         """Whether a table may use colour here."""
         return self.path is None and wants_color(sys.stdout)
 
+    @property
+    def seen(self) -> bool:
+        """Whether the table and its notes are read on a terminal, where no error is told twice."""
+        return self.form == "table" and self.path is None and _is_terminal(sys.stdout)
+
     def emit(self, text: str) -> None:
         """Write the result. Raises OutputError."""
         emit(text, self.path)
@@ -446,4 +451,8 @@ def wants_color(stream: TextIO | None) -> bool:
         return context.color
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
+    return _is_terminal(stream)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
+import html
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -67,6 +68,22 @@ def test_the_readme_is_two_screens_with_both_set_up_commands_first():
     first, second = (text.index(f"<!-- set up and {word} -->") for word in ("run", "test"))
     assert first < second < text.index("![")
     assert "python3 -m venv" in text[second : second + 120]
+
+
+def test_the_readmes_picture_shows_what_its_command_prints():
+    spec = importlib.util.spec_from_file_location("picture", ROOT / "docs" / "picture.py")
+    assert spec is not None
+    assert spec.loader is not None
+    picture = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(picture)
+    svg = (ROOT / "docs" / "compare.svg").read_text(encoding="utf-8")
+    heights = re.findall(r'<text[^>]* y="([\d.]+)"[^>]*>([^<]*)</text>', svg)
+    lines: dict[str, str] = {}
+    for height, text in heights:
+        lines[height] = lines.get(height, "") + html.unescape(text)
+    drawn = ["".join(line.split()) for line in lines.values()]
+    told = ["".join(line.split()) for line in picture.printed("never").splitlines()]
+    assert [line for line in told if line and line not in drawn] == []
 
 
 def test_the_readmes_budgets_pass_as_written(tmp_path, monkeypatch, run_cli):

@@ -121,7 +121,7 @@ def bench(
             result = measure(models, chosen, progress=view, on_turn=recorder.turn, **options)
             recorder.finish(result)
     show(out, result.page())
-    if out.form != "table" or out.path is not None:
+    if not out.seen:
         tell_failures(result.rows, interrupted=result.interrupted)
     return int(result.exit_code)
 

@@ -190,8 +190,9 @@ def _only(texts: tuple[str, ...]) -> dict[str, str]:
 
 def _page(fit: Any, failed: Sequence[tuple[str, str]], output: str) -> Page:
     """What was fitted, its error on what was left out, and the file that predict takes."""
-    from gadprof.results.page import Page, Section
+    from gadprof.results.page import page_of
     from gadprof.results.plain import describe_machine
+    from gadprof.results.sentences import counted
     from gadprof.results.table import Column, Table
 
     cv = fit.cv
@@ -225,4 +226,9 @@ def _page(fit: Any, failed: Sequence[tuple[str, str]], output: str) -> Page:
         "machine": describe_machine(),
     }
     table = Table("fit", "", columns, (row,), notes=notes)
-    return Page("calibrate", "calibrate", (Section("fit", "", (), (table,)),), document)
+    words = (
+        f"Fitted to {counted(fit.models, 'model')} on {fit.device}: the error on what was left out "
+        f"is {100 * cv['mean_absolute_error']:.1f} % on average, "
+        f"{100 * cv['median_absolute_error']:.1f} % in the median."
+    )
+    return page_of(table, document=document, name="calibrate", words=words)

@@ -226,8 +226,8 @@ def _page(result: CheckResult) -> Page:
         Column("status", "status", place="exact"),
         Column("budget", "model", rank=0),
         Column("model", "model", place="exact"),
-        Column("rule", "rule", rank=0),
-        Column("message", "result", rank=0),
+        Column("rule", "rule", rank=2),
+        Column("message", "result", rank=1),
         Column("limit", "limit", place="exact"),
         Column("actual", "actual", place="exact"),
     )

@@ -158,13 +158,15 @@ def compare(
 
         comparison = with_accuracy(comparison, beside.accuracy, store=kept.store)
     failed = [row for row in comparison.rows if row.error is not None]
-    if len(failed) < len(comparison.rows) or out.form == "json":
+    shown = len(failed) < len(comparison.rows) or out.form == "json"
+    if shown:
         show(out, _page(comparison, baseline))
     if beside.plot is not None:
         _draw(comparison, beside.plot, plot_format)
     record_rows(comparison.rows, store=kept.store, name=kept.save_as)
-    for row in failed:
-        tell(f"gadprof: {' '.join((row.error or '').split())}")
+    if not (shown and out.seen):  # a table's notes say it
+        for row in failed:
+            tell(f"gadprof: {' '.join((row.error or '').split())}")
     if comparison.interrupted:
         return 130
     return max((row.exit_code for row in failed), default=0)

@@ -117,7 +117,7 @@ def diff(
     failures = judged(found, limits, unsettled=uncounted == "warn")
     found = dataclasses.replace(found, failures=failures)
     show(out, found.page())
-    for failure in found.failures:
+    for failure in () if out.seen else found.failures:
         tell(f"gadprof: {failure.message}")
     return 1 if found.failures else 0
 

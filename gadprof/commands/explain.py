@@ -100,7 +100,7 @@ def explain(
             **limits.named(),
         )
     show(out, explanation.page())
-    if out.form != "table" or out.path is not None:
+    if not out.seen:
         tell_failures(explanation.failed, interrupted=explanation.interrupted)
     for path, model in zip(paths, explanation.models, strict=True):
         if path is not None and model.error is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from gadprof.comparison.verdict import verdict
 from gadprof.results.escape import MISSING
 from gadprof.results.figures import FIGURES, lower_bound_note, total
 from gadprof.results.page import Page, page_of
@@ -19,9 +20,12 @@ _RANKS = {"params": 1, "macs": 1, "peak_activation_bytes": 2, "flops": 3, "activ
 
 
 def comparison_page(comparison: Comparison) -> Page:
-    """The table with its notes, and the comparison's JSON."""
+    """The verdict, the table with its notes, and the comparison's JSON."""
     return page_of(
-        comparison_table(comparison), document=comparison_object(comparison), name="comparison"
+        comparison_table(comparison),
+        document=comparison_object(comparison),
+        name="comparison",
+        words=verdict(comparison),
     )
 
 

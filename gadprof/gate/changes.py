@@ -14,7 +14,7 @@ from gadprof.comparison.compare import ComparedRow, Comparison
 from gadprof.errors import BaselineError
 from gadprof.gate.baseline import Baseline, BaselineRow
 from gadprof.results.figures import FIGURE, KEYS, total
-from gadprof.results.page import Page, Section
+from gadprof.results.page import Page
 from gadprof.results.table import Column, Table
 
 
@@ -95,7 +95,8 @@ def changes_page(comparison: Comparison, baseline: Baseline) -> Page:
     )
     tables = (table, changes_table(comparison, found, baseline))
     document = {**page.json(), "baseline": changes_object(baseline, found)}
-    return replace(page, sections=(Section("comparison", "", (), tables),), document=document)
+    (section,) = page.sections
+    return replace(page, sections=(replace(section, tables=tables),), document=document)
 
 
 def changes_table(comparison: Comparison, found: tuple[Change, ...], baseline: Baseline) -> Table:

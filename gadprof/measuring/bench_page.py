@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from gadprof.results.cells import seconds_text
 from gadprof.results.page import Page, page_of
 from gadprof.results.plain import to_plain
+from gadprof.results.sentences import faster_than
 from gadprof.results.table import Column, Table
 
 if TYPE_CHECKING:
@@ -25,8 +27,42 @@ SETTINGS = ("device", "batch", "dtype", "threads", "mode", "runtime")
 
 
 def bench_page(result: BenchResult) -> Page:
-    """The run: a row a model and setting; JSON has ``rows``, ``groups``, options and machine."""
-    return page_of(bench_table(result), document=lambda: bench_payload(result), name="bench")
+    """The verdict, a row a model and setting; JSON has ``rows``, ``groups``, options, machine."""
+    return page_of(
+        bench_table(result),
+        document=lambda: bench_payload(result),
+        name="bench",
+        words=bench_verdict(result),
+    )
+
+
+def bench_verdict(result: BenchResult) -> str:
+    """Two rows against each other, how many of several are faster or slower, or one row's time."""
+    judged = [row for row in result.rows if row.outcome and row.outcome != "reference"]
+    if not judged:
+        first = next((row for row in result.rows if row.latency_s is not None), None)
+        if first is None or first.latency_s is None:
+            return "Nothing was measured."
+        told = f"{_label(first, result)} takes {seconds_text(first.latency_s.median)}"
+        return f"{told}; no ratio could be told." if len(result.rows) > 1 else f"{told}."
+    if len(judged) == 1 and judged[0].ratio is not None:
+        row, ratio = judged[0], judged[0].ratio
+        if row.outcome == "cannot tell":
+            return f"{_label(row, result)} against {ratio.to}: {row.verdict}."
+        low, high = (f"{end:.3g}" for end in ratio.ci95)
+        return (
+            f"{_label(row, result)} is {faster_than(ratio.value, ratio.to)}: it takes "
+            f"{ratio.value:.3g} times as long, with 95 % between {low} and {high}."
+        )
+    kinds = Counter(row.outcome for row in judged)
+    told = ", ".join(
+        f"{kinds[outcome]} {words}"
+        for outcome, words in (
+            ("faster", "faster"), ("slower", "slower"), ("cannot tell", "not told apart"),
+        )
+        if kinds[outcome]
+    )  # fmt: skip
+    return f"Of {len(judged)} rows with a ratio to another: {told}."
 
 
 def bench_payload(result: BenchResult) -> dict[str, Any]:

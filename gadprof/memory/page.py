@@ -85,8 +85,26 @@ def largest_page(
         title = f"{one.device}, {bytes_text(one.capacity_bytes)}: {step}, {one.peaks.dtype}"
     notes = ("sure: fits at the upper end of the 95 % interval, too", _origin(errors))
     table = Table("fit", title, columns, tuple(rows), notes=notes)
-    return page_of(table, document={**document, "error_on_unseen_families": dict(errors)},
-                   name="fit")  # fmt: skip
+    return page_of(
+        table,
+        document={**document, "error_on_unseen_families": dict(errors)},
+        name="fit",
+        words=_verdict(found),
+    )
+
+
+def _verdict(found: Sequence[Largest]) -> str:
+    """The largest batch of each model, or that not one sample fits."""
+    if not found:
+        return ""
+    device = found[0].device
+    parts = [
+        f"{one.model} fits {device} up to batch {one.batch:,}"
+        if one.batch
+        else f"{one.model} does not fit {device} with one sample"
+        for one in found
+    ]
+    return "; ".join(parts) + "."
 
 
 def _origin(errors: Mapping[str, Any]) -> str:

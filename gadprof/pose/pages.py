@@ -6,11 +6,13 @@ Promises that an accuracy is a share of 1 in every exact form and per cent where
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from gadprof.results.page import Page, Section, page_of
+from gadprof.results.sentences import counted, fewer, fewer_than
 from gadprof.results.table import Column, Table
 
 if TYPE_CHECKING:
@@ -40,8 +42,9 @@ def score_page(accuracy: Accuracy, scores: Scores, machine: Any) -> Page:
     height, width = accuracy.input
     flip = "flip test" if accuracy.flip_test else "no flip test"
     note = (
-        f"{accuracy.data}: {accuracy.pictures} pictures, {accuracy.persons} boxes "
-        f"({accuracy.boxes}), {height}x{width}, {accuracy.decoding} decoding, {flip}; "
+        f"{accuracy.data}: {counted(accuracy.pictures, 'picture')}, "
+        f"{counted(accuracy.persons, 'box', 'boxes')} ({accuracy.boxes}), {height}x{width}, "
+        f"{accuracy.decoding} decoding, {flip}; "
         "a gap means that no annotated person is of that size."
     )
     columns = (
@@ -51,7 +54,14 @@ def score_page(accuracy: Accuracy, scores: Scores, machine: Any) -> Page:
     row = (accuracy.model, *(None if value < 0 else value for value in values))
     document = {"accuracy": accuracy, "scores": scores, "machine": machine}
     table = Table("accuracy", "", columns, (row,), notes=(note,))
-    return page_of(table, document=document, name="accuracy")
+    words = (
+        f"{accuracy.model} reaches AP {100 * accuracy.ap:.1f} % on "
+        f"{counted(accuracy.persons, 'box', 'boxes')} of "
+        f"{counted(accuracy.pictures, 'picture')}."
+        if accuracy.ap >= 0
+        else f"{accuracy.model} has no AP: no annotated person is there."
+    )
+    return page_of(table, document=document, name="accuracy", words=words)
 
 
 def redundancy_page(
@@ -79,7 +89,27 @@ def redundancy_page(
         "redundancy", "", columns, rows,
         notes=_redundancy_notes(trained, document["near_duplicate_correlation"]),
     )  # fmt: skip
-    return page_of(table, document=document, name="redundancy")
+    return page_of(table, document=document, name="redundancy", words=_alike(figures))
+
+
+def _alike(figures: Sequence[Redundancy]) -> str:
+    """At which place each model's maps are most alike."""
+    parts = []
+    for model in dict.fromkeys(item.model for item in figures):
+        known = [
+            item for item in figures
+            if item.model == model and not math.isnan(item.mean_abs_correlation)
+        ]  # fmt: skip
+        if not known:
+            parts.append(f"{model} has no place with two maps that vary")
+            continue
+        most = max(known, key=lambda item: item.mean_abs_correlation)
+        parts.append(
+            f"{model}'s maps are most alike at {most.place}: a mean |r| of "
+            f"{most.mean_abs_correlation:.2f}, {100 * most.near_duplicate_share:.0f} % near "
+            "duplicates"
+        )
+    return "; ".join(parts) + "."
 
 
 def _redundancy_notes(trained: bool, duplicate: float) -> tuple[str, ...]:
@@ -113,6 +143,7 @@ def ablation_page(
     more = [name for name in names if name.partition(":")[0] not in VARIANTS]
     data = f" on {budget['data'].partition(' (')[0]}" if budget.get("data") else ""
     words = [apart(variants, len(shared))] if trained else []
+    words.append(_costs(variants, shared))
     words.append(
         "HRNet, its BasicBlocks replaced by GhostBlocks, by GhostBlocks followed by SE, and GADNet "
         "(GaBlocks and GdBlocks)"
@@ -136,6 +167,16 @@ def ablation_page(
         (Section("variants", "The variants", tuple(words), (_variants(variants, shared),)),),
         document,
     )
+
+
+def _costs(variants: Sequence[Variant], shared: str) -> str:
+    """What the last variant costs against the first."""
+    first, last = variants[0], variants[-1]
+    name, other = (
+        item.model.removesuffix(f":{shared}") if shared else item.model for item in (last, first)
+    )
+    macs = fewer_than(last.macs / first.macs, "MACs", other)
+    return f"{name} needs {macs}, with {fewer(last.params / first.params, 'parameters')}."
 
 
 def _variants(variants: Sequence[Variant], shared: str) -> Table:

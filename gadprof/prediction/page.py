@@ -1,4 +1,4 @@
-"""Predicted latencies as tables, with the error that a fit has on networks that it never saw.
+"""Predicted latencies as tables under a sentence, with a fit's error on networks it never saw.
 
 Promises that what was refused has no figure; a comparison over devices goes from the one on which
 the last model gains most to the one on which it loses most.
@@ -10,13 +10,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gadprof.results.cells import seconds_text
 from gadprof.results.figures import total
 from gadprof.results.page import Page, Plot, Section, page_of
+from gadprof.results.sentences import faster_than, fewer
 from gadprof.results.table import Column, Table
 
 
 def prediction_page(rows: Sequence[Any], fit: Any, document: Mapping[str, Any]) -> Page:
-    """A row a model; what was refused says so."""
+    """The verdict and a row a model; what was refused says so."""
     first = next((row for row in rows if row.predicted_latency_s), None)
     columns = (
         Column("model", "model", rank=0),
@@ -58,7 +60,37 @@ def prediction_page(rows: Sequence[Any], fit: Any, document: Mapping[str, Any]) 
     batch = rows[0].batch if rows else 0
     title = f"{fit.device}, {fit.dtype}, {fit.layout}, {fit.mode}, batch {batch}"
     table = Table("prediction", title, columns, tuple(cells), notes=(note, novel, *least))
-    return page_of(table, document=document, name="prediction")
+    return page_of(table, document=document, name="prediction", words=_verdict(rows, fit.key))
+
+
+def _verdict(rows: Sequence[Any], device: str) -> str:
+    """Which model is predicted fastest on a device, and by how much; or one model's time."""
+    known = [row for row in rows if row.predicted_latency_s]
+    if not known:
+        return f"No latency is predicted on {device}."
+    at = f"on {device} at batch {known[0].batch}"
+    if len(known) == 1:
+        (row,) = known
+        low, high = map(seconds_text, row.predicted_latency_s["interval95"])
+        value = seconds_text(row.predicted_latency_s["value"])
+        return f"{row.model} is predicted to take {value} {at}, with 95 % between {low} and {high}."
+    if len(rows) == 2:
+        change = ratio(known)
+        first, last = known
+        told = f"{last.model} is predicted {faster_than(change, first.model)} {at}"
+        return told + _for_macs(first, last) + "."
+    best = min(known, key=lambda row: row.predicted_latency_s["value"])
+    if best is not rows[0] and known[0] is rows[0]:
+        than = f", {faster_than(ratio((rows[0], best)), rows[0].model)}"
+        return f"Of {len(known)} models {best.model} is predicted the fastest {at}{than}."
+    return f"Of {len(known)} models {best.model} is predicted the fastest {at}."
+
+
+def _for_macs(first: Any, last: Any) -> str:
+    """The share of MACs that the last model has, as what a sentence about its time ends with."""
+    if not first.macs or not last.macs or first.at_least or last.at_least:
+        return ""
+    return f", with {fewer(last.macs / first.macs, 'MACs')}"
 
 
 def _wider(cv: Mapping[str, Any]) -> str:
@@ -120,8 +152,36 @@ def everywhere_page(models: Sequence[str], found: Sequence[tuple[Any, Sequence[A
         ]
     }
     plots = (ratio_plot(models, complete),) if complete else ()
-    section = Section("devices", "", (), (table,), plots)
+    words = (_verdict_everywhere(models, complete),) if len(models) > 1 else ()
+    section = Section("devices", "", words, (table,), plots)
     return Page("devices", "devices", (section,), document)
+
+
+def _verdict_everywhere(
+    models: Sequence[str], complete: Sequence[tuple[Any, Sequence[Any]]]
+) -> str:
+    """On how many devices and settings the last model gains, on how many it loses, and how far."""
+    changes = [ratio(rows) for _, rows in complete]
+    if not changes:
+        return f"{models[-1]} and {models[0]} are predicted together on no device."
+    sides = {
+        "faster": [change for change in changes if change < 1],
+        "slower": [change for change in changes if change > 1],
+    }
+    told = ", ".join(
+        f"{way} in {len(side)} (by {_span(side)})" for way, side in sides.items() if side
+    )
+    first, last = complete[0][1][0], complete[0][1][-1]
+    return (
+        f"Of {len(changes)} devices and settings {models[-1]} is predicted "
+        f"{told or 'as fast in all'} than {models[0]}{_for_macs(first, last)}."
+    )
+
+
+def _span(changes: Sequence[float]) -> str:
+    """From the least to the greatest change, in per cent."""
+    shares = sorted(round(100 * abs(change - 1)) for change in changes)
+    return " to ".join(dict.fromkeys(map(str, (shares[0], shares[-1])))) + " %"
 
 
 def ratio_plot(models: Sequence[str], complete: Sequence[tuple[Any, Sequence[Any]]]) -> Plot:

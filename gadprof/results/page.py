@@ -100,6 +100,6 @@ def section_object(section: Section) -> dict[str, Any]:
     }
 
 
-def page_of(*tables: Table, document: Document, name: str) -> Page:
-    """A page of tables alone, as most commands have."""
-    return Page(name, name, (Section(name, "", (), tables),), document)
+def page_of(*tables: Table, document: Document, name: str, words: str = "") -> Page:
+    """A page of tables under one verdict in words, as most commands have."""
+    return Page(name, name, (Section(name, "", (words,) if words else (), tables),), document)
