@@ -39,6 +39,7 @@ from gadprof.prediction.fitting import (
     predicted_logs,
     prepare,
     subset,
+    vector,
     with_counts,
 )
 from gadprof.prediction.launch import KINDS, Host, kinds_in_order, timeline
@@ -183,7 +184,8 @@ def read_lines(folder: Path, dtype: str, cache: Path) -> list[Line]:
     """Every network on every machine in one number format."""
     precision, width = PRECISIONS[dtype]
     way = Way(gpu=True, fused_attention=False, width=width)
-    stored = cache / f"cards-{dtype}-{code_stamp()}-features"
+    code = stamp_of("classes", "features", "flow", "hidden", "per_sample", "rows").hexdigest()[:8]
+    stored = cache / f"cards-{dtype}-{code}-features"
     known: dict[str, ModelFeatures] = pickle.loads(stored.read_bytes()) if stored.exists() else {}
 
     def features(model: str) -> ModelFeatures:
@@ -220,13 +222,22 @@ def read_lines(folder: Path, dtype: str, cache: Path) -> list[Line]:
     return lines
 
 
-def code_stamp() -> str:
-    """What the code is that fits and that makes features, in eight digits."""
+def stamp_of(*modules: str) -> Any:
+    """A digest that begins with the text of modules of the prediction."""
     folder = Path(gadprof.prediction.__file__).parent
-    names = ("classes", "features", "fitting", "flow", "hidden", "launch", "model", "per_sample")
-    text = b"".join((folder / f"{name}.py").read_bytes() for name in names)
-    told = repr((COSTS, HELD, ROUNDS, HOST_STEPS, SAMPLE, FOLDS))
-    return hashlib.sha1(text + told.encode()).hexdigest()[:8]
+    return hashlib.sha1(b"".join((folder / f"{name}.py").read_bytes() for name in modules))
+
+
+def fit_stamp(lines: Sequence[Line], prior: Coefficients) -> str:
+    """What a fit follows from, in twelve digits: the lines, the prior and the code that fits."""
+    found = stamp_of("fitting", "launch", "model")
+    found.update(repr((COSTS, HELD, ROUNDS, HOST_STEPS, FOLDS)).encode())
+    found.update(vector(prior).tobytes())
+    for line in lines:
+        found.update(repr((line.machine, line.network, line.batch, line.seconds)).encode())
+        for part in (line.features.classes, line.features.columns, line.features.order):
+            found.update(part.tobytes())
+    return str(found.hexdigest()[:12])
 
 
 # --- the fit --------------------------------------------------------------------------------------
@@ -390,10 +401,11 @@ def fit_cards(folder: Path, cache: Path, dtype: str, prior: Fit) -> tuple[Cards,
     lines = read_lines(folder, dtype, cache)
     away = np.array([*log_peaks(prior.device, "fp16"), 0.0])
     start = replace(prior.members[0], base=prior.members[0].base - away)
+    stamp = fit_stamp(lines, start)
 
     def run(way_out: str) -> Callable[[Sequence[Line], int], Found]:
         def fold(inside: Sequence[Line], index: int) -> Found:
-            path = cache / f"cards-{dtype}-{code_stamp()}-{way_out}-{index}"
+            path = cache / f"cards-{dtype}-{stamp}-{way_out}-{index}"
             return kept(path, lambda: fit_lines(inside, dtype, start))
 
         return fold

@@ -115,6 +115,7 @@ TABLES = (
         Way(amp=True, gpu=True, fused_attention=False, train=True, channels_last=True),
     ),
 )
+FITTING = ("fitting", "model", "novelty")  # the code that a fit follows from, given its rows
 FOLDS = {"prefix": 6, "module": 4, "kind": 3}
 WAYS_OUT = tuple(FOLDS)
 WORST = 20
@@ -248,6 +249,19 @@ def code_stamp() -> str:
     return hashlib.sha1(text).hexdigest()[:8]
 
 
+def fit_stamp(rows: Sequence[Row]) -> str:
+    """What a fit and its errors follow from, in twelve digits: the rows and the code that fits."""
+    folder = Path(gadprof.prediction.__file__).parent
+    found = hashlib.sha1(b"".join((folder / f"{n}.py").read_bytes() for n in FITTING))
+    found.update(repr(FOLDS).encode())
+    for row in rows:
+        one = row.measured
+        found.update(repr((one.model, one.batch, one.seconds, row.module)).encode())
+        for part in (one.features.classes, one.features.columns, one.features.counts):
+            found.update(part.tobytes())
+    return found.hexdigest()[:12]
+
+
 # --- fits -----------------------------------------------------------------------------------------
 
 
@@ -298,11 +312,7 @@ def leave_out(rows: Sequence[Row], way_out: str, kind: str) -> LeftOut:
 def fit_table(path: Path, table: Table, cache: Path) -> Fitted:
     """The fit of one table, with its errors on families that were left out."""
     rows = read_rows(path, table, cache)
-    names = sorted((Path(gadprof.prediction.__file__).parent).glob("*.py"))
-    names = [name for name in names if name.stem in ("fitting", "model", "novelty")]
-    stamp = b"".join(name.read_bytes() for name in [*names, path])
-    stamp += repr([(r.measured.model, r.size, r.fused) for r in rows]).encode()
-    kept = cache / f"left-out-{table.key}-{code_stamp()}-{hashlib.sha1(stamp).hexdigest()[:8]}"
+    kept = cache / f"left-out-{table.key}-{fit_stamp(rows)}"
     if kept.exists():
         left_out, whole = pickle.loads(kept.read_bytes())
     else:

@@ -27,6 +27,7 @@ from gadprof.prediction.features import CLASSES, features_of
 from gadprof.prediction.fits import COEFFICIENTS, cards, find_fit, fits, moved, transfer_errors
 from gadprof.prediction.flow import PLANE_WORK
 from gadprof.prediction.fusion import fused_traffic
+from gadprof.prediction.limited import limited
 from gadprof.prediction.model import operation_seconds
 from gadprof.prediction.novelty import cells_of, families_by_cell, known_cells
 from gadprof.prediction.per_sample import per_sample
@@ -138,6 +139,40 @@ def test_a_timed_model_sets_the_speed_of_all():
     assert after == pytest.approx([2 * value for value in before])
     assert "1 timed model" in faster.method
     assert fit.host.once < faster.host.once
+
+
+def test_a_clock_moves_products_and_launches_and_leaves_the_memory_and_the_host():
+    fit = find_fit("titan-rtx", None)
+    slow = limited(fit, None, 1770 / 2)
+    moved_by = slow.members[0].base - fit.members[0].base
+    assert moved_by == pytest.approx([-np.log(2), 0, np.log(2)])
+    assert slow.host == fit.host
+    widths = [one.cv["log_error_95"] for one in (slow, fit)]
+    assert widths[0] - widths[1] == pytest.approx(np.log(2))
+
+
+def test_a_power_limit_lowers_the_clock_by_its_cube_root_and_the_lower_of_two_limits_counts():
+    fit = find_fit("rtx3090", "nchw")
+    clock = limited(fit, None, 0.9 * 1695).members[0].base
+    for power, other in ((0.729 * 350, None), (0.729 * 350, 1695), (349.0, 0.9 * 1695)):
+        assert limited(fit, power, other).members[0].base == pytest.approx(clock)
+
+
+@pytest.mark.parametrize(
+    ("device", "option", "message"),
+    [
+        ("rtx3090", ("--power", "351"), "351 W is not within 87.5 to 350 W"),
+        ("rtx3090", ("--clock", "3000"), "about the 1695 MHz"),
+        ("radeon-680m", ("--power", "20"), "give --clock MHz instead"),
+        ("i7-12700h", ("--power", "20"), "no data sheet"),
+        ("samsung-galaxy-s24", ("--clock", "900"), "no data sheet"),
+        ("all", ("--power", "200"), "leave out --power"),
+    ],
+)
+def test_a_limit_that_a_device_has_not_is_refused(device, option, message, run_cli):
+    code, _, err = run_cli("predict", "hrnet32", "--device", device, *option)
+    assert code == 2
+    assert message in " ".join(err.split())
 
 
 @pytest.mark.parametrize(("device", "dtype"), [("rx7900xtx", "fp16"), ("gtx1070", "fp32")])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import click
 
-from gadprof.commands.option_types import BATCH, CARD
+from gadprof.commands.option_types import BATCH, CARD, Number
 from gadprof.commands.options import (
     Within,
     command,
@@ -35,6 +35,8 @@ class Target:
     mode: str | None
     reparam: str
     timed: tuple[str, ...]
+    power: float | None
+    clock: float | None
 
 
 @command(name="predict", example="gadprof predict hrnet32 gadnet32 --device rtx3090")
@@ -66,6 +68,12 @@ class Target:
         multiple=True,
         metavar="MODEL=TIME",
         help="A model that you timed there, like resnet50=8.1ms: sets the device's speed.",
+    ),
+    click.option(
+        "--power", type=Number(1, 10_000), metavar="W", help="The card's power limit in watts."
+    ),
+    click.option(
+        "--clock", type=Number(1, 100_000), metavar="MHZ", help="The clock that its cores keep."
     ),
 )
 @input_option
@@ -116,6 +124,8 @@ def predict(
             mode=target.mode,
             bounds=within.bounds,
             timed=tuple(map(_timed, target.timed)),
+            power_w=target.power,
+            clock_mhz=target.clock,
         )
     show(out, Predictions(tuple(rows), fit).page())
     for row in rows:
@@ -150,7 +160,7 @@ def _everywhere(
     from gadprof.render.plots import render_plot
     from gadprof.render.progress import Working
 
-    for name in ("coefficients", "dtype", "layout", "mode", "timed"):
+    for name in ("coefficients", "dtype", "layout", "mode", "timed", "power", "clock"):
         if getattr(target, name):
             raise click.UsageError(f"--device all goes through every fit; leave out --{name}")
     if plot is not None:

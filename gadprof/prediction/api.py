@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gadprof.errors import GadprofError, SpecError
 from gadprof.prediction.fit import Fit
 from gadprof.prediction.fits import find_fit, fits
+from gadprof.prediction.limited import limited
 from gadprof.prediction.tracing import BatchTrace, trace_of
 
 if TYPE_CHECKING:
@@ -176,17 +177,20 @@ def predict(
     mode: str | None = None,
     bounds: Mapping[str, Any] | None = None,
     timed: Sequence[tuple[str, float]] = (),
+    power_w: float | None = None,
+    clock_mhz: float | None = None,
 ) -> tuple[list[Prediction], Fit]:
     """Predict several models; one that cannot be traced fills its own row's ``error``.
 
     ``coefficients`` is a file that ``gadprof calibrate`` wrote, instead of gadprof's own.
     ``reparam`` joins a model's branches: as the device's table was measured (auto), yes or no.
     ``mode`` is eager, compiled or train; ``bounds`` are as in ``trace_of``. ``timed`` are models
-    with seconds measured there at this batch and input, which set the device's speed. Raises
-    DataError for such a file that cannot be read, UnknownNameError for a device without a fit,
-    SpecError for a format that it was not measured in.
+    with seconds measured there at this batch and input, which set the device's speed; ``power_w``
+    and ``clock_mhz`` are a card's limits (``limited``). Raises DataError for such a file that
+    cannot be read, UnknownNameError for a device without a fit, SettingError for a limit that it
+    has not, SpecError for a format that it was not measured in.
     """
-    fit = find_fit(device, layout, coefficients, mode, dtype)
+    fit = limited(find_fit(device, layout, coefficients, mode, dtype), power_w, clock_mhz)
     chosen = batch if batch is not None else default_batch(fit)
     joined = joins(fit, reparam)
 
