@@ -119,7 +119,8 @@ def _refusal(features: ModelFeatures, seconds: Any, fit: Fit, batch: int) -> str
     if share > LITTLE:
         return (
             f"operations of a kind never measured would take about {100 * share:.0f} % of the "
-            f"time, if they only moved their bytes: {', '.join(features.unknown)}"
+            "time, if they ran as known ones of their work and bytes do: "
+            f"{', '.join(features.unknown)}"
         )
     rare = np.isin(features.classes, [i for i, n in enumerate(fit.seen) if n < LEAST_SEEN])
     share = float(seconds[rare].sum() / seconds.sum())

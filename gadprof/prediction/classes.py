@@ -10,6 +10,25 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any, Protocol
 
+# ONNX operators that torch names otherwise than by lower-case letters alone
+ONNX_NAMES = {
+    "Clip": "hardtanh", "HardSigmoid": "hardsigmoid", "HardSwish": "hardswish", "Swish": "silu",
+    "LeakyRelu": "leaky_relu", "ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "amax",
+    "ReduceMin": "amin", "ReduceProd": "prod", "ReduceL2": "linalg_vector_norm", "Sum": "add",
+    "ReduceLogSumExp": "logsumexp", "LayerNormalization": "layer_norm", "LogSoftmax": "log_softmax",
+    "RMSNormalization": "rms_norm", "GroupNormalization": "group_norm", "Gather": "index_select",
+    "Resize": "upsample", "Upsample": "upsample", "BatchNormalization": "batch_norm",
+    "Pad": "constant_pad_nd", "NonMaxSuppression": "nms", "RoiAlign": "roi_align",
+    "MaxRoiPool": "roi_pool", "GridSample": "grid_sampler", "Reciprocal": "reciprocal",
+}  # fmt: skip
+# reductions that go once over their input, as those that were measured do
+REDUCTIONS = frozenset(
+    (
+        "mean", "sum", "amax", "amin", "max", "min", "prod", "var", "std", "var_mean", "std_mean",
+        "norm", "linalg_vector_norm", "cumsum", "logsumexp", "argmax", "argmin", "any", "all",
+    )
+)  # fmt: skip
+
 
 class Traced(Protocol):
     """What is read of a traced operation (gadprof.counting.records.Operation has it)."""
@@ -22,6 +41,12 @@ class Traced(Protocol):
     inputs: Any
     outputs: Any
     attributes: Mapping[str, Any]
+
+
+def torch_name(operation: Traced) -> str:
+    """The name of an operation as torch has it, without its namespace."""
+    space, _, plain = operation.name.partition(".")
+    return ONNX_NAMES.get(plain, plain.lower()) if space == "onnx" else plain
 
 
 def products(operation: Traced, out: tuple[int, ...]) -> tuple[int, int, int, int, int, int]:
@@ -66,11 +91,13 @@ def listed(value: Any) -> tuple[int, ...]:
 
 def class_of(operation: Traced, shapes: list[tuple[int, ...]], out: tuple[int, ...]) -> str:
     """The class of an operation; a name outside CLASSES where none fits."""
-    plain = operation.name.partition(".")[2]
+    plain = torch_name(operation)
     base = plain.rstrip("_")
     match operation.kind:
         case "convolution":
-            return _convolution(operation.attributes)
+            if operation.functional == "deform_conv2d":
+                return "deform_conv2d"
+            return "conv3d" if len(out) == 5 else _convolution(operation.attributes)
         case "attention":
             if not has_fused_kernel(operation):
                 return "attention_math"
@@ -87,10 +114,14 @@ def class_of(operation: Traced, shapes: list[tuple[int, ...]], out: tuple[int, .
                 return "activation_hard"
             return "activation_inplace" if plain.endswith("_") else "activation"
         case "elementwise":
+            if operation.name == "onnx.Clip":  # a ReLU6, most often
+                return "activation"
             spread = len(shapes) > 1 and any(prod(shape) < prod(out) for shape in shapes)
             if spread:
                 return "broadcast"
             return base if base in ("add", "mul") else "elementwise"
+        case "reduction" if base not in REDUCTIONS:
+            return f"{operation.kind}:{base}"
         case "reduction":
             return "global_pool" if base == "mean" and len(out) == 4 else "reduction"
         case "pooling":
@@ -98,7 +129,7 @@ def class_of(operation: Traced, shapes: list[tuple[int, ...]], out: tuple[int, .
                 return "global_pool"
             return "pool" if operation.attributes.get("average", True) else "max_pool"
         case "resize":
-            return "resize"
+            return "resize" if base.startswith("upsample") else f"{operation.kind}:{base}"
         case "concatenation":
             return "cat"
         case "copy":

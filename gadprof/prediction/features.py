@@ -6,7 +6,8 @@ not, and is kept apart. Under mixed precision the flow of number formats is foll
 to operation as torch's autocast does it, casts included; under a compiler, what it keeps in
 registers between joined operations is not moved (``fusion``). Views and queries cost nothing and
 are left out. Equal operations of one model are joined with how often they occur. An operation of a
-class that no fit has seen is listed as unknown, and stands as one that moves as many bytes.
+class that no fit has seen is listed as unknown, and stands as a convolution of its work, or as one
+that moves as many bytes where it multiplies nothing.
 """
 
 from __future__ import annotations
@@ -88,7 +89,9 @@ def features_of(operations: Iterable[Any], way: Way, batch: int = 1) -> ModelFea
             order.append(places.setdefault(row, len(places)))
     rows, ordered = list(places), np.array(order, dtype=np.int64)
     return ModelFeatures(
-        np.array([_INDEX.get(row.name, _MOVES) for row in rows], dtype=np.int64),
+        np.array(
+            [_INDEX.get(row.name, _WORKS if row.work else _MOVES) for row in rows], dtype=np.int64
+        ),
         np.array([row[1:] for row in rows], dtype=np.float64).reshape(len(rows), len(COLUMNS)),
         np.bincount(ordered[ordered != VIEW], minlength=len(rows)).astype(np.float64),
         tuple(sorted({row.name for row in rows if row.name not in _INDEX})),
@@ -110,4 +113,4 @@ def _optimiser(operations: Sequence[Traced]) -> Row:
 
 _COLUMN: Mapping[str, int] = {name: index for index, name in enumerate(COLUMNS)}
 _INDEX: Mapping[str, int] = {name: index for index, name in enumerate(CLASSES)}
-_MOVES = CLASSES.index("elementwise")
+_MOVES, _WORKS = CLASSES.index("elementwise"), CLASSES.index("conv")

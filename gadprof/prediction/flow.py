@@ -17,6 +17,7 @@ from gadprof.prediction.classes import (
     is_native_depthwise,
     is_uneven,
     products,
+    torch_name,
 )
 from gadprof.prediction.fusion import Traffic
 from gadprof.prediction.hidden import unfused_attention
@@ -25,6 +26,7 @@ from gadprof.prediction.rows import Row, moving
 from gadprof.prediction.way import Way
 
 PLANE_WORK = 10**7  # what a step through a plane counts as, so that its rate lies near others'
+PAIR_BYTES = 4  # what suppression compares of each pair of boxes counts as moving
 FREE_KINDS = ("view", "query", "fill", "random")
 PRODUCT_KINDS = ("convolution", "linear", "matmul", "attention", "rnn")
 
@@ -48,11 +50,9 @@ FORMAT_KEEPERS = ("EvoNorm", "FilterResponseNorm")
 
 def _keeps_layout(operation: Traced) -> bool:
     """Whether an operation lays its result out as its input is."""
-    name = operation.name
+    name = torch_name(operation)
     return (
-        operation.kind in LAYOUT_KINDS
-        or name.startswith("aten.batch_norm")
-        or name == "aten.constant_pad_nd"
+        operation.kind in LAYOUT_KINDS or name.startswith("batch_norm") or name == "constant_pad_nd"
     )
 
 
@@ -80,7 +80,7 @@ class Flow:
         if operation.kind in FREE_KINDS:
             self._free(operation, batched)
             return []
-        base = operation.name.partition(".")[2].rstrip("_")
+        base = torch_name(operation).rstrip("_")
         if base == "clone" and self._lies_so(inputs):
             self._free(operation, batched)
             self._width[out.storage] = self._bytes(inputs[0])
@@ -232,7 +232,7 @@ class Flow:
         self._elements.setdefault(source.storage, prod(source.shape))
         strided = self._permuted(source)
         self._made.update(t.storage for t in operation.outputs)
-        if operation.name in ("aten.permute", "aten.transpose"):
+        if torch_name(operation) in ("permute", "transpose"):
             strided = not strided
         if strided:
             self._strided.update((t.storage, tuple(t.shape)) for t in operation.outputs)
@@ -294,13 +294,15 @@ class Flow:
         else:
             fixed += outputs * width + moved
             moved, fixed_work, work = 0, work, 0
+        attributes = operation.attributes
+        if name == "reduction:nms" and "boxes" in attributes:
+            fixed += PAIR_BYTES * int(attributes["boxes"]) ** 2
         if name == "resize" and self._by_planes(operation, strided=strided):
             work = PLANE_WORK * shape[1]
         inner = shape[-1] if shape else 1
         every = shape[1] if len(shape) == 4 else inner
         if strided and name in ("copy", "layer_norm"):
             name += "_strided"
-        attributes = operation.attributes
         return Row(
             name,
             work=work,
@@ -327,6 +329,7 @@ class Flow:
         So torch's kernels on a card do, for linear and cubic interpolation of maps whose channels
         lie apart: their time is that of batch times channels steps, not of the bytes.
         """
-        smooth = any(word in operation.name for word in ("bilinear", "bicubic"))
+        told = f"{operation.name} {operation.attributes.get('mode', '')}"
+        smooth = any(word in told for word in ("bilinear", "bicubic"))
         way = self.way
         return way.gpu and smooth and not (strided or way.channels_last or way.compiled)
