@@ -508,3 +508,27 @@ def test_deformable_attention_without_its_kernel_is_four_projections_and_element
     sampled = [item for item in trace.operations if item.name.endswith("grid_sampler")]
     assert [item.outputs[0].elements for item in sampled] == [20 * 4 * 3 * 8] * 2
     assert not trace.uncovered
+
+
+def _convolution_of_steps(x: torch.Tensor) -> torch.Tensor:
+    return torch.conv_tbc(x, torch.ones(3, 4, 5), torch.ones(5))
+
+
+def _eight_bit_weights(x: torch.Tensor) -> torch.Tensor:
+    weight = torch.ones(5, 4, dtype=torch.int8)
+    return torch.ops.aten._weight_int8pack_mm(x[0].bfloat16(), weight, torch.ones(5).bfloat16())
+
+
+@pytest.mark.parametrize(
+    ("function", "macs", "flops"),
+    [
+        # 7 steps leave 5 of a kernel of 3; 2 sequences, 4 channels to 5, and a bias
+        (_convolution_of_steps, 5 * 2 * 3 * 4 * 5, 2 * 600 + 50),
+        # 2 rows of 4 by 5 columns, and the scale of each output
+        (_eight_bit_weights, 2 * 4 * 5, 2 * 40 + 10),
+        (torch.i0, 0, 56),
+    ],
+)
+def test_products_of_packed_or_turned_operands(function, macs, flops):
+    trace = gadprof.count(Calls(lambda self, x: function(x)), (torch.ones(7, 2, 4),))
+    assert (trace.macs, trace.flops, dict(trace.uncovered)) == (macs, flops, {})

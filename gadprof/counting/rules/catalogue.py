@@ -38,6 +38,7 @@ FORMULAS: tuple[tuple[str, str, str, str], ...] = (
     (r"(_?convolution|convolution_overrideable|cudnn_convolution|mkldnn_convolution|conv\dd"
      r"|_slow_conv2d_forward)", "MACs",
      "outputs x (channels in / groups) x kernel; a bias is an addition an output", _TEXTBOOK),
+    (r"conv_tbc", "MACs", "outputs x channels in x kernel", _TEXTBOOK),
     (r"conv_transpose\dd", "MACs", "inputs x (channels out / groups) x kernel",
      "Dumoulin and Visin, A guide to convolution arithmetic, 2016"),
     (r"convolution_backward", "MACs", "the forward's MACs for each gradient that is asked for",
@@ -46,7 +47,7 @@ FORMULAS: tuple[tuple[str, str, str, str], ...] = (
     (r"linear_backward", "MACs", "the forward's MACs for each gradient that is asked for",
      _TEXTBOOK),
     (r"(mm|_int_mm|_scaled_mm|bmm|mv|matmul|dot|vdot|addmm|_addmm_activation|addmv|baddbmm|addbmm"
-     r"|addr|_weight_int\dpack_mm.*|_mixed_mm)", "MACs",
+     r"|addr|_weight_int\dpack_mm.*|_dyn_quant_matmul_4bit|_mixed_dtypes_linear)", "MACs",
      "outputs x inner size; four times that for complex numbers; an added term is an addition",
      _TEXTBOOK),
     (r"_trilinear", "MACs", "the full product of the three sizes", _TEXTBOOK),

@@ -80,7 +80,8 @@ RANDOM = (
 )  # fmt: skip
 
 QUESTIONS = (
-    "size", "stride", "numel", "dim", "is_same_size", "equal", "item", "_local_scalar_dense",
+    "size", "stride", "numel", "dim", "is_same_size", "_has_same_storage_numel", "equal",
+    "item", "_local_scalar_dense",
     "is_nonzero", "sym_size", "sym_numel", "sym_stride", "sym_storage_offset", "storage_offset",
     "is_contiguous", "is_floating_point", "is_complex", "is_pinned", "device",
     "_fused_sdp_choice", "_nnpack_available", "is_inference", "_version", "result_type",

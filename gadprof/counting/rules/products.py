@@ -218,6 +218,30 @@ def _mm(args: Args, kwargs: Kwargs, outs: Args) -> Work:
     return _product(args[0], args[1], outs[0])
 
 
+def _packed_mm(args: Args, kwargs: Kwargs, outs: Args) -> Work:
+    """Rows by weights of few bits, packed as only the kernel knows: (..., k) to (..., n)."""
+    x, n = args[0], outs[0].shape[-1]
+    m, k = elements(x) // x.shape[-1], x.shape[-1]
+    return Work(
+        "matmul",
+        macs=m * k * n,
+        multiplies=m * n,  # the scale of an output
+        attributes={"batch": 1, "m": m, "k": k, "n": n, "bias": False},
+    )
+
+
+def _conv_tbc(args: Args, kwargs: Kwargs, outs: Args) -> Work:
+    """A 1-D convolution of (time, batch, channels) by (kernel, channels in, channels out)."""
+    kernel, channels, n = args[1].shape
+    m = elements(outs[0]) // n
+    return Work(
+        "matmul",
+        macs=m * kernel * channels * n,
+        adds=m * n,
+        attributes={"batch": 1, "m": m, "k": kernel * channels, "n": n, "bias": True},
+    )
+
+
 def _addmm(args: Args, kwargs: Kwargs, outs: Args) -> Work:
     beta, alpha = kwargs.get("beta", 1), kwargs.get("alpha", 1)
     output = elements(outs[0])
@@ -676,6 +700,13 @@ RULES: dict[str, Rule] = {
     "aten.linear_backward": _linear_backward,
     "aten.mm": _mm,
     "aten._int_mm": _mm,
+    "aten._weight_int8pack_mm": _packed_mm,
+    "aten._weight_int4pack_mm": _packed_mm,
+    "aten._weight_int4pack_mm_for_cpu": _packed_mm,
+    "aten._weight_int4pack_mm_with_scales_and_zeros": _packed_mm,
+    "aten._dyn_quant_matmul_4bit": _packed_mm,
+    "aten._mixed_dtypes_linear": _packed_mm,
+    "aten.conv_tbc": _conv_tbc,
     "aten._scaled_mm": _mm,
     "aten.bmm": _mm,
     "aten.mv": _mm,
