@@ -532,3 +532,15 @@ def _eight_bit_weights(x: torch.Tensor) -> torch.Tensor:
 def test_products_of_packed_or_turned_operands(function, macs, flops):
     trace = gadprof.count(Calls(lambda self, x: function(x)), (torch.ones(7, 2, 4),))
     assert (trace.macs, trace.flops, dict(trace.uncovered)) == (macs, flops, {})
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_scripted_module_counts_as_the_one_it_was_made_from():
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).eval()
+    scripted = torch.jit.script(plain)
+    x = torch.randn(1, 3, 6, 6)
+    before = scripted(x)
+    traces = [gadprof.count(module, (x,)) for module in (plain, scripted)]
+    figures = [(item.params, item.buffers, item.macs, item.flops) for item in traces]
+    assert figures[0] == figures[1] == (3 * 4 * 9 + 4 + 8, 9, 16 * 4 * 27, figures[0][3])
+    assert torch.equal(scripted(x), before)

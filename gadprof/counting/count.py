@@ -21,6 +21,7 @@ from gadprof.counting.records import ModuleRecord, Trace
 from gadprof.counting.restore import default_algorithms, model_restored
 from gadprof.counting.rules.nested import in_parts
 from gadprof.counting.rules.registry import RuleError
+from gadprof.counting.scripted import Scripted
 from gadprof.counting.trace import by_stand_in
 from gadprof.counting.trace.dispatch import META, RecordingMode, outer_counts_asleep
 from gadprof.counting.trace.fused_attention import (
@@ -94,6 +95,8 @@ def count(
     """
     if isinstance(module, torch._dynamo.OptimizedModule if _dynamo_loaded() else ()):
         module = module._orig_mod
+    if isinstance(module, torch.jit.ScriptModule):
+        module = Scripted(module)
     if not isinstance(module, nn.Module):
         raise GadprofError(f"{type(module).__name__} is not a torch.nn.Module; pass a module")
     inputs = tuple(args)
