@@ -112,6 +112,14 @@ SMALL = {
     "vocab_size": 99, "image_size": 64, "patch_size": 16, "head_dim": 16,
     "max_position_embeddings": 64, "num_local_experts": 4,
 }  # fmt: skip
+# what a model wants otherwise; None is for what its configuration does not take
+OWN: dict[str, dict[str, Any]] = {
+    "CodeGen": {"rotary_dim": 8}, "GPTJ": {"rotary_dim": 8}, "Falcon": {"head_dim": None},
+    "Funnel": {"num_hidden_layers": None, "block_sizes": [1, 1]}, "Phi3": {"pad_token_id": 0},
+    "GPTNeo": {"attention_types": [[["global", "local"], 1]]}, "SqueezeBert": {"hidden_size": None},
+    "XLNet": {"max_position_embeddings": None, "d_head": 16}, "Swin": {"window_size": 2},
+    "Hiera": {"image_size": [64, 64]}, "Yolos": {"image_size": [64, 64]},
+}  # fmt: skip
 TEXT = ("Bert", "Roberta", "Albert", "DistilBert", "Electra", "MobileBert", "GPT2", "GPTNeoX",
         "Llama", "Mistral", "Mixtral", "Qwen2", "Qwen3", "Phi", "Phi3", "Gemma", "Gemma2",
         "Falcon", "Bloom", "OPT", "XLNet", "DebertaV2", "Funnel", "MPNet", "Camembert", "ConvBert",
@@ -119,9 +127,9 @@ TEXT = ("Bert", "Roberta", "Albert", "DistilBert", "Electra", "MobileBert", "GPT
         "Nystromformer", "FNet", "XGLM", "CodeGen", "GPTJ", "GPTNeo", "Persimmon")  # fmt: skip
 VISION = ("ViT", "DeiT", "Beit", "Swin", "Swinv2", "ConvNext", "ConvNextV2", "ResNet", "RegNet",
           "MobileNetV1", "MobileNetV2", "Dinov2", "Data2VecVision", "PoolFormer", "Segformer",
-          "Levit", "Cvt", "EfficientNet", "BiT", "FocalNet", "PvtV2", "Pvt", "MobileViT",
-          "MobileViTV2", "ViTMSN", "Hiera", "Dinov2WithRegisters", "ViTMAE", "IJepa", "VanModel",
-          "TimesformerModel", "SwiftFormer", "GLPN", "DPT", "UperNet")  # fmt: skip
+          "Levit", "Cvt", "EfficientNet", "Bit", "FocalNet", "PvtV2", "Pvt", "MobileViT",
+          "MobileViTV2", "ViTMSN", "Hiera", "Dinov2WithRegisters", "ViTMAE", "IJepa",
+          "SwiftFormer", "GLPN", "DPT", "Yolos")  # fmt: skip
 
 
 def transformers_models() -> Iterator[tuple[str, Build]]:
@@ -132,7 +140,9 @@ def transformers_models() -> Iterator[tuple[str, Build]]:
     def configured(name: str) -> Any:
         kind = getattr(transformers, f"{name}Config")
         plain = kind()
-        return kind(**{key: value for key, value in SMALL.items() if hasattr(plain, key)})
+        wanted = {key: value for key, value in SMALL.items() if hasattr(plain, key)}
+        wanted |= OWN.get(name, {})
+        return kind(**{key: value for key, value in wanted.items() if value is not None})
 
     for name in TEXT:
 
@@ -145,7 +155,8 @@ def transformers_models() -> Iterator[tuple[str, Build]]:
 
         def vision(name: str = name) -> Any:
             kind = getattr(transformers, f"{name}Config")
-            config = kind(image_size=64) if hasattr(kind(), "image_size") else kind()
+            size = {"image_size": 64} if hasattr(kind(), "image_size") else {}
+            config = kind(**(size | OWN.get(name, {})))
             model = getattr(transformers, f"{name}Model")(config)
             return model, (picture(*PICTURE),), {}
 
@@ -185,7 +196,9 @@ def segmentation_models() -> Iterator[tuple[str, Build]]:
                  "DeepLabV3Plus", "PAN", "UPerNet", "Segformer"):  # fmt: skip
 
         def build(name: str = name) -> Any:
-            return getattr(smp, name)("resnet18", encoder_weights=None), (picture(*PICTURE),), {}
+            size = 128 if name == "PAN" else 64  # its pyramid asks for more
+            model = getattr(smp, name)("resnet18", encoder_weights=None)
+            return model, (picture(3, size, size),), {}
 
         yield name, build
 
@@ -231,6 +244,8 @@ def pytorchcv_models() -> Iterator[tuple[str, Build]]:
 def kornia_models() -> Iterator[tuple[str, Build]]:
     """Detectors, descriptors and classifiers of kornia."""
     import kornia
+    from kornia.filters import dexined
+    from kornia.models import tiny_vit, vit, vit_mobile
 
     gray = (1, 64, 64)
     table: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
@@ -242,13 +257,13 @@ def kornia_models() -> Iterator[tuple[str, Build]]:
         "OriNet": (lambda: kornia.feature.OriNet(False), (1, 32, 32)),
         "KeyNet": (lambda: kornia.feature.KeyNet(False), gray),
         "DeFMO encoder": (lambda: kornia.feature.DeFMO(False).encoder, (6, 64, 64)),
-        "DexiNed": (lambda: kornia.models.DexiNed(False), PICTURE),
+        "DexiNed": (lambda: dexined.DexiNed(False), PICTURE),
         "VisionTransformer": (
-            lambda: kornia.models.VisionTransformer(64, 16, embed_dim=32, depth=2, num_heads=2),
+            lambda: vit.VisionTransformer(64, 16, embed_dim=32, depth=2, num_heads=2),
             PICTURE,
         ),
-        "MobileViT": (lambda: kornia.models.MobileViT(), (3, 256, 256)),
-        "TinyViT": (lambda: kornia.models.TinyViT.from_config("5m"), (3, 224, 224)),
+        "MobileViT": (lambda: vit_mobile.MobileViT(), (3, 256, 256)),
+        "TinyViT": (lambda: tiny_vit.TinyViT.from_config("5m"), (3, 224, 224)),
     }
     for name, (make, shape) in table.items():
 
@@ -267,10 +282,10 @@ def monai_models() -> Iterator[tuple[str, Build]]:
         "UNet": (lambda: nets.UNet(2, 1, 2, (4, 8, 16), (2, 2)), flat),
         "BasicUNet": (lambda: nets.BasicUNet(2, 1, 2, (4, 4, 8, 8, 8, 4)), flat),
         "DynUNet": (lambda: nets.DynUNet(2, 1, 2, [3, 3, 3], [1, 2, 2], [2, 2]), flat),
-        "SegResNet": (lambda: nets.SegResNet(2, 4, 1, 2), flat),
+        "SegResNet": (lambda: nets.SegResNet(2, 8, 1, 2), flat),
         "AttentionUnet": (lambda: nets.AttentionUnet(2, 1, 2, (4, 8, 16), (2, 2)), flat),
         "UNETR": (lambda: nets.UNETR(1, 2, (32, 32, 32), 4, 32, 64, 2), solid),
-        "SwinUNETR": (lambda: nets.SwinUNETR(1, 2, feature_size=12), solid),
+        "SwinUNETR": (lambda: nets.SwinUNETR(1, 2, feature_size=12), (1, 64, 64, 64)),
         "VNet": (lambda: nets.VNet(), solid),
         "DenseNet121": (lambda: nets.DenseNet121(2, 1, 2), flat),
         "EfficientNetBN": (
@@ -278,7 +293,7 @@ def monai_models() -> Iterator[tuple[str, Build]]:
             flat,
         ),
         "ViT": (lambda: nets.ViT(1, (32, 32, 32), (8, 8, 8), 32, 64, 2, 2), solid),
-        "SENet154": (lambda: nets.SEResNet50(2, 1, 2), flat),
+        "SEResNet50": (lambda: nets.SEResNet50(spatial_dims=2, in_channels=1), flat),
     }
     for name, (make, shape) in table.items():
 
