@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from gadprof.errors import GadprofError
 from gadprof.measuring.block_pairs import WorkerPair as Workers
 from gadprof.measuring.conclusions import conclude
-from gadprof.measuring.entry import Entry, Limits
+from gadprof.measuring.entry import Entry, RunLimits
 from gadprof.measuring.group_run import GroupRun
 from gadprof.measuring.launcher import load as load_into
 from gadprof.measuring.progress import Silent
@@ -141,7 +141,7 @@ class Run:
             for number, (name, factory) in enumerate(members)
         ]
         seats = itertools.count()
-        limits = Limits(0.03, seconds, max(20.0, self.left()), warm_up_s=seconds, grace=10.0)
+        limits = RunLimits(0.03, seconds, max(20.0, self.left()), warm_up_s=seconds, grace=10.0)
         group = GroupRun(
             entries,
             limits,

@@ -19,7 +19,7 @@ import pytest
 from process_marks import MARK, marked_processes
 
 import gadprof
-from gadprof.workers.limits import Limits
+from gadprof.workers.limits import ProcessLimits
 from gadprof.workers.process import Worker, WorkerFailedError
 from gadprof.workers.zygote import Zygote, available
 
@@ -207,7 +207,7 @@ def test_a_deadline_ends_a_child(worker: Worker, mark: str) -> None:
     assert wait_until_gone(mark, 1.0) == []
 
 
-LIMITS = Limits(memory_bytes=512 * MIB, file_bytes=MIB, processes=20, threads=30)
+LIMITS = ProcessLimits(memory_bytes=512 * MIB, file_bytes=MIB, processes=20, threads=30)
 
 
 @pytest.mark.parametrize(

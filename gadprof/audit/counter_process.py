@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gadprof.audit.backends import BackendCount, distribution_of, failed, not_installed
 from gadprof.results.rebuild import SchemaError, from_plain
-from gadprof.workers.limits import Limits, default_memory_bytes
+from gadprof.workers.limits import ProcessLimits, default_memory_bytes
 from gadprof.workers.process import Worker, WorkerFailedError
 
 DEFAULT_TIMEOUT_S = 300.0
@@ -41,7 +41,7 @@ class CounterProcess:
 
     def __init__(self, memory_limit_bytes: int | None = None) -> None:
         limit = default_memory_bytes() if memory_limit_bytes is None else memory_limit_bytes
-        self._limits = Limits(limit)
+        self._limits = ProcessLimits(limit)
         self._worker: Worker | None = None
 
     def __enter__(self) -> CounterProcess:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gadprof.commands.measure_options import Limits, Settings, limit_options, setting_options
+from gadprof.commands.measure_options import LimitOptions, Settings, limit_options, setting_options
 from gadprof.commands.option_types import LIMIT, SIZE
 from gadprof.commands.options import (
     cluster_option,
@@ -82,7 +82,7 @@ def bench(
     models: tuple[str, ...],
     input_texts: tuple[str, ...],
     settings: Settings,
-    limits: Limits,
+    limits: LimitOptions,
     probes: Probes,
     cluster: str | None,
     out: Output,

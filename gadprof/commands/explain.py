@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gadprof.commands.bench import tell_failures
-from gadprof.commands.measure_options import Limits, Settings, limit_options, setting_options
+from gadprof.commands.measure_options import LimitOptions, Settings, limit_options, setting_options
 from gadprof.commands.option_types import SHEET
 from gadprof.commands.options import (
     command,
@@ -49,7 +49,7 @@ def explain(
     models: tuple[str, ...],
     input_texts: tuple[str, ...],
     settings: Settings,
-    limits: Limits,
+    limits: LimitOptions,
     roofline: str | None,
     trace: str | None,
     advise: bool,
@@ -108,7 +108,9 @@ def explain(
     return explanation.exit_code
 
 
-def _advise(model: str, setting: Setting, limits: Limits, out: Output, store: str | None) -> int:
+def _advise(
+    model: str, setting: Setting, limits: LimitOptions, out: Output, store: str | None
+) -> int:
     """Measure the neighbours of a network and show which to take; 130 where Ctrl-C ended it."""
     import tempfile
     from pathlib import Path

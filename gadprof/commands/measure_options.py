@@ -94,7 +94,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Limits:
+class LimitOptions:
     """How precise, and how long at most."""
 
     precisions: tuple[float | tuple[Dtype, ...], ...]
@@ -125,7 +125,7 @@ def limit_options(precision: str, time_limit: str) -> Decorator[Any]:
     """``--precision``, ``--time-limit`` and ``--timeout``, as ``limits``."""
     return packed(
         "limits",
-        Limits,
+        LimitOptions,
         click.option(
             "--precision",
             "precisions",

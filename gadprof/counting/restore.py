@@ -14,7 +14,7 @@ import contextlib
 import random
 import sys
 import types
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from operator import is_
 from typing import Any
@@ -31,7 +31,6 @@ _ATOMS = frozenset((
     torch.memory_format, torch.layout, types.FunctionType, types.BuiltinFunctionType, type,
     types.ModuleType, types.MethodType, range, slice, type(Ellipsis), torch.Generator,
 ))  # fmt: skip
-_MAPS = (dict, OrderedDict, defaultdict)
 # libraries whose objects are not a model's own, and are as large as the library
 _FOREIGN = ("torch", "numpy", "threading", "logging", "_thread", "weakref", "builtins", "ctypes",
             "multiprocessing", "concurrent", "asyncio", "re", "inspect", "importlib", "abc",
@@ -183,12 +182,6 @@ def _remember_classes(kinds: Iterable[type], memory: _Memory) -> Callable[[], No
                         setattr(base, name, value)
 
     return restore
-
-
-def _owned(modules: list[nn.Module]) -> list[torch.Tensor]:
-    stores = [store for item in modules for store in (item._parameters, item._buffers)]
-    found = {id(item): item for store in stores for item in store.values() if item is not None}
-    return list(found.values())
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from typing import Any
 
 from gadprof.errors import OutputError, SettingError, os_reason
 from gadprof.measuring.conclusions import conclude, unmeasured
-from gadprof.measuring.entry import Entry, Limits, OnTurn, Spawn
+from gadprof.measuring.entry import Entry, OnTurn, RunLimits, Spawn
 from gadprof.measuring.group_run import GroupRun
 from gadprof.measuring.launcher import Launcher, default_memory_limit
 from gadprof.measuring.probes.heap import heap_policy
@@ -30,7 +30,7 @@ from gadprof.results.plain import MACHINE_PACKAGES, describe_machine
 # as they are called where packages are installed from
 RUNTIME_PACKAGES = ("onnxruntime", "openvino", "executorch", "ai-edge-litert", "ncnn", "mnn")
 
-__all__ = ["BenchResult", "GroupRun", "Launcher", "Limits", "measure"]
+__all__ = ["BenchResult", "GroupRun", "Launcher", "RunLimits", "measure"]
 
 
 def measure(
@@ -100,7 +100,7 @@ def measure(
         return _measure(
             models,
             chosen,
-            Limits(
+            RunLimits(
                 precision,
                 time_limit_s,
                 timeout_s,
@@ -139,7 +139,7 @@ def _made(folder: str) -> str:
 def _measure(
     models: Sequence[str],
     chosen: tuple[Setting, ...],
-    limits: Limits,
+    limits: RunLimits,
     *,
     spawn: Spawn,
     factories: Sequence[dict[str, Any] | None] | None,

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from gadprof.measuring.conclusions import conclude
-from gadprof.measuring.entry import Entry, Limits
+from gadprof.measuring.entry import Entry, RunLimits
 from gadprof.measuring.group_run import GroupRun
 from gadprof.measuring.launcher import measuring_worker, quietest_cpus
 from gadprof.measuring.progress import Silent
@@ -119,7 +119,7 @@ def measure_pairs(
             return measuring_worker(threads=setting.threads, cpus=cpus)
 
     workers = WorkerPair(spawn)
-    limits = Limits(precision, point_limit_s, timeout_s, warm_up_s=1.0, grace=10.0)
+    limits = RunLimits(precision, point_limit_s, timeout_s, warm_up_s=1.0, grace=10.0)
     try:
         for number, (block, reference) in enumerate(pairs):
             pair_turn = partial(on_turn, number) if on_turn is not None else None
@@ -132,7 +132,7 @@ def _measure_pair(
     block: Factory,
     reference: Factory,
     setting: Setting,
-    limits: Limits,
+    limits: RunLimits,
     workers: WorkerPair,
     seed: int,
     clock: Callable[[], float],

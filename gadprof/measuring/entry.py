@@ -22,7 +22,7 @@ OnTurn = Callable[[int, str, Setting, Sequence[float]], None]
 
 
 @dataclass(frozen=True)
-class Limits:
+class RunLimits:
     """When to stop and what to bound; seconds and bytes."""
 
     precision: float = 0.02

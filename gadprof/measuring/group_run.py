@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from gadprof.measuring import schedule, statistics
-from gadprof.measuring.entry import NULL, Entry, Limits, OnTurn, Spawn
+from gadprof.measuring.entry import NULL, Entry, OnTurn, RunLimits, Spawn
 from gadprof.measuring.kept import folder_of, kept, made_empty, onnx_folder
 from gadprof.measuring.launcher import convert, load
 from gadprof.measuring.probes import noise
@@ -39,7 +39,7 @@ class GroupRun:
     def __init__(
         self,
         members: list[Entry],
-        limits: Limits,
+        limits: RunLimits,
         *,
         share_s: float,
         spawn: Spawn,

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gadprof.measuring.settings import Setting
-from gadprof.workers.limits import Limits
+from gadprof.workers.limits import ProcessLimits
 from gadprof.workers.process import Runner, Worker
 from gadprof.workers.zygote import Zygote, available
 
@@ -27,7 +27,7 @@ def measuring_worker(
     zygote: Zygote | None = None,
 ) -> Worker:
     """A process that holds one model and is asked for its samples. Raises WorkerFailedError."""
-    limits = Limits(memory_limit_bytes)
+    limits = ProcessLimits(memory_limit_bytes)
     return Worker(SERVICE, limits=limits, threads=threads, cpus=cpus, zygote=zygote)
 
 

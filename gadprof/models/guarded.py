@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gadprof import errors
 from gadprof.errors import GadprofError, ModelFailedError
 from gadprof.results.rebuild import SchemaError, from_plain
-from gadprof.workers.limits import Limits, default_memory_bytes
+from gadprof.workers.limits import ProcessLimits, default_memory_bytes
 from gadprof.workers.process import Worker, WorkerFailedError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def call_guarded(
     model = request["model"]
     memory = default_memory_bytes() if memory_limit_bytes is None else memory_limit_bytes
     try:
-        with Worker(SERVICE, limits=Limits(memory)) as worker:
+        with Worker(SERVICE, limits=ProcessLimits(memory)) as worker:
             value = worker.request("call", timeout_s=timeout_s, call=call, request=request)
             return from_plain(kind, value)
     except WorkerFailedError as failure:

@@ -15,7 +15,7 @@ from typing import Any
 
 from gadprof.errors import GadprofError
 from gadprof.workers.keeper import serve_under_keeper
-from gadprof.workers.limits import Limits, apply
+from gadprof.workers.limits import ProcessLimits, apply
 from gadprof.workers.wire import WireClosedError, read_message, write_message
 
 Service = Callable[[dict[str, Any]], Any]
@@ -34,10 +34,10 @@ def main(incoming: int, outgoing: int) -> None:
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, cpus)
     serve_under_keeper(setup["parent"], (incoming, outgoing), private_folder=True)
-    serve(incoming, outgoing, setup["service"], Limits(**setup["limits"]))
+    serve(incoming, outgoing, setup["service"], ProcessLimits(**setup["limits"]))
 
 
-def serve(incoming: int, outgoing: int, name: str, limits: Limits) -> None:
+def serve(incoming: int, outgoing: int, name: str, limits: ProcessLimits) -> None:
     """Answer until the pipe closes; ``name`` is the service as ``module:function``. Never returns.
 
     The first message out tells this process's number; each further one holds a ``value`` or an

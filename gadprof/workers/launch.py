@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from gadprof.workers.limits import Limits
+from gadprof.workers.limits import ProcessLimits
 from gadprof.workers.wire import WireClosedError, write_message
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -73,7 +73,7 @@ def start_child(
     service: str,
     environment: Mapping[str, str],
     *,
-    limits: Limits = Limits(),  # noqa: B008  (frozen)
+    limits: ProcessLimits = ProcessLimits(),  # noqa: B008  (frozen)
     cpus: Sequence[int] = (),
     passes: Sequence[int] = (),
     output: int = subprocess.PIPE,

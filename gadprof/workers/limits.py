@@ -17,7 +17,7 @@ GIB = 1 << 30
 
 
 @dataclass(frozen=True)
-class Limits:
+class ProcessLimits:
     """Bounds of one child process and of everything that it starts; None and 0: no bound."""
 
     memory_bytes: int | None = None
@@ -34,7 +34,7 @@ def default_memory_bytes() -> int | None:
         return None
 
 
-def apply(limits: Limits) -> None:
+def apply(limits: ProcessLimits) -> None:
     """Set what the system can hold this very process to; called in the child."""
     if limits.memory_bytes:
         limit_memory(limits.memory_bytes)

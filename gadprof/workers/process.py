@@ -21,7 +21,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from gadprof.errors import ModelFailedError
 from gadprof.workers.launch import END_S, child_environment, start_child
-from gadprof.workers.limits import Limits
+from gadprof.workers.limits import ProcessLimits
 from gadprof.workers.wire import WireClosedError, pack, receive
 from gadprof.workers.zygote import Zygote
 
@@ -70,7 +70,7 @@ class Worker:
         self,
         service: str,
         *,
-        limits: Limits = Limits(),  # noqa: B008  (frozen)
+        limits: ProcessLimits = ProcessLimits(),  # noqa: B008  (frozen)
         threads: int | None = None,
         cpus: Sequence[int] = (),
         zygote: Zygote | None = None,

@@ -27,7 +27,7 @@ from gadprof.errors import ModelFailedError
 from gadprof.workers.child import serve
 from gadprof.workers.keeper import serve_under_keeper
 from gadprof.workers.launch import Started, child_environment, start_child
-from gadprof.workers.limits import Limits
+from gadprof.workers.limits import ProcessLimits
 from gadprof.workers.wire import WireClosedError, write_message
 
 START_TIMEOUT_S = 120.0
@@ -89,7 +89,7 @@ class Zygote:
             with contextlib.suppress(WireClosedError):  # told when a worker is wanted
                 write_message(self._started.request, request)
 
-    def fork(self, service: str, limits: Limits) -> Started:
+    def fork(self, service: str, limits: ProcessLimits) -> Started:
         """A fresh worker that serves ``service``. Raises ModelFailedError."""
         incoming, request = os.pipe()
         reply, outgoing = os.pipe()
@@ -169,7 +169,9 @@ def fork_on_request(descriptor: int, modules: Sequence[str]) -> None:
             pid = -1
         if pid == 0:
             channel.close()
-            _become_worker(zygote, descriptors, message["service"], Limits(**message["limits"]))
+            _become_worker(
+                zygote, descriptors, message["service"], ProcessLimits(**message["limits"])
+            )
         for descriptor in descriptors:
             os.close(descriptor)
         if pid > 0:
@@ -188,7 +190,9 @@ def _poll(pid: int, codes: dict[int, int]) -> int | None:
     return codes[pid]
 
 
-def _become_worker(zygote: int, descriptors: Sequence[int], service: str, limits: Limits) -> None:
+def _become_worker(
+    zygote: int, descriptors: Sequence[int], service: str, limits: ProcessLimits
+) -> None:
     """Serve requests as if started on its own; never returns."""
     try:
         incoming, outgoing, output = descriptors

@@ -454,10 +454,6 @@ def _embedding_bag(args: Args, kwargs: Kwargs, outs: Args) -> Work:
 _BAG_MEAN, _BAG_MAX = 1, 2
 
 
-def _unique(args: Args, kwargs: Kwargs, outs: Args) -> Work:
-    return _sort((args[0],), {}, outs)
-
-
 RULES: dict[str, Rule] = {
     "aten.batch_norm": _batch_norm(5),
     "aten.native_batch_norm": _batch_norm(5),
