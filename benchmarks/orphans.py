@@ -26,7 +26,14 @@ import psutil
 
 MARK = "GADPROF_ORPHANS_ROUND"
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-COMMANDS = ("count", "compare", "audit", "bench")
+COMMANDS = {
+    "count": ("count",),
+    "compare": ("compare",),
+    "audit": ("audit",),
+    "bench": ("bench",),
+    "bench of a file": ("bench", "--runtime", "onnxruntime"),
+    "export": ("export", "--to", "onnx", "-o", "net.onnx"),
+}
 WITHIN_S = 1.0
 MODEL = """
 import os, subprocess, sys, threading, time
@@ -41,7 +48,7 @@ def build():
         os._exit(0)
     threading.Thread(target=time.sleep, args=(600,)).start()
     while True:
-        pass
+        time.sleep(os.getpid() % 2)  # every other one burns a processor
 """
 
 
@@ -59,12 +66,12 @@ def marked(value: str) -> list[int]:
 
 def one_round(number: int, folder: Path, draw: random.Random, longest_s: float) -> tuple[str, str]:
     """What was done, and what was left ("" for nothing)."""
-    word, signal_number = draw.choice(COMMANDS), draw.choice(SIGNALS)
+    word, signal_number = draw.choice(list(COMMANDS)), draw.choice(SIGNALS)
     private = folder / f"tmp-{number}"
     private.mkdir()
     mark = f"{os.getpid()}-{number}"
     command = subprocess.Popen(
-        [sys.executable, "-m", "gadprof", word, "net.py:build", "--input", "3x8x8"],
+        [sys.executable, "-m", "gadprof", *COMMANDS[word], "net.py:build", "--input", "3x8x8"],
         cwd=folder,
         env={**os.environ, MARK: mark, "TMPDIR": str(private), "GADPROF_STORE": "off"},
         stdout=subprocess.DEVNULL,

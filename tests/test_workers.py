@@ -342,3 +342,37 @@ def test_what_unpickles_is_known(text: str, guilty: bool) -> None:
     call = ast.parse(text, mode="eval").body
     assert isinstance(call, ast.Call)
     assert unpickles(call) is guilty
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_folder_of_a_command_goes_with_it_whatever_ends_it(
+    number: int, tmp_path: Path, mark: str
+) -> None:
+    script = (
+        "import time\nfrom gadprof.workers.folders import private_folder\n"
+        "with private_folder() as folder:\n"
+        "    open(folder + '/kept', 'w').close()\n    print(folder, flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as command:  # fmt: skip
+        assert command.stdout is not None
+        folder = Path(command.stdout.readline().strip())
+        assert [path.name for path in folder.iterdir()] == ["kept"]
+        assert folder.stat().st_mode & 0o077 == 0
+        command.send_signal(number)
+    assert wait_until_gone(mark) == []
+    assert not folder.exists()
+
+
+def test_a_folder_of_a_command_is_gone_when_its_work_is_done(tmp_path: Path, mark: str) -> None:
+    from gadprof.workers.folders import private_folder
+
+    with private_folder() as folder:
+        (Path(folder) / "kept").touch()
+    assert not Path(folder).exists()
+    assert not marked_processes(mark)

@@ -112,7 +112,6 @@ def _advise(
     model: str, setting: Setting, limits: LimitOptions, out: Output, store: str | None
 ) -> int:
     """Measure the neighbours of a network and show which to take; 130 where Ctrl-C ended it."""
-    import tempfile
     from pathlib import Path
 
     from gadprof.prediction.advice import advise
@@ -120,11 +119,12 @@ def _advise(
     from gadprof.render.progress import Working
     from gadprof.results.plain import describe_machine
     from gadprof.store.recording import MeasurementRecorder
+    from gadprof.workers.folders import private_folder
 
     with (
         MeasurementRecorder(store) as recorder,
         Working("advice:") as work,
-        tempfile.TemporaryDirectory() as folder,
+        private_folder() as folder,
     ):
         advice = advise(
             model, setting, folder=Path(folder), on_turn=recorder.turn,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +128,7 @@ def search_by_time(
     from gadprof.sweep.candidates import Wish
     from gadprof.sweep.measured import run_measured
     from gadprof.sweep.measured_page import measured_page
+    from gadprof.workers.folders import private_folder
 
     goals = read_goals(timed.objectives)
     settings = {goal.text: _setting(goal, timed.threads) for goal in goals}
@@ -139,7 +139,7 @@ def search_by_time(
         _check_input(name, space.axis("input").values)
     path = chosen_path(timed.store)
     kept = _kept(path, settings, timed.cluster)
-    with Working("search:", timed.measure) as work, tempfile.TemporaryDirectory() as folder:
+    with Working("search:", timed.measure) as work, private_folder() as folder:
         meter = _Meter(settings, timed, Path(folder), seed)
         result = run_measured(
             space, goals, Wish(limits, timed.receptive_field), reference=reference,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from gadprof.errors import BaselineError, GadprofError, SourceError
 from gadprof.gate.baseline import find_baseline, git, is_commit
 from gadprof.gate.diff import ModuleFigures, Side, side_of
 from gadprof.results.files import read_json
+from gadprof.workers.folders import private_folder
 
 Shapes = tuple[tuple[int, ...], ...]
 HERE = "."  # the working tree, where a ref is asked for
@@ -128,7 +128,7 @@ def checked_out(ref: str, model: str) -> Iterator[str]:
     if archive.returncode != 0:
         words = archive.stderr.decode(errors="replace").strip().splitlines()
         raise BaselineError(f"git cannot read {ref!r}: {words[-1] if words else 'no reason given'}")
-    with tempfile.TemporaryDirectory(prefix="gadprof-ref-") as folder:
+    with private_folder("gadprof-ref-") as folder:
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
             _unpack(tar, folder)
         there = Path(folder) / inside

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,6 +25,7 @@ from gadprof.measuring.progress import Progress, Silent
 from gadprof.measuring.result import BenchGroup, BenchResult, BenchRow
 from gadprof.measuring.settings import Setting, check_device, check_setting
 from gadprof.results.plain import MACHINE_PACKAGES, describe_machine
+from gadprof.workers.folders import private_folder
 
 # as they are called where packages are installed from
 RUNTIME_PACKAGES = ("onnxruntime", "openvino", "executorch", "ai-edge-litert", "ncnn", "mnn")
@@ -89,7 +89,7 @@ def measure(
             if keep is not None:
                 folder = _made(keep)
             elif any(setting.is_file for setting in chosen):
-                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gadprof-bench-"))
+                folder = stack.enter_context(private_folder("gadprof-bench-"))
             assert memory_limit_bytes is not None
             launcher = stack.enter_context(Launcher(models, chosen, memory_limit_bytes))
             spawn = launcher.spawn

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from gadprof.counting.inputs import Input
 from gadprof.errors import GadprofError, SettingError
 from gadprof.measuring.settings import Dtype, Setting, check_setting
 from gadprof.results.tabular import Tabular
+from gadprof.workers.folders import private_folder
 from gadprof.workers.process import WorkerFailedError
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def export_model(
     if target.runs:
         check_setting(setting)
     limit = memory_limit_bytes or default_memory_limit()
-    with tempfile.TemporaryDirectory(prefix="gadprof-export-") as folder, told_by_kind():
+    with private_folder("gadprof-export-") as folder, told_by_kind():
         with measuring_worker(memory_limit_bytes=limit) as worker:
             convert(worker, model, setting, folder=folder, timeout_s=timeout_s, weights=weights)
         loaded: dict[str, Any] = {"notes": [], "runtime_version": ""}
