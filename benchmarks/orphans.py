@@ -40,6 +40,8 @@ import os, subprocess, sys, threading, time
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
 
 def build():
+    began = "began-" + os.environ["GADPROF_ORPHANS_ROUND"]
+    open(os.path.join(os.path.dirname(__file__), began), "w").close()
     subprocess.Popen(SLEEP)
     subprocess.Popen(SLEEP, start_new_session=True)
     if os.fork() == 0:
@@ -106,6 +108,9 @@ def one_round(number: int, folder: Path, draw: random.Random, longest_s: float) 
 @click.option("--longest", "longest_s", default=8.0, show_default=True, help="Seconds to wait.")
 def main(rounds: int, seed: int, longest_s: float) -> None:
     """Run the rounds and print what was left."""
+    # what runs in the background is started deaf to these, and so is what it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     draw = random.Random(seed)
     done: Counter[str] = Counter()
     left: list[str] = []
@@ -117,9 +122,11 @@ def main(rounds: int, seed: int, longest_s: float) -> None:
             if found:
                 left.append(f"round {number}, {what}: {found}")
                 click.echo(left[-1])
+        began = sum(1 for _ in Path(name).glob("began-*"))
     for what, count in sorted(done.items()):
         click.echo(f"{count:5d}  {what}")
-    click.echo(f"{rounds} commands ended at random moments, {len(left)} left something behind")
+    click.echo(f"{rounds} commands ended at random moments, {began} of them with a model that had "
+               f"begun; {len(left)} left something behind")  # fmt: skip
     raise SystemExit(bool(left))
 
 

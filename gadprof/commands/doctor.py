@@ -150,14 +150,14 @@ def _compute() -> list[Finding]:
 
 def _store(store: str | None) -> list[Finding]:
     from gadprof.errors import StoreError
-    from gadprof.store.store import Store, chosen_path
+    from gadprof.store.store import Store, chosen_path, store_exists
 
-    path = chosen_path(store)
-    if path is None:
-        return [Finding("store", "results", "note", "off", "--store PATH or $GADPROF_STORE")]
-    if not path.exists():
-        return [Finding("store", "results", "note", f"{path}: nothing kept yet")]
     try:
+        path = chosen_path(store)
+        if path is None:
+            return [Finding("store", "results", "note", "off", "--store PATH or $GADPROF_STORE")]
+        if not store_exists(path):
+            return [Finding("store", "results", "note", f"{path}: nothing kept yet")]
         with Store(path, create=False) as opened:
             words: Any = f"{path}: {len(opened.models())} models"
     except StoreError as error:

@@ -140,7 +140,7 @@ class Store:
 
     def __init__(self, path: str | Path, *, create: bool = True) -> None:
         self.path = Path(path)
-        if not _exists(self.path):
+        if not store_exists(self.path):
             if not create:
                 raise StoreError(
                     f"no results store at {str(self.path)!r}; run a command with "
@@ -340,7 +340,7 @@ class Store:
             self._connection.execute("COMMIT")
 
 
-def _exists(path: Path) -> bool:
+def store_exists(path: Path) -> bool:
     """Whether something lies there; raises StoreError for a path that cannot be looked up."""
     try:
         return path.exists()
