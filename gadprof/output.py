@@ -246,18 +246,34 @@ def _is_own_file(found: os.stat_result) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid()
 
 
-def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> None:
-    """Write several files below a folder, each whole or not at all, making the folders they need.
+def check_folder(folder: str | Path) -> Path:
+    """Refuse what is no folder and cannot become one, for want of a name or of its own parent.
 
-    The folder's own parent must exist. Raises OutputError.
+    Raises OutputError.
     """
     from pathlib import Path
 
     target = Path(folder)
-    if not target.parent.is_dir():
-        raise OutputError(
-            f"folder {str(target.parent)!r} does not exist; type: mkdir -p {target.parent}"
-        )
+    try:
+        if not str(folder):
+            raise OutputError("'' names no folder; type for example -o reports, or -o . for here")
+        if target.exists() and not target.is_dir():
+            raise OutputError(f"{str(target)!r} is not a folder; name another with -o")
+        if not target.parent.is_dir():
+            raise OutputError(
+                f"folder {str(target.parent)!r} does not exist; type: mkdir -p {target.parent}"
+            )
+    except (OSError, ValueError) as error:  # a name too long, a null byte, a folder out of reach
+        raise OutputError(f"cannot write {str(target)[:80]!r}: {os_reason(error)}") from error
+    return target
+
+
+def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> None:
+    """Write several files below a folder, each whole or not at all, making the folders they need.
+
+    Raises OutputError, also for what ``check_folder`` refuses.
+    """
+    target = check_folder(folder)
     for name in files:
         place = target / name
         try:

@@ -130,6 +130,15 @@ def test_schema_lists_what_there_is_and_refuses_what_there_is_not(run_cli):
     assert "did you mean 'compare'" in err
 
 
+def test_doctor_tells_of_a_store_that_cannot_be_looked_up(monkeypatch):
+    from gadprof.commands import doctor
+
+    monkeypatch.setenv("GADPROF_STORE", "x" * 5000)
+    (finding,) = doctor._store(None)
+    assert finding.state == "missing"
+    assert "File name too long" in finding.found
+
+
 def test_doctor_names_what_is_missing_and_the_command_that_brings_it(run_cli, monkeypatch):
     from gadprof.results import plain
 

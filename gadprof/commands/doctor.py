@@ -35,8 +35,13 @@ def doctor(out: Output, store: str | None) -> int:
     What is missing is named with the command that brings it. Exits 0 also where optional parts
     are missing, 1 where a package that gadprof cannot do without is.
     """
+    from gadprof.errors import SettingError
     from gadprof.render.progress import Working
 
+    try:
+        os.getcwd()
+    except OSError as error:  # where libraries end the process themselves
+        raise SettingError("this folder has been removed; change to another") from error
     with Working("looking"):
         findings = [*_packages(), *_counters(), *_compute(), *_store(store)]
     show(out, _page(findings))

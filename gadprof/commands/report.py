@@ -105,17 +105,16 @@ def report(
     The pages are FOLDER/NAME.md and FOLDER/NAME.html, their plots, JSON and CSV beside them.
     Analytic reports are equal, byte by byte, on every machine.
     """
-    from gadprof.errors import OutputError
     from gadprof.gate.config import load_config
     from gadprof.models.sources import given_inputs
-    from gadprof.output import write_folder
+    from gadprof.output import check_folder, write_folder
     from gadprof.render.page_files import INDEX, index_page, page_files
     from gadprof.render.progress import Working
     from gadprof.report.gather import gather
     from gadprof.results.escape import file_stem
     from gadprof.store.recording import record_rows
 
-    folder = Path(pages.output)
+    folder = check_folder(pages.output)
     if file_stem(pages.name) != pages.name or pages.name == "index":
         raise click.BadParameter(
             f"{pages.name!r} is no file name here; type for example --name {file_stem(pages.name)}",
@@ -147,8 +146,6 @@ def report(
     if mode.check:
         again = f"gadprof {' '.join(_words(context, '--check'))}"
         return _check(folder, files, again, mode.output_format)
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{pages.output!r} is not a folder; name another with -o")
     write_folder(folder, files)
     record_rows(rows, store=store)
     for failure in failures:
