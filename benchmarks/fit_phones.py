@@ -30,9 +30,11 @@ from gadprof.prediction.fitting import Measured, fit_coefficients, folds_of
 from gadprof.prediction.model import Coefficients, operation_seconds
 from gadprof.prediction.novelty import families_by_cell, known_cells, novelty
 from gadprof.prediction.phones import Phones
+from gadprof.prediction.placement import Placement, kinds_of
 from gadprof.prediction.way import Way
 
 RUNTIME = "qnn_dlc"
+RUNTIMES = (RUNTIME, "onnx", "tflite")
 PRECISIONS = {"float": ("fp16", 2), "w8a8": ("w8a8", 1)}
 # what a pass takes beside its operations (s), and how closely the form is held to where it begins:
 # that of a compiled card, and for eight bits that of half precision
@@ -237,7 +239,44 @@ def fit_phones(path: Path, cache: Path, precision: str, prior: Coefficients) -> 
         cells=known_cells(families_by_cell(list(features.values()), list(features))),
         source=f"{path.name}, runtime {RUNTIME}",
         cv=summary,
+        placements=placed(path, some, precision),
     )
+
+
+def placed(path: Path, some: Given, precision: str) -> tuple[Placement, ...]:
+    """By runtime, what stayed on the processors that compute half precision, and on the others.
+
+    A network stays where, at the median device, all of its layers do.
+    """
+    elsewhere: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    half, devices = set(), set()
+    with path.open() as stream:
+        for row in csv.DictReader(stream):
+            if row["precision"] == "float":
+                half.add(row["device"])
+            if row["precision"] == precision and row["model"] in some.features and row["layers"]:
+                away = int(row["gpu"] or 0) + int(row["cpu"] or 0)
+                elsewhere[row["runtime"], row["device"], row["model"]].append(away)
+                devices.add(row["device"])
+    kinds = {name: kinds_of(one) for name, one in some.features.items()}
+    found = []
+    for group in (devices & half, devices - half):
+        for runtime in RUNTIMES:
+            counts: dict[str, list[int]] = defaultdict(list)
+            for (own, device, network), away_of in elsewhere.items():
+                if own == runtime and device in group:
+                    counts[network] += away_of
+            if not counts:
+                continue
+            whole = {network for network, away_of in counts.items() if np.median(away_of) == 0}
+            right = 0
+            for network in counts:
+                known = frozenset().union(*(kinds[other] for other in whole - {network}))
+                right += (kinds[network] <= known) == (network in whole)
+            stayed = frozenset().union(*(kinds[network] for network in whole))
+            names = frozenset(map(slug, group))
+            found.append(Placement(runtime, names, stayed, len(counts), right))
+    return tuple(found)
 
 
 def placements(path: Path) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ import numpy as np
 from fit_cards import PRECISIONS as FORMATS
 from fit_cards import fit_cards
 from fit_phones import PRECISIONS, fit_phones, placements
-from launch_costs import launch_errors
+from launch_costs import launch_errors, runs
 from prediction_kinds import kind_of
 
 import gadprof.prediction
@@ -590,6 +590,7 @@ def main(
                     "tables": tables_of,
                     "cards": {name: details for name, (_, details) in of_cards.items()},
                     "launch": launch_errors(devices) if devices else [],
+                    "runs": runs(devices) if devices else [],
                     "placed": placements(devices / "phones_aihub.csv") if devices else [],
                 },
                 separators=(",", ":"),

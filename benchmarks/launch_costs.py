@@ -3,6 +3,9 @@
 At batch 1 these networks are bound by the host: their time is a sum over operations of what it
 takes to enqueue each. ``launch_errors`` fits the sum on a hundred networks of a space and predicts
 the rest of it, and the other space, as it stands and scaled by the time of one of its networks.
+What a space cannot tell (FBNet's designs have few sums and one pooling) is held near the costs from
+which the fit of all machines begins, as closely as there. ``runs`` says how the cards compare
+within each space: hosts that are the same in both would compare alike.
 Operations are counted from the papers: NAS-Bench-201 (Dong and Yang 2020: five cells in each of
 three stages, two residual blocks between) and FBNet (Wu et al. 2019, table 1: 22 layers).
 """
@@ -16,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import nnls
+from fit_cards import COSTS, HELD, ONCE_S
+from scipy.optimize import least_squares
 
 CARDS = {
     "1080ti": "GTX 1080 Ti",
@@ -27,6 +31,10 @@ CARDS = {
 }
 SAMPLE = 100
 KINDS = ("network", "convolution", "norm", "activation", "pooling", "sum")
+_CONVOLUTION, _NORM, _, _POINTWISE, _POOLING, *_ = COSTS
+# where a fit begins (ms), by kind, and the scatter of a network's time about its sum
+START = 1e3 * np.array([ONCE_S, _CONVOLUTION, _NORM, _POINTWISE, _POOLING, _POINTWISE])
+SCATTER = 0.03
 
 CELLS = 15
 FBNET_CHANNELS = (16, *[24] * 4, *[32] * 4, *[64] * 4, *[112] * 4, *[184] * 4, 352)
@@ -80,8 +88,16 @@ def read_space(folder: Path, name: str, count: Any) -> tuple[Any, dict[str, Any]
 
 
 def costs_of(counts: Any, times: Any) -> Any:
-    """The cost of an operation of each kind, not negative, by relative least squares."""
-    return nnls(counts / times[:, None], np.ones(len(times)))[0]
+    """The cost of an operation of each kind (ms): those at the start, times one free factor."""
+
+    def costs(moves: Any) -> Any:
+        return START * np.exp(moves[0] + moves[1:])
+
+    def gaps(moves: Any) -> Any:
+        logs = np.log(counts @ costs(moves) / times)
+        return np.concatenate([logs / SCATTER, moves[1:] / HELD["cost"]])
+
+    return costs(least_squares(gaps, np.zeros(1 + len(KINDS))).x)
 
 
 def error(predicted: Any, measured: Any) -> float:
@@ -89,12 +105,32 @@ def error(predicted: Any, measured: Any) -> float:
     return round(float(np.abs(predicted / measured - 1).mean()), 4)
 
 
-def launch_errors(folder: Path) -> list[dict[str, Any]]:
-    """A line a card and a direction."""
-    spaces = {
+def read_spaces(folder: Path) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """Both spaces by title, as ``read_space`` gives them."""
+    return {
         "NAS-Bench-201": read_space(folder, "nasbench201", count_nasbench201),
         "FBNet": read_space(folder, "fbnet", count_fbnet),
     }
+
+
+def runs(folder: Path) -> list[dict[str, Any]]:
+    """By card, its time over the first card's in each space: the quartiles over its networks."""
+    spaces, first = read_spaces(folder), next(iter(CARDS))
+    return [
+        {
+            "card": title,
+            "over_first": {
+                name: np.quantile(times[card] / times[first], [0.25, 0.5, 0.75]).round(3).tolist()
+                for name, (_, times) in spaces.items()
+            },
+        }
+        for card, title in CARDS.items()
+    ]
+
+
+def launch_errors(folder: Path) -> list[dict[str, Any]]:
+    """A line a card and a direction."""
+    spaces = read_spaces(folder)
     lines = []
     for card, title in CARDS.items():
         for name, (counts, times) in spaces.items():

@@ -60,6 +60,8 @@ RUNS: dict[str, list[str]] = {
     "predict": [
         "predict hrnet32 gadnet32 --device rtx3090",
         "predict hrnet32 --device rtx3090 --batch 1",
+        "predict hrnet32 --device samsung-galaxy-s24",
+        "predict hrnet32 --device h100 --batch 512 --power 500",
     ],
     "fit": ["fit gadnet32 --device 24GiB"],
     "export": [

@@ -39,7 +39,8 @@ class Prediction:
     the share of the time in shapes that few measured families had; ``fused`` whether branches were
     joined first; ``refused`` says why there is no figure; ``error`` why the model could not be
     traced;
-    ``at_least`` that something was not counted, so that ``macs`` is a lower bound.
+    ``at_least`` that something was not counted, so that ``macs`` is a lower bound; ``leaves`` which
+    kinds of operations leave a neural processor, by runtime.
     """
 
     model: str
@@ -54,6 +55,7 @@ class Prediction:
     refused: str | None = None
     error: str | None = None
     at_least: bool = False
+    leaves: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def predict_trace(model: str, traced: BatchTrace, fit: Fit, batch: int) -> Prediction:
@@ -76,11 +78,13 @@ def predict_features(model: str, features: ModelFeatures, fit: Fit, batch: int) 
     from gadprof.prediction.features import CLASSES
     from gadprof.prediction.model import mean_seconds
     from gadprof.prediction.novelty import novelty
+    from gadprof.prediction.placement import leaving
 
     seconds = mean_seconds(fit.members, features, batch)
+    leaves = leaving(features, fit.placements)
     refused = _refusal(features, seconds, fit, batch)
     if refused is not None:
-        return Prediction(model, fit.key, batch, refused=refused)
+        return Prediction(model, fit.key, batch, refused=refused, leaves=leaves)
     novel = novelty(features, seconds, fit.cells)
     width = float(fit.cv["log_error_95"]) * (1 + float(fit.cv.get("novelty_slope", 0)) * novel)
     total, shares = float(seconds.sum()), {}
@@ -105,6 +109,7 @@ def predict_features(model: str, features: ModelFeatures, fit: Fit, batch: int) 
         batch / total,
         dict(sorted(shares.items(), key=lambda item: -item[1])),
         novelty=novel,
+        leaves=leaves,
     )
 
 

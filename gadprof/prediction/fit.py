@@ -15,6 +15,7 @@ import numpy as np
 from gadprof.prediction.features import CLASSES
 from gadprof.prediction.launch import Host
 from gadprof.prediction.model import GROUPS, TERMS, Coefficients
+from gadprof.prediction.placement import Placement
 from gadprof.prediction.way import Way
 
 SCALE = 1000  # coefficients but the base are kept as whole thousandths
@@ -30,7 +31,8 @@ class Fit:
     which each class of operation occurred, ``cells`` are the shapes that enough of them had
     (``novelty``); ``least_batch`` and ``most_batch`` bound the measured batch sizes, and
     ``least_kernel_s`` is the mean time of a kernel below which the host sets the pace; ``host``
-    what it takes then, None where nothing is known of that and such a batch is refused. ``method``
+    what it takes then, None where nothing is known of that and such a batch is refused;
+    ``placements`` say what leaves a neural processor in which runtime. ``method``
     says how the coefficients came about; ``cv`` holds the errors on what was left out, relative:
     ``mean_absolute_error``, ``median_absolute_error``, ``within_10_percent`` and ``log_error_95``,
     the half width of the 95 % interval of a prediction's logarithm, which ``novelty_slope`` widens.
@@ -55,6 +57,7 @@ class Fit:
     method: str
     cv: Mapping[str, Any]
     host: Host | None = None
+    placements: tuple[Placement, ...] = ()
 
     @property
     def mode(self) -> str:

@@ -56,10 +56,11 @@ def prediction_page(rows: Sequence[Any], fit: Any, document: Mapping[str, Any]) 
         for row in rows
         if row.at_least
     ]
+    away = _placed(rows, fit.placements)
     novel = "novel: the share of the predicted time in shapes that few measured families had"
     batch = rows[0].batch if rows else 0
     title = f"{fit.device}, {fit.dtype}, {fit.layout}, {fit.mode}, batch {batch}"
-    table = Table("prediction", title, columns, tuple(cells), notes=(note, novel, *least))
+    table = Table("prediction", title, columns, tuple(cells), notes=(note, novel, *away, *least))
     return page_of(table, document=document, name="prediction", words=_verdict(rows, fit.key))
 
 
@@ -91,6 +92,24 @@ def _for_macs(first: Any, last: Any) -> str:
     if not first.macs or not last.macs or first.at_least or last.at_least:
         return ""
     return f", with {fewer(last.macs / first.macs, 'MACs')}"
+
+
+def _placed(rows: Sequence[Any], placements: Sequence[Any]) -> list[str]:
+    """What of each model leaves the neural processor in a runtime, and how often that held."""
+    told = []
+    for row in rows:
+        away = [
+            f"{', '.join(kinds)} would leave in {runtime}"
+            for runtime, kinds in row.leaves.items()
+            if kinds
+        ]
+        whole = [runtime for runtime, kinds in row.leaves.items() if not kinds]
+        if whole:
+            away.append(f"it stays whole in {', '.join(whole)}")
+        if away:
+            told.append(f"{row.model} on the neural processor: {'; '.join(away)}")
+    held = ", ".join(f"{one.right} of {one.networks} in {one.runtime}" for one in placements)
+    return [*told, f"that was told right, from the other networks, for {held}"] if told else []
 
 
 def _wider(cv: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from gadprof.prediction.fit import (
 )
 from gadprof.prediction.launch import KINDS, Host
 from gadprof.prediction.model import Coefficients
+from gadprof.prediction.placement import Placement, plain_placement, read_placement
 from gadprof.prediction.way import Way
 
 
@@ -40,6 +41,7 @@ class Phones:
     cells: frozenset[int]
     source: str
     cv: Mapping[str, Any]
+    placements: tuple[Placement, ...] = ()
 
     def fits(self) -> dict[str, Fit]:
         """One fit a device."""
@@ -67,6 +69,7 @@ class Phones:
                 method="one form for all phones, times the device's factor, fitted",
                 cv=self.cv,
                 host=Host((0.0,) * len(KINDS), self.once * float(np.exp(factor))),
+                placements=tuple(one for one in self.placements if device in one.devices),
             )
         return found
 
@@ -80,6 +83,7 @@ def read_phones(plain: Mapping[str, Any]) -> Phones:
     values["devices"] = {key: tuple(value) for key, value in values["devices"].items()}
     values["seen"] = counts_of(values["seen"])
     values["cells"] = cells_of_plain(values["cells"])
+    values["placements"] = tuple(map(read_placement, values.get("placements", ())))
     return Phones(**values)
 
 
@@ -96,4 +100,5 @@ def plain_phones(phones: Phones) -> dict[str, Any]:
         "cells": plain_cells(phones.cells),
         "source": phones.source,
         "cv": dict(phones.cv),
+        "placements": [plain_placement(one) for one in phones.placements],
     }
