@@ -1,10 +1,11 @@
 """Runs one scenario again and again while its n-th write fails; one JSON line an attempt.
 
-    LD_PRELOAD=failing_writes.so FAULT_FOLDER=… python scenarios.py SCENARIO ERRNO FIRST STEP
+    LD_PRELOAD=failing_writes.so FAULT_FOLDER=… python scenarios.py SCENARIO STEP ERRNO:FIRST …
 
-The writes numbered FIRST, FIRST + STEP, … fail, one in each attempt. Each line holds the exit code,
-what was said, what is in the folder, and whether a write failed; the first is that of an attempt in
-which none does, and the last is the first that was not reached.
+For each error the writes numbered FIRST, FIRST + STEP, … fail, one in each attempt. Each line holds
+the error, the exit code, what was said, what is in the folder, and whether a write failed; an
+error's first line is that of an attempt in which none does, and its last the first that was not
+reached.
 """
 
 from __future__ import annotations
@@ -168,12 +169,17 @@ def attempt(name: str, folder: Path, number: int, code: int) -> dict[str, object
 
 
 def main() -> None:
-    name, code, folder = sys.argv[1], int(sys.argv[2]), Path(os.environ["FAULT_FOLDER"])
-    print(json.dumps(attempt(name, folder, 10**9, code)), flush=True)
-    for number in range(int(sys.argv[3]), 400, int(sys.argv[4])):
+    name, step, folder = sys.argv[1], int(sys.argv[2]), Path(os.environ["FAULT_FOLDER"])
+    for series in sys.argv[3:]:
+        code, first = map(int, series.split(":"))
+        run_series(name, folder, code, range(first, 400, step))
+
+
+def run_series(name: str, folder: Path, code: int, numbers: range) -> None:
+    for number in (10**9, *numbers):
         found = attempt(name, folder, number, code)
-        print(json.dumps(found), flush=True)
-        if not found["fired"]:
+        print(json.dumps({"errno": code, **found}), flush=True)
+        if not found["fired"] and number in numbers:
             return
     raise SystemExit("more writes than were thought of")
 

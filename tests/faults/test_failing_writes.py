@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import importlib.util
 import json
 import os
@@ -10,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +44,22 @@ def compiled(folder: Path) -> Path:
     return made
 
 
+Attempt = dict[str, Any]
+
+
 def attempts(
-    shim: Path, folder: Path, scenario: str, code: str, step: int | None = None
-) -> list[dict[str, Any]]:
-    """Each attempt's end, the first without a failing write."""
+    shim: Path, folder: Path, scenario: str, step: int | None = None
+) -> dict[str, list[Attempt]]:
+    """Each attempt's end by the error's name, the first of each without a failing write.
+
+    All in one process, as what a scenario imports takes longer than its attempts.
+    """
     step = step or STEPS[scenario]
-    first = CODES.index(code) * max(1, step // len(CODES)) % step  # each error begins elsewhere
+    # each error begins elsewhere
+    firsts = [index * max(1, step // len(CODES)) % step for index in range(len(CODES))]
+    series = [f"{getattr(errno, code)}:{first}" for code, first in zip(CODES, firsts, strict=True)]
     done = subprocess.run(
-        [sys.executable, str(HERE / "scenarios.py"), scenario, str(getattr(errno, code)),
-         str(first), str(step)],
+        [sys.executable, str(HERE / "scenarios.py"), scenario, str(step), *series],
         env={
             **os.environ,
             "LD_PRELOAD": str(shim),
@@ -61,9 +70,23 @@ def attempts(
         capture_output=True,
         text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return {
+        code: [attempt for attempt in found if attempt["errno"] == getattr(errno, code)]
+        for code in CODES
+    }
+
+
+@pytest.fixture(scope="module")
+def attempts_of(
+    shim: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], dict[str, list[Attempt]]]:
+    """The attempts of a scenario, made when they are first asked for."""
+    return functools.cache(
+        lambda scenario: attempts(shim, tmp_path_factory.mktemp("fault") / "folder", scenario)
+    )
 
 
 NEEDS = {"sweep": "pyarrow", "checkpoint": "lightning", "report": "jinja2"}
@@ -81,15 +104,15 @@ STEPS = {"export": 1, "baseline": 1, "journal": 2, "store": 4, "new store": 4, "
 
 @pytest.mark.parametrize(("scenario", "code"), [(name, code) for name in STEPS for code in CODES])
 def test_a_write_that_fails_leaves_old_or_new_and_says_so(
-    shim: Path, tmp_path: Path, scenario: str, code: str
+    attempts_of: Callable[[str], dict[str, list[Attempt]]], scenario: str, code: str
 ) -> None:
     needed = NEEDS.get(scenario)
     if needed and importlib.util.find_spec(needed) is None:
         pytest.skip(f"needs {needed}")
-    judge(scenario, *attempts(shim, tmp_path / "folder", scenario, code))
+    judge(scenario, *attempts_of(scenario)[code])
 
 
-def judge(scenario: str, whole: dict[str, Any], *found: dict[str, Any]) -> None:
+def judge(scenario: str, whole: Attempt, *found: Attempt) -> None:
     """Hold that each attempt left old or new files and said so."""
     assert whole["exit"] == 0
     assert not whole["fired"]
@@ -119,6 +142,7 @@ def judge(scenario: str, whole: dict[str, Any], *found: dict[str, Any]) -> None:
     assert not found[-1]["fired"]
 
 
-def test_an_interrupted_call_is_made_again(shim: Path, tmp_path: Path) -> None:
-    found = attempts(shim, tmp_path / "folder", "export", "EINTR")
-    assert {attempt["exit"] for attempt in found} == {0}
+def test_an_interrupted_call_is_made_again(
+    attempts_of: Callable[[str], dict[str, list[Attempt]]],
+) -> None:
+    assert {attempt["exit"] for attempt in attempts_of("export")["EINTR"]} == {0}
