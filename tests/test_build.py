@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import pickle
+import re
 import warnings
 
 import pytest
@@ -16,16 +17,18 @@ import gadprof
 from gadprof.errors import SourceError
 from gadprof.networks.spec import parse_spec
 
+# with each part of a whole network once or twice, as a test below holds
+FEW = "modules=1-1-2,blocks=1,bottlenecks=2"
 NARROW = [
-    "hrnet32:width=8",
-    "ghost-hrnet32:width=8",
-    "ghost-se-hrnet32:width=8",
-    "gadnet32:width=8",
-    "gadnet32:width=9,s=4,shortcut=yes",
-    "hrnet32:width=8,up=no,bottlenecks=0",
+    f"hrnet32:width=8,{FEW}",
+    f"ghost-hrnet32:width=8,{FEW}",
+    f"ghost-se-hrnet32:width=8,{FEW}",
+    f"gadnet32:width=8,{FEW}",
+    f"gadnet32:width=9,s=4,shortcut=yes,{FEW}",
+    "hrnet32:width=8,up=no,modules=1-1-2,blocks=1,bottlenecks=0",
 ]
-PRESETS = [f"{name}{width}" for name in ("hrnet", "ghost-hrnet", "ghost-se-hrnet", "gadnet")
-           for width in (32, 48)]  # fmt: skip
+FAMILIES = ("hrnet", "ghost-hrnet", "ghost-se-hrnet", "gadnet")
+PRESETS = [f"{family}{width}" for family in FAMILIES for width in (32, 48)]
 
 
 @pytest.mark.data
@@ -69,6 +72,33 @@ def test_modules_carry_the_papers_class_names(name, classes):
     assert classes <= {type(part).__name__ for part in module.modules()}
 
 
+def parts(name: str) -> set[str]:
+    """What a network is made of: each layer with its sizes, and the classes that hold them."""
+    with torch.device("meta"):
+        module = gadprof.build(name)
+    return {
+        type(part).__name__ if any(part.children()) else repr(part) for part in module.modules()
+    }
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_network_of_few_modules_has_every_part_of_the_whole_one(name):
+    whole = parts(name)
+    assert len(whole) > 30
+    assert parts(f"{name}:{FEW}") == whole
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_two_widths_of_a_network_differ_in_channels_alone(family):
+    def without_channels(part: str) -> str:
+        part = re.sub(r"(groups|in_features|out_features)=\d+", r"\1", part)
+        return re.sub(r"^(\w+\()\d+(, \d+)?", r"\1", part)
+
+    narrow, wide = parts(f"{family}32"), parts(f"{family}48")
+    assert narrow != wide
+    assert {without_channels(part) for part in narrow} == {without_channels(part) for part in wide}
+
+
 @pytest.mark.parametrize("name", NARROW)
 def test_every_parameter_of_a_network_gets_a_gradient(name):
     torch.manual_seed(0)
@@ -103,15 +133,11 @@ def test_an_exported_network_gives_the_same_heatmaps(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    # the modules of a stage are alike: one of each stands for the others but in two networks
-    [name if name in ("hrnet32", "gadnet32") else f"{name}:modules=1-1-1" for name in PRESETS],
-)
-def test_every_preset_exports_to_onnx(name, tmp_path):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_network_exports_to_onnx(family, tmp_path):
     onnx = pytest.importorskip("onnx", reason="needs gadprof[onnx]")
     pytest.importorskip("onnxscript", reason="needs gadprof[onnx]")
-    module = gadprof.build(name).eval()
+    module = gadprof.build(f"{family}32:{FEW}").eval()
     path = tmp_path / "model.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
