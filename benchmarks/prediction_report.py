@@ -90,8 +90,9 @@ TRIED = (
     "(the networks named iabn there are as slow with channels last): six rows that a next fit "
     "leaves out, of 76 % mean error. Without them, by the same fit, rtx3090-nhwc-train is 9.3 % "
     "by prefix and 12.8 % by module.",
-    "- On phones, a network whose mean over all devices is known is missed by 5.7 % at the median "
-    "device in half precision (5.5 % in eight bits): so much is the devices', the rest the form's.",
+    "- On phones, where a network's mean over all devices is known, its rows are missed by 5.7 % "
+    "at the median in half precision and by 5.5 % in eight bits: so much is the devices', the rest "
+    "the form's.",
 )
 Columns = Mapping[str, Any]
 
@@ -544,13 +545,13 @@ def launches(lines: Sequence[Mapping[str, Any]], of_runs: Sequence[Mapping[str, 
         f"{means['NAS-Bench-201', 'other_space_one_timed']} and "
         f"{means['FBNet', 'other_space_one_timed']} are left. What FBNet's networks cannot tell, "
         "having few sums and one pooling, is held near the costs from which the fit of all "
-        "machines begins; without that 20.1 % and, one timed, 27.5 % were left.",
+        "machines begins, chosen with both tables at hand; without that 20.1 % and, one timed, "
+        "27.5 % were left.",
         render_table("md", headers, rows),
         "The factor is not a network's: within a space the cards compare with each other alike "
-        "whatever is run, and not as they do in the other space. One host with one card cannot be "
-        "a third slower than itself, so that the columns of one name are of different machines, or "
-        "of one in different states, and no fit without a measurement of the second run can know "
-        "it.",
+        "whatever is run, and not as they do in the other space. One machine is not a third slower "
+        "than itself: the columns of one name are of different machines, or of one in different "
+        "states, which no fit can know without a measurement of the second run.",
         render_table("md", ["card, over the GTX 1080 Ti", *of_runs[0]["over_first"]], compared),
     ]
 
