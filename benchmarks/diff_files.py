@@ -1,9 +1,10 @@
 """Seeded edits of model files on disk, and this repository's own history: is diff ever wrong?
 
 Each edit changes the text of a copy of one of torchvision's or timm's model files, as a hand would:
-a bias more, a wider kernel (these change cost), a comment, a helper, another name of a class (these
-change none). The truth is read from the built modules' parameters: diff has to name exactly the
-modules whose own parameters changed, and no change of cost where there is none. ``python
+a bias more, a wider kernel (these change cost, unless the network does not run that line), a
+comment, a helper, another name of a class (these change none). The truth is read from the built
+modules alone, by hooks on a forward pass: diff has to name exactly the modules whose own parameters
+or products changed, and no change of cost where there is none. ``python
 benchmarks/diff_files.py [EDITS] [SEED]`` prints the tally. Both sides are counted in this process,
 and every tenth edit as ``gadprof diff`` does it, each side in a process of its own. ``--history N``
 instead counts four networks by the code of the last N commits and of their parents, and prints how
@@ -41,27 +42,32 @@ def main() -> None:
         return
     edits = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     rng = random.Random(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
-    tally: dict[str, list[int]] = {kind: [0, 0] for kind in (*COSTLY, *FREE)}
+    tally: dict[str, list[int]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(edits):
             kind = rng.choice((*COSTLY, *FREE))
             builder = BUILDERS[number % len(BUILDERS)]
             outcome = one(builder, kind, rng, Path(folder), number)
-            if outcome is not None:
-                tally[kind][0] += 1
-                tally[kind][1] += outcome
-                if number % 10 == 9:
-                    print(f"{number + 1} edits tried", flush=True)
-                if not outcome:
-                    print(f"edit {number}: {kind} of {builder} was not told as it is", flush=True)
-    for kind, (tried, right) in tally.items():
+            if number % 10 == 9:
+                print(f"{number + 1} edits tried", flush=True)
+            if outcome is None:
+                continue
+            costs, right = outcome
+            seen = tally.setdefault(f"{kind}, {'cost changes' if costs else 'no cost'}", [0, 0])
+            seen[0] += 1
+            seen[1] += right
+            if not right:
+                print(f"edit {number}: {kind} of {builder} was not told as it is", flush=True)
+    for kind, (tried, right) in sorted(tally.items()):
         print(f"{kind}: {tried} tried, {right} right")
     tried, right = (sum(column) for column in zip(*tally.values(), strict=True))
     print(f"all: {tried} tried, {right} right")
 
 
-def one(builder: str, kind: str, rng: random.Random, folder: Path, number: int) -> bool | None:
-    """Whether an edit is told as it is; None where it builds no network."""
+def one(
+    builder: str, kind: str, rng: random.Random, folder: Path, number: int
+) -> tuple[bool, bool] | None:
+    """Whether an edit changes cost, and is told as it is; None where it builds no network."""
     import gadprof
 
     module, _, name = builder.partition(":")
@@ -74,16 +80,17 @@ def one(builder: str, kind: str, rng: random.Random, folder: Path, number: int) 
         path.write_text(text)
     before, after = (f"{path}:{name}" for path in paths)
     try:
-        truth = changed(parameters(before), parameters(after))
+        truth = changed(figures(before), figures(after))
         found = (
             gadprof.diff(before, after, input=SHAPE) if number % 10 == 0 else here(before, after)
         )
-    except gadprof.GadprofError:
+    except (gadprof.GadprofError, RuntimeError):
         return None  # a kernel without its padding, say
-    if kind in FREE:
-        return not any(found.difference.values())
-    told = {item.path for item in found.changes if item.difference["params"]}
-    return told == truth and bool(truth)
+    told = {
+        item.path for item in found.changes if item.difference["params"] or item.difference["macs"]
+    }
+    costs = {key for key in ("params", "macs") if found.difference[key]}
+    return bool(truth), told == truth and bool(costs) == bool(truth)
 
 
 def here(before: str, after: str) -> Any:
@@ -132,19 +139,42 @@ def edit(text: str, kind: str, rng: random.Random) -> str | None:
     return re.sub(rf"\b{name}\b", f"{name}Again", text)
 
 
-def parameters(model: str) -> dict[str, list[tuple[str, tuple[int, ...]]]]:
-    """Each module's own parameters by name and shape, as torch has them."""
+def figures(model: str) -> dict[str, tuple[list[Any], int]]:
+    """Each module's own parameters by name and shape, and the MACs of its own product."""
+    import torch
+
     from gadprof.models.sources import build_module, resolve
 
+    network = build_module(resolve(model)).eval()
+    products: dict[str, int] = {}
+
+    def count(path: str) -> Any:
+        def hook(module: Any, _inputs: Any, output: Any) -> None:
+            weight = module.weight
+            products[path] = output.numel() // weight.shape[0] * weight.numel()
+
+        return hook
+
+    for path, module in network.named_modules():
+        if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
+            module.register_forward_hook(count(path))
+    with torch.no_grad():
+        network(torch.zeros(1, *SHAPE))
     return {
-        path: [(name, tuple(p.shape)) for name, p in module.named_parameters(recurse=False)]
-        for path, module in build_module(resolve(model)).named_modules()
+        path: (
+            [(name, tuple(p.shape)) for name, p in module.named_parameters(recurse=False)],
+            products.get(path, 0),
+        )
+        for path, module in network.named_modules()
     }
 
 
 def changed(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
-    """The modules whose own parameters are others."""
-    return {path for path in before | after if before.get(path, []) != after.get(path, [])}
+    """The modules whose own parameters or products are others."""
+    nothing: tuple[list[Any], int] = ([], 0)
+    return {
+        path for path in before | after if before.get(path, nothing) != after.get(path, nothing)
+    }
 
 
 def history(commits: int) -> None:

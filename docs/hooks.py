@@ -1,11 +1,15 @@
-"""Pages of the site that are made when it is built: every command's own help."""
+"""Pages of the site that are made when it is built: every command's help, and the notebook."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
+from pathlib import Path
 from typing import Any
+
+HERE = Path(__file__).resolve().parent
 
 HEAD = """# Commands
 
@@ -15,11 +19,29 @@ HEAD = """# Commands
 
 
 def on_files(files: Any, config: Any, **_: Any) -> Any:
-    """Add commands.md, from what the commands say today."""
+    """Add commands.md, from what the commands say today, and the notebook as it was last run."""
     from mkdocs.structure.files import File
 
     files.append(File.generated(config, "commands.md", content=commands_page()))
+    files.append(File.generated(config, "notebook.md", content=notebook_page()))
     return files
+
+
+def notebook_page() -> str:
+    """The cells of notebook.ipynb in order, each with what it showed."""
+    notebook = json.loads((HERE / "notebook.ipynb").read_text(encoding="utf-8"))
+    parts = []
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            text = "".join(output.get("text", data.get("text/plain", "")))
+            html = "".join(data.get("text/html", ""))
+            # without a class of its own a table looks as the theme's
+            html = html.replace(' class="gadprof"', "")
+            parts.append(f"<div>{html}</div>" if html else f"```text\n{text.rstrip()}\n```")
+    return "\n\n".join(parts) + "\n"
 
 
 def commands_page() -> str:

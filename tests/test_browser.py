@@ -287,6 +287,40 @@ def test_the_icicles_widths_are_the_modules_shares(browser: Any, model_file: Pat
     opened.context.close()
 
 
+@pytest.mark.parametrize("size", ["wide", "phone"])
+def test_no_bar_of_the_icicle_reaches_beyond_it(browser: Any, model_file: Path, size: str) -> None:
+    opened = Visit(browser, model_file, size=size)
+    beyond = opened.page.evaluate(
+        """() => {
+          const end = document.querySelector(".icicle").getBoundingClientRect().right;
+          const bars = [...document.querySelectorAll(".icicle button")];
+          return Math.max(...bars.map((bar) => bar.getBoundingClientRect().right)) - end;
+        }"""
+    )
+    assert beyond <= 1
+    opened.context.close()
+
+
+def test_a_phone_shows_the_columns_that_matter_and_names_the_others(
+    browser: Any, model_file: Path
+) -> None:
+    opened = Visit(browser, model_file, size="phone")
+    heads = opened.page.locator("table[data-tree] thead th")
+    shown = [head.text_content() for head in heads.all() if head.is_visible()]
+    assert shown == ["module", "params", "MACs", "share", "bytes"]
+    note = opened.page.locator(".left-out").first
+    assert note.text_content() == "Not shown at this width: type, calls, FLOPs, activations."
+    plot = opened.page.locator("figure[data-plot=memory] .plot")
+    assert plot.evaluate("plot => plot.scrollWidth <= plot.clientWidth")
+    opened.context.close()
+    opened = Visit(browser, model_file)
+    heads = opened.page.locator("table[data-tree] thead th")
+    assert heads.count() == 9
+    assert all(head.is_visible() for head in heads.all())
+    assert not opened.page.locator(".left-out").first.is_visible()
+    opened.context.close()
+
+
 def test_a_model_page_fits_a_phone_and_prints_without_its_tools(
     browser: Any, model_file: Path
 ) -> None:

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,12 +71,18 @@ def test_the_readme_is_two_screens_with_both_set_up_commands_first():
     assert "python3 -m venv" in text[second : second + 120]
 
 
-def test_the_readmes_picture_shows_what_its_command_prints():
-    spec = importlib.util.spec_from_file_location("picture", ROOT / "docs" / "picture.py")
+def script(name: str) -> Any:
+    """A script of the documentation as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    picture = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(picture)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_readmes_picture_shows_what_its_command_prints():
+    picture = script("picture")
     svg = (ROOT / "docs" / "compare.svg").read_text(encoding="utf-8")
     heights = re.findall(r'<text[^>]* y="([\d.]+)"[^>]*>([^<]*)</text>', svg)
     lines: dict[str, str] = {}
@@ -114,6 +121,19 @@ def test_links_to_files_lead_somewhere(page):
 
 
 @pytest.mark.slow
+def test_the_notebook_shows_what_its_cells_give_today():
+    nbformat = pytest.importorskip("nbformat", reason="needs gadprof[docs]")
+    pytest.importorskip("nbclient", reason="needs gadprof[docs]")
+    pytest.importorskip("ipykernel", reason="needs gadprof[docs]")
+    notebook = script("notebook")
+    kept = nbformat.read(notebook.NOTEBOOK, as_version=4)
+    shown = notebook.outputs(kept)
+    assert len(shown) == 6
+    assert all(texts and all(texts) for texts in shown)
+    assert notebook.outputs(notebook.executed()) == shown
+
+
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("material", reason="needs gadprof[docs]")
     pytest.importorskip("mkdocstrings", reason="needs gadprof[docs]")
@@ -124,5 +144,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "site" / "commands" / "index.html").read_text(encoding="utf-8")
     assert all(f"gadprof {name}" in page for name in COMMANDS)
+    notebook = (tmp_path / "site" / "notebook" / "index.html").read_text(encoding="utf-8")
+    assert "62.1 % fewer than hrnet32" in notebook
     api = (tmp_path / "site" / "api" / "index.html").read_text(encoding="utf-8")
     assert all(f"gadprof.api.{name}" in api for name in ("count", "compare", "diff", "bench"))

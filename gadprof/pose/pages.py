@@ -170,13 +170,15 @@ def ablation_page(
 
 
 def _costs(variants: Sequence[Variant], shared: str) -> str:
-    """What the last variant costs against the first."""
-    first, last = variants[0], variants[-1]
+    """Which variant needs the fewest MACs, against the first."""
+    first, least = variants[0], min(variants, key=lambda item: item.macs)
     name, other = (
-        item.model.removesuffix(f":{shared}") if shared else item.model for item in (last, first)
+        item.model.removesuffix(f":{shared}") if shared else item.model for item in (least, first)
     )
-    macs = fewer_than(last.macs / first.macs, "MACs", other)
-    return f"{name} needs {macs}, with {fewer(last.params / first.params, 'parameters')}."
+    if least is first:
+        return f"{name} needs the fewest MACs."
+    macs = fewer_than(least.macs / first.macs, "MACs", other)
+    return f"{name} needs {macs}, with {fewer(least.params / first.params, 'parameters')}."
 
 
 def _variants(variants: Sequence[Variant], shared: str) -> Table:

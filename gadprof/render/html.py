@@ -24,6 +24,7 @@ from gadprof.results.table import NUMBER_KINDS, Column, Table
 
 LEDGER = ("model", "counter", "cause")  # what names a row of the table `ledger`
 KEPT_TOGETHER = 24  # characters of a cell that are not broken into lines
+MINOR = 3  # a column of this rank or more is left out where a page is as narrow as a phone
 
 
 def page_html(page: Page, drawn: Mapping[str, bytes] | None = None) -> str:
@@ -123,11 +124,17 @@ def _table(table: Table) -> dict[str, Any]:
         for values, cells in zip(shown.values, shown.cells, strict=True)
     ]
     columns = [
-        {"title": plain(column.title), "right": column.kind in NUMBER_KINDS}
+        {
+            "title": plain(column.title),
+            "css": " ".join(
+                ["n"] * (column.kind in NUMBER_KINDS) + ["minor"] * (column.rank >= MINOR)
+            ),
+        }
         for column in shown.columns
     ]
     return {
         "table": table,
+        "minor": [plain(column.title) for column in shown.columns if column.rank >= MINOR],
         "columns": columns,
         "rows": rows,
         "tree": tree,
@@ -161,10 +168,10 @@ def _branch_colors(rows: Sequence[Sequence[Any]], tree: int | None) -> list[str]
 
 
 def _css(column: Column, text: str) -> str:
-    """The class of a cell: a number, words kept on one line, or words that may break."""
-    if column.kind in NUMBER_KINDS:
-        return "n"
-    return "k" if len(text) <= KEPT_TOGETHER else "l"
+    """The class of a cell: a number, words kept on one line or that may break; not on a phone."""
+    kind = "l" if len(text) > KEPT_TOGETHER else "k"
+    kind = "n" if column.kind in NUMBER_KINDS else kind
+    return f"{kind} minor" if column.rank >= MINOR else kind
 
 
 def _sort_value(value: Any) -> str:

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
 
 def html_of(page: Page) -> str:
-    """The tables that a page does not fold, as HTML; a section's words stand over its first."""
+    """The tables that a page does not fold, as HTML: words above each, its notes below."""
     made = []
     for words, table in _unfolded(page):
         shown = table.shown()
-        notes = (*words, table.title, table.note, *table.notes)
-        caption = " ".join(filter(None, notes))
-        made.append(to_html(shown.titles, _valued(shown), caption=caption))
+        made += [f"<p>{escape.html(text, 400)}</p>" for text in words]
+        made.append(to_html(shown.titles, _valued(shown), caption=table.title))
+        notes = [escape.html(note, 400) for note in (table.note, *table.notes) if note]
+        made += [f"<p><small>{'<br>'.join(notes)}</small></p>"] if notes else []
     return "\n".join(made)
 
 
