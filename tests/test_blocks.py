@@ -148,14 +148,13 @@ def test_a_block_exports_to_onnx(block, tmp_path):
 
     onnx = pytest.importorskip("onnx", reason="needs gadprof[onnx]")
     pytest.importorskip("onnxscript", reason="needs gadprof[onnx]")
-    module = gadprof.build(f"hrnet32:block={block},width=16,modules=1-1-1,blocks=1").eval()
+    module, sample = block_alone(block)
     path = tmp_path / "model.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module, (torch.zeros(1, 3, 64, 64),), str(path), dynamo=True, verbose=False,
-            opset_version=20,
-        )  # fmt: skip
+            module.eval(), (sample,), str(path), dynamo=True, verbose=False, opset_version=20
+        )
     graph = onnx.load(str(path), load_external_data=False).graph
     assert any(node.op_type == "Conv" for node in graph.node)
 

@@ -25,6 +25,8 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
+SMALL = "gadnet32:width=8,modules=1-1-1,blocks=1"
+
 
 @pytest.fixture(scope="module")
 def cluster():
@@ -214,7 +216,7 @@ def test_a_worker_without_the_package_is_refused_in_one_clear_line(tmp_path):
     ) as scheduler:
         worker = subprocess.Popen(
             [sys.executable, "-m", "distributed.cli.dask_worker", scheduler.scheduler_address,
-             "--nthreads", "1", "--no-dashboard"],
+             "--nthreads", "1", "--no-nanny", "--no-dashboard"],
             env={**os.environ, "PYTHONPATH": str(tmp_path)},
             cwd=tmp_path,
             stdout=subprocess.DEVNULL,
@@ -278,7 +280,7 @@ def test_measurements_of_a_cluster_are_rows_and_stay_in_the_store(cluster, tmp_p
 
 def test_an_audit_on_a_cluster_says_what_it_says_here(cluster, tmp_path, run_cli):
     pytest.importorskip("fvcore")
-    words = ("audit", "gadnet32:width=8", "--backends", "fvcore", "--format", "json")
+    words = ("audit", SMALL, "--backends", "fvcore", "--format", "json")
     here = json.loads(run_cli(*words)[1])
     far = json.loads(run_cli(*words, "--cluster", cluster.scheduler_address)[1])
     for answer in (here, far):
@@ -288,7 +290,7 @@ def test_an_audit_on_a_cluster_says_what_it_says_here(cluster, tmp_path, run_cli
 
 def test_a_report_on_a_cluster_has_the_same_bytes(cluster, tmp_path, run_cli):
     for name, more in (("here", ()), ("far", ("--cluster", cluster.scheduler_address))):
-        words = ("report", "gadnet32:width=8", "hrnet32:width=8", "-o", str(tmp_path / name))
+        words = ("report", SMALL, "hrnet32:width=8", "-o", str(tmp_path / name))
         assert run_cli(*words, *more)[0] == 0
     here, far = ((tmp_path / name / "data").rglob("*.csv") for name in ("here", "far"))
     assert [p.read_bytes() for p in sorted(here)] == [p.read_bytes() for p in sorted(far)]
@@ -306,7 +308,7 @@ def test_a_task_that_needs_a_gpu_runs_where_there_is_one(tmp_path):
         workers = [
             subprocess.Popen(
                 [sys.executable, "-m", "distributed.cli.dask_worker", scheduler.scheduler_address,
-                 "--nthreads", "2", "--no-dashboard", "--name", name, *more],
+                 "--nthreads", "2", "--no-nanny", "--no-dashboard", "--name", name, *more],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__),
                      os.environ.get("PYTHONPATH", "")])},
                 cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

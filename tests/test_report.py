@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import html.parser
 import io
 import json
@@ -352,8 +353,14 @@ def tags_of(page: str) -> list[str]:
     return parser.tags
 
 
-DRAWN = {plot.key: render_plot(plot) for plot in report_named("plain").plots}
-PLAIN_TAGS = tags_of(page_html(report_named("plain"), DRAWN))
+@functools.cache
+def drawn() -> dict[str, bytes]:
+    return {plot.key: render_plot(plot) for plot in report_named("plain").plots}
+
+
+@functools.cache
+def plain_tags() -> list[str]:
+    return tags_of(page_html(report_named("plain"), drawn()))
 
 
 def nasty(function):  # type: ignore[no-untyped-def]
@@ -365,9 +372,9 @@ def nasty(function):  # type: ignore[no-untyped-def]
 
 @nasty
 def test_no_name_adds_a_tag_to_the_html_page(name: str) -> None:
-    page = page_html(report_named(name), DRAWN)
+    page = page_html(report_named(name), drawn())
     page.encode("utf-8")
-    assert tags_of(page) == PLAIN_TAGS
+    assert tags_of(page) == plain_tags()
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -401,7 +408,7 @@ def test_a_stage_and_a_model_have_one_colour_in_every_figure() -> None:
 
 @nasty
 def test_no_name_breaks_the_plots_data_in_the_page(name: str) -> None:
-    page = page_html(report_named(name), DRAWN)
+    page = page_html(report_named(name), drawn())
     block = re.search(r'<script type="application/json" id="tips">(.*?)</script>', page, re.DOTALL)
     assert block is not None
     assert set(json.loads(block.group(1))) == {"s", "b"}

@@ -32,7 +32,7 @@ def page_files(
     drawn = {
         (plot.key, suffix): render_plot(plot, suffix, colors)
         for plot in page.plots
-        for suffix in (*suffixes, *(("svg",) if html else ()))
+        for suffix in dict.fromkeys((*suffixes, *(("svg",) if html else ())))
     }
     files = {f"{page.name}.md": markdown_of(page, shown, html=html).encode()}
     if html:
