@@ -215,6 +215,8 @@ def run(argv: list[str]) -> int:
         return _fail("interrupted", 130)
     except click.MissingParameter as error:
         return _fail(_missing(error), 2)
+    except click.NoSuchOption as error:
+        return _fail(_unknown_option(error), 2)
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) else None
         command = context.command_path if context else ""
@@ -248,6 +250,21 @@ def _missing(error: click.MissingParameter) -> str:
     example = getattr(context.command, "example", "")
     way = f"type for example: {example}" if example else f"see '{context.command_path} --help'"
     return f"{what} is missing; {way}"
+
+
+def _unknown_option(error: click.NoSuchOption) -> str:
+    """An option that is not there, the nearest that the help shows, and where the help is."""
+    if error.ctx is None:
+        return error.format_message()
+    shown = [
+        name
+        for item in error.ctx.command.get_params(error.ctx)
+        if isinstance(item, click.Option) and not item.hidden
+        for name in (*item.opts, *item.secondary_opts)
+    ]
+    where = error.ctx.command_path
+    hint = nearest(error.option_name, shown) or f"; '{where} --help' lists the options"
+    return f"{where} has no option {error.option_name!r}{hint}"
 
 
 def _one_line(text: str) -> str:

@@ -100,11 +100,11 @@ def test_the_second_run_updates_the_first_ones_comment(forge, tmp_path, run_cli)
     forge.add("unrelated", login="someone")
     code, _, err = run_cli("comment", check_json(tmp_path, [verdict()]), "--pr", "7")
     assert (code, err) == (0, "comment on pull request 7: created\n")
-    assert forge.comments[1]["body"].startswith(f"{MARK}\n### ✗ gadprof: 1 rules: 1 broken")
+    assert forge.comments[1]["body"].startswith(f"{MARK}\n### ✗ gadprof: 1 rule: 1 broken")
     code, _, err = run_cli("comment", check_json(tmp_path, [verdict("pass")]), "--pr", "7")
     assert (code, err) == (0, "comment on pull request 7: updated\n")
     assert len(forge.comments) == 2
-    assert forge.comments[1]["body"].startswith(f"{MARK}\n### ✓ gadprof: 1 rules: 1 hold")
+    assert forge.comments[1]["body"].startswith(f"{MARK}\n### ✓ gadprof: 1 rule: 1 hold")
     asked = len(forge.asked)
     assert run_cli("comment", check_json(tmp_path, [verdict("pass")]), "--pr", "7")[2].endswith(
         "same\n"
@@ -261,7 +261,7 @@ def test_a_seeded_regression_is_put_down_to_its_module(repository, run_cli):
     code, body, _ = run_cli("comment", "check.json", "--print")
     assert code == 0
     lines = " ".join(body.split())
-    assert "Against `one`: 1 models changed, 0 did not." in lines
+    assert "Against `one`: 1 model changed, 0 did not." in lines
     assert "| parameters | 112 | 140 | +25.00 % |" in lines
     assert re.search(r"changed \| `?0`? \| Conv2d \| \+28 \| \+972 \| \+36", lines)
     assert "✗ | net.py:build" in lines

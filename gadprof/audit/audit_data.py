@@ -71,7 +71,8 @@ def chosen(names: Sequence[str], models: Iterable[str]) -> tuple[str, ...]:
     for name in names:
         if name not in known:
             raise UnknownNameError(
-                f"{name!r} is not on the list of audited models" + nearest(name, known)
+                f"{name!r} is not on the list of audited models"
+                + (nearest(name, known) or f"; it begins with {', '.join(known[:4])}")
             )
     return tuple(name for name in known if name in set(names))
 

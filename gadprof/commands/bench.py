@@ -94,7 +94,7 @@ def bench(
     gadprof bench hrnet32 gadnet32
     gadprof bench timm:resnet18 --batch 1,8 --runtime eager,onnxruntime
     gadprof bench hrnet32 gadnet32 --runtime all --precision fp32,int8
-    gadprof bench a.py:build b.py:build --precision 1% --time-limit 2m --format json -o run.json
+    gadprof bench a.py:build b.py:build --precision 1% --time-limit 2m -o run.json
 
     Ratios are to the first model. Exits 1 when a row failed, 130 after Ctrl-C (what was measured
     until then is printed all the same).

@@ -85,7 +85,7 @@ def calibrate(
     \b
     gadprof calibrate --from here --device mybox -o mybox.json
     gadprof calibrate --from csv measured.csv --device mybox -o mybox.json
-    gadprof bench hrnet32 gadnet32 timm:resnet18 timm:vgg11 timm:mobilenetv3_small_100
+    gadprof bench hrnet32 gadnet32 timm:resnet18 timm:vgg11 timm:resnet50
     gadprof calibrate --from store --only threads=1 -o mybox.json
 
     The CSV has the columns model, batch, input and latency (seconds for the whole batch). From a

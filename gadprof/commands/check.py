@@ -113,12 +113,12 @@ def check(
     """Judge the budgets of the configuration, or only the BUDGETs named.
 
     \b
-    [budgets.gadnet32]            # in gadprof.toml; [tool.gadprof.budgets.gadnet32] in pyproject
-    max_params = "12M"            # also max_macs, max_flops, max_activations, max_kernels
-    max_peak_bytes = "64MiB"      # also max_weight_bytes
+    [budgets.gadnet32]        # pyproject.toml: [tool.gadprof.budgets.gadnet32]
+    max_params = "12M"        # also max_macs, _flops, _activations, _kernels
+    max_peak_bytes = "64MiB"  # also max_weight_bytes
     min_coverage = "100%"
-    max_growth = "2%"             # against --baseline, or baseline = "…" in the file
-    max_latency_ratio = 0.9       # to reference, measured in the same run
+    max_growth = "2%"         # against --baseline, or the file's baseline = "…"
+    max_latency_ratio = 0.9   # to reference, measured in the same run
     reference = "hrnet32"
     """
     from functools import partial

@@ -80,10 +80,10 @@ def diff(
     """Show what differs between two models, or between two states of one.
 
     \b
-    gadprof diff hrnet32 hrnet32:block=cbam           two models
-    gadprof diff main HEAD my_model.py:build          one model at two git refs
-    gadprof diff main my_model.py:build               at a ref, and as it is here
-    gadprof diff count.json my_model.py:build         kept by gadprof count … -o count.json
+    gadprof diff hrnet32 hrnet32:block=cbam        two models
+    gadprof diff main HEAD my_model.py:build       one model at two git refs
+    gadprof diff main my_model.py:build            at a ref, and as it is here
+    gadprof diff count.json my_model.py:build      kept by count … -o count.json
 
     Modules are matched by their path, and where names moved by type and shapes. The figures are
     exact, and the modules' differences add up to the totals'. Exits 1 where --fail-on says so.

@@ -88,7 +88,7 @@ def export(
 
     \b
     gadprof export gadnet32 --to onnx -o gadnet32.onnx
-    gadprof export gadnet32 --to openvino --precision int8 --calibrate pictures -o gadnet32.xml
+    gadprof export gadnet32 --to openvino --precision int8 -o gadnet32.xml
 
     A file is written whole or not at all, and only after its outputs were held against the model's.
     """

@@ -29,9 +29,10 @@ from gadprof.store.history import QUANTITIES
 @click.option(
     "--quantity",
     type=click.Choice(QUANTITIES),
+    metavar="QUANTITY",
     default="macs",
     show_default=True,
-    help="What --plot draws.",
+    help=f"What --plot draws: {', '.join(QUANTITIES)}.",
 )
 @result_options()
 @store_option
@@ -46,6 +47,7 @@ def history(
 ) -> None:
     """List what was counted and measured of MODEL, oldest first; without MODEL, the models."""
     from gadprof.errors import StoreError, nearest
+    from gadprof.results.sentences import counted
     from gadprof.store.history import history_page, history_plot, models_page
     from gadprof.store.store import Store, chosen_path
 
@@ -72,4 +74,5 @@ def history(
         from gadprof.render.plots import render_plot
 
         write_atomic(plot, render_plot(history_plot(model, entries, quantity), suffix))
-    show(out, history_page(model, entries, f"{model}: {len(entries)} entries of {path}"))
+    title = f"{model}: {counted(len(entries), 'entry', 'entries')} of {path}"
+    show(out, history_page(model, entries, title))

@@ -12,16 +12,16 @@ from gadprof.commands.show import show
 from gadprof.output import Output
 
 OTHER_FORMS = (
-    ("timm:NAME", "any model of timm (extra gadprof[zoo])"),
-    ("torchvision:NAME", "any model of torchvision (extra gadprof[zoo])"),
-    ("transformers:CLASS", "a class of transformers, or a config.json (gadprof[transformers])"),
-    ("ultralytics:NAME", "a YAML of ultralytics, its own or yours (gadprof[ultralytics])"),
-    ("path/to/model.onnx", "an ONNX file, counted from its graph (extra gadprof[onnx])"),
+    ("timm:NAME", "any model of timm (extra zoo)"),
+    ("torchvision:NAME", "any model of torchvision (extra zoo)"),
+    ("transformers:CLASS", "a class of transformers (extra transformers)"),
+    ("ultralytics:NAME", "its own YAML or yours (extra ultralytics)"),
+    ("path/to/model.onnx", "an ONNX file, counted from its graph (extra onnx)"),
     ("path/to/model.tflite", "a TensorFlow Lite file, counted from its graph"),
     ("path/to/model.pt2", "a program of torch.export, or .pt of TorchScript"),
-    ("trust:path/to/model.pt", "a module that was pickled whole: loading it runs its code"),
+    ("trust:path/to/model.pt", "a module pickled whole: loading it runs its code"),
     ("path/to/file.py:build", "a function of your file that returns a module"),
-    ("package.module:build", "a function of an installed package that returns a module"),
+    ("package.module:build", "a function of a package that returns a module"),
 )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gadprof.errors import OutputError
 from gadprof.output import check_writable, emit, tell, write_folder
+from gadprof.results.sentences import counted
 
 
 def wants_page(path: str | None, form: str | None, *, whole: bool) -> bool:
@@ -33,16 +34,17 @@ def write_or_check(page: Path, files: Mapping[str, bytes], command: str, *, chec
 
     if not check:
         write_folder(page.parent, files)
-        emit(f"wrote {len(files)} files: {page}")
+        emit(f"wrote {counted(len(files), 'file')}: {page}")
         return 0
     stale = stale_files(page.parent, files)
     for path in stale:
         tell(f"gadprof: stale: {page.parent / path}")
     if stale:
+        are = "is" if len(stale) == 1 else "are"
         tell(
-            f"gadprof: {len(stale)} of {len(files)} files are stale; type: "
+            f"gadprof: {len(stale)} of {counted(len(files), 'file')} {are} stale; type: "
             f"gadprof {command} -o {page}"
         )
         return 1
-    emit(f"{len(files)} files are up to date: {page}")
+    emit(f"{counted(len(files), 'file is', 'files are')} up to date: {page}")
     return 0

@@ -22,6 +22,7 @@ from gadprof.commands.options import (
 )
 from gadprof.commands.show import show
 from gadprof.output import Output, emit, tell
+from gadprof.results.sentences import counted
 
 if TYPE_CHECKING:
     from gadprof.comparison.compare import ComparedRow
@@ -151,7 +152,9 @@ def report(
     for failure in failures:
         tell(f"gadprof: {' '.join(failure.split())}")
     page = folder / (INDEX if mode.index_only else f"{pages.name}.md")
-    _tell_files(folder, files, "written", f"wrote {len(files)} files: {page}", mode.output_format)
+    _tell_files(
+        folder, files, "written", f"wrote {counted(len(files), 'file')}: {page}", mode.output_format
+    )
     return code
 
 
@@ -163,10 +166,11 @@ def _check(folder: Path, files: dict[str, bytes], again: str, form: str | None) 
     for path in stale:
         tell(f"gadprof: stale: {folder / path}")
     if stale:
-        tell(f"gadprof: {len(stale)} of {len(files)} files are stale; type: {again}")
+        are = "is" if len(stale) == 1 else "are"
+        tell(f"gadprof: {len(stale)} of {counted(len(files), 'file')} {are} stale; type: {again}")
     if stale and form in (None, "table"):
         return 1
-    words = f"{len(files)} files are up to date in {folder}"
+    words = f"{counted(len(files), 'file is', 'files are')} up to date in {folder}"
     _tell_files(folder, files, "up to date", words, form, stale)
     return 1 if stale else 0
 

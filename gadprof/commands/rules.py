@@ -7,6 +7,7 @@ import click
 from gadprof.commands.options import command, result_options
 from gadprof.commands.show import show
 from gadprof.output import Output
+from gadprof.results.sentences import counted
 
 
 @command(name="rules")
@@ -34,12 +35,12 @@ def rules(words: tuple[str, ...], kind: str | None, out: Output) -> None:
     if not found:
         close = nearest(" ".join(words), [entry.name for entry in every])
         raise UnknownNameError(
-            f"no operation with a rule is called {' '.join(words)!r}{close}; "
-            "gadprof.rule adds one of yours"
+            f"no operation with a rule is called {' '.join(words)!r}"
+            + (close or "; 'gadprof rules' lists them, and gadprof.rule adds one of yours")
         )
     table = Table(
         "rules",
-        f"{len(found)} operations with a rule",
+        f"{counted(len(found), 'operation')} with a rule",
         (
             Column("name", "operation", rank=0),
             Column("kind", "counts", rank=1),

@@ -14,6 +14,7 @@ from gadprof.commands.search_measured import Timed, search_by_time, timed_option
 from gadprof.commands.show import show
 from gadprof.commands.sweep import Wanted, wanted_options
 from gadprof.output import Output, plot_suffix
+from gadprof.results.sentences import counted
 
 OF_TIME = (
     "measure", "again", "reference", "beside", "receptive_field", "threads", "timeout_s", "cluster",
@@ -150,7 +151,7 @@ def search(
     ]
     if result.exact is not None and result.reached is not None:
         notes.append(
-            f"the exact front has {len(result.exact)} designs; the search reached "
+            f"the exact front has {counted(len(result.exact), 'design')}; the search reached "
             f"{100 * result.reached:.2f} % of its hypervolume"
         )
     else:

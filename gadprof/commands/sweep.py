@@ -22,6 +22,7 @@ from gadprof.commands.options import (
 from gadprof.commands.show import show
 from gadprof.output import Output, check_writable, choose_output, plot_suffix, write_atomic
 from gadprof.render.progress import Working
+from gadprof.results.sentences import counted
 
 SHOWN = 25
 
@@ -352,11 +353,12 @@ def _notes(result: Any, front: int, shown: int) -> list[str]:
     else:
         rate = f"{rate_text(result.rate)} designs/s"
     lines = [
-        f"{result.designs:,} designs costed"
+        counted(result.designs, "design")
+        + " costed"
         + (f" (a sample of {result.space.size:,})" if result.sampled else "")
         + f", {result.passed:,} pass, {front:,} on the front of {objectives}"
         + (f" (latency asked for {result.predicted:,})" if result.predicted is not None else ""),
-        f"{result.checked} designs costed again one by one agree; {rate}",
+        f"{counted(result.checked, 'design')} costed again one by one, and none differs; {rate}",
     ]
     if front > shown:
         limits = [f"{name} {bound:,}" for name, bound in result.limits.largest.items()]

@@ -24,6 +24,7 @@ from gadprof.commands.options import (
 from gadprof.commands.pose_options import Data, data_options, input_size, network_source
 from gadprof.commands.show import show
 from gadprof.output import Output, tell
+from gadprof.results.sentences import counted
 
 if TYPE_CHECKING:
     from gadprof.pose.training import RunSettings
@@ -191,7 +192,7 @@ def train(
         tell(note)
     if first:
         tell(
-            f"{source.name}: {len(people)} persons of {split.annotations.name}, "
+            f"{source.name}: {counted(len(people), 'person')} of {split.annotations.name}, "
             f"{settings.height}x{settings.width}, {settings.epochs} epochs, batch "
             f"{settings.batch}, {settings.optimiser} {rate_text(settings)}, seed {settings.seed}"
         )

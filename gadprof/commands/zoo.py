@@ -65,7 +65,8 @@ def _explained(only: str | None, fresh: bool) -> tuple[PublishedReading, ...]:
         known = tuple(dict.fromkeys(word for row in every for word in _words(row)))
         chosen = tuple(r for r in every if any(only.lower() in w.lower() for w in _words(r)))
         if not chosen:
-            raise UnknownNameError(f"no published row holds {only!r}{nearest(only, known)}")
+            hint = nearest(only, known) or "; 'gadprof zoo' shows every row"
+            raise UnknownNameError(f"no published row holds {only!r}{hint}")
     kept = None if fresh else kept_rows(every)
     if kept is not None:
         return tuple(item for item in kept if item.row in chosen)

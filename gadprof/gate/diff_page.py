@@ -109,7 +109,7 @@ def _modules(diff: Diff, *, every: bool = False) -> Table:
         "are the difference of the totals",
     )
     if len(chosen) < len(diff.changes):
-        notes += (f"{SHOWN} of {len(diff.changes)} modules; --format json or csv has all",)
+        notes += (f"{SHOWN} of {len(diff.changes):,} modules; --format json or csv has all",)
     return Table("modules", "Modules", columns, rows, note="; ".join(notes))
 
 

@@ -36,7 +36,7 @@ def memory_of(device: str) -> int:
     size = int(float(match.group(1)) * _UNITS[match.group(2)]) if match else 0
     if size < MIB:
         raise UnknownNameError(
-            f"no card {device!r}{nearest(key, CARDS_MIB)}; known: {', '.join(CARDS_MIB)}; or give "
-            "its memory, for example 24GiB"
+            f"no card {device!r}; give its memory, for example 24GiB"
+            + (nearest(key, CARDS_MIB) or f", or one of {', '.join(CARDS_MIB)}")
         )
     return size

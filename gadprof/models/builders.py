@@ -116,7 +116,8 @@ def _transformers(name: str, arguments: dict[str, Any]) -> Any:
     model_class = getattr(transformers, name, None)
     if model_class is None:
         names = [item for item in dir(transformers) if item.endswith(("Model", "ForCausalLM"))]
-        raise SourceError(f"transformers has no class {name!r}{nearest(name, names)}")
+        hint = nearest(name, names) or "; name a model's class, as in transformers:BertModel"
+        raise SourceError(f"transformers has no class {name!r}{hint}")
     config_class = getattr(model_class, "config_class", None)
     if config_class is None:
         raise SourceError(
@@ -231,7 +232,8 @@ def _attribute(module: Any, attribute: str, where: str) -> Any:
     function = getattr(module, attribute, None)
     if function is None:
         names = [name for name in vars(module) if callable(getattr(module, name))]
-        raise SourceError(f"{where} has no function {attribute!r}{nearest(attribute, names)}")
+        hint = nearest(attribute, names) or f"; it has {', '.join(names[:8]) or 'none'}"
+        raise SourceError(f"{where} has no function {attribute!r}{hint}")
     if not callable(function):
         raise SourceError(f"{where}:{attribute} is not callable")
     return function

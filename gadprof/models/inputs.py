@@ -68,7 +68,7 @@ def parse_input(text: str) -> Input:
     if dtype is not None and dtype not in DTYPES:
         raise InputShapeError(
             f"input {abridged(text)!r} has the unknown type {abridged(dtype)!r}"
-            f"{nearest(dtype, DTYPES)}; known are {', '.join(DTYPES)}"
+            + (nearest(dtype, DTYPES) or f"; known are {', '.join(DTYPES)}")
         )
     whole = shape.startswith("[") and shape.endswith("]")
     inside = shape[1:-1].strip() if whole else shape

@@ -179,7 +179,9 @@ def find_family(name: str) -> Family:
     for family in _described():
         if family.name == name:
             return family
-    raise UnknownNameError(f"unknown family {name!r}{nearest(name, families())}")
+    raise UnknownNameError(
+        f"unknown family {name!r}" + (nearest(name, families()) or f"; try {', '.join(families())}")
+    )
 
 
 @lru_cache(maxsize=64)

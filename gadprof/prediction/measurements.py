@@ -122,8 +122,8 @@ def read_store(
     for key in only:
         if key not in SETTING_KEYS:
             raise UnknownNameError(
-                f"no setting {key!r}{nearest(key, SETTING_KEYS)}; there are "
-                f"{', '.join(SETTING_KEYS)}"
+                f"no setting {key!r}"
+                + (nearest(key, SETTING_KEYS) or f"; there are {', '.join(SETTING_KEYS)}")
             )
     chosen = chosen_path(path)
     if chosen is None:

@@ -12,6 +12,7 @@ from gadprof.render.markdown import details, to_markdown
 from gadprof.results.cells import percent_text, signed_text
 from gadprof.results.escape import markdown, markdown_code
 from gadprof.results.figures import FIGURES
+from gadprof.results.sentences import counted
 from gadprof.results.verdicts import BaseChange, CheckResult, CommentData, ordered
 
 MARK = "<!-- gadprof comment -->"
@@ -28,7 +29,7 @@ def comment_body(data: CommentData) -> str:
     moved = [change for change in data.changes if _differs(change)]
     if data.base is not None:
         still = len(data.changes) - len(moved)
-        words = f"Against {markdown_code(data.base, 80)}: {len(moved)} models changed"
+        words = f"Against {markdown_code(data.base, 80)}: {counted(len(moved), 'model')} changed"
         parts.append(f"{words}, {still} did not.\n")
     for change in moved[:MOST_MODELS]:
         parts += _model(change)
@@ -41,7 +42,7 @@ def comment_body(data: CommentData) -> str:
         rows = [[MARKS[v.status], v.budget, v.rule, v.message] for v in verdicts]
         table = to_markdown(["", "budget", "rule", "result"], rows, limit=300) if rows else ""
         if table:
-            folded = details(f"✓ {len(verdicts)} rules hold", table)
+            folded = details(f"✓ {counted(len(verdicts), 'rule holds', 'rules hold')}", table)
             parts.append(table if verdicts is open_ones else folded)
     if len(data.verdicts) > len(shown):
         parts.append(f"{len(data.verdicts) - len(shown)} further rules are in the log.\n")

@@ -11,6 +11,7 @@ from typing import Any
 from gadprof.results import escape
 from gadprof.results.cells import cell_text, numeric_columns, padded
 from gadprof.results.page import Page, Plot, Section
+from gadprof.results.sentences import counted
 from gadprof.results.table import Table
 
 WORDS_LIMIT = 2_000
@@ -62,7 +63,7 @@ def _table(table: Table) -> list[str]:
     for note in (*([table.note] if table.note else []), *table.notes):
         body += f"\n{escape.markdown(note, WORDS_LIMIT)}\n"
     if table.folded:
-        return [details(f"{table.title} ({len(table.rows)} rows)", body)]
+        return [details(f"{table.title} ({counted(len(table.rows), 'row')})", body)]
     return [f"### {escape.markdown(table.title)}\n", body] if table.title else [body]
 
 

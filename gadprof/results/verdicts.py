@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gadprof.results.sentences import counted
+
 NAMED = "model"  # the rule that a model string names a model
 Status = Literal["pass", "fail", "warn", "error", "waived"]
 
@@ -91,7 +93,7 @@ class CheckResult:
         words = (("pass", "hold"), ("fail", "broken"), ("warn", "undecided"), ("error", "unjudged"),
                  ("waived", "waived"))  # fmt: skip
         parts = [f"{self.count(status)} {word}" for status, word in words if self.count(status)]  # type: ignore[arg-type]
-        return f"{len(self.verdicts)} rules: " + ", ".join(parts or ["nothing to judge"])
+        return f"{counted(len(self.verdicts), 'rule')}: " + ", ".join(parts or ["nothing to judge"])
 
 
 def ordered(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:

@@ -59,7 +59,8 @@ def peaks_of_sheet(device: str, dtype: str) -> Peaks:
     key = device.lower().replace("_", "-").replace(" ", "")
     if key not in known:
         raise UnknownNameError(
-            f"no data sheet of {device!r}{nearest(key, known)}; known: {', '.join(known)}"
+            f"no data sheet of {device!r}"
+            + (nearest(key, known) or f"; there are those of {', '.join(known)}")
         )
     sheet = known[key]
     rates, source = sheet["flops_per_s"], sheet["source"]

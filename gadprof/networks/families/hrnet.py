@@ -301,7 +301,7 @@ _GADNET_PAPER = "Liu et al., Ghost attentional down network, J. Intell. Fuzzy Sy
 
 def _pair(name: str, summary: str, source: str) -> tuple[Preset, ...]:
     return tuple(
-        Preset(f"{name}{width}", f"{summary}, base width {width}", source, {"width": width})
+        Preset(f"{name}{width}", f"{summary}, width {width}", source, {"width": width})
         for width in (32, 48)
     )
 
@@ -314,7 +314,7 @@ FAMILIES: tuple[Family, ...] = (
             *_pair("hrnet", "HRNet pose network", _HRNET_PAPER),
             Preset(
                 "edge-hrnet32",
-                "found by measured time on CPUs under gadnet32's parameters and MACs",
+                "found by measured time on CPUs, under gadnet32's cost",
                 _EDGE_SEARCH,
                 {
                     "bottlenecks": 3,
@@ -325,7 +325,7 @@ FAMILIES: tuple[Family, ...] = (
             ),
             Preset(
                 "small-hrnet16",
-                "Small HRNet: few and narrow blocks, base width 16",
+                "Small HRNet: few and narrow blocks, width 16",
                 _SMALL_PAPER,
                 {
                     "width": 16,
@@ -359,7 +359,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "gadnet",
         _knobs(block="ga", down="gd", transition="gd", bottlenecks=3, blocks=(3, 3, 6, 6), d=5),
-        _pair("gadnet", "GADNet: GaBlocks and GdBlocks on HRNet's skeleton", _GADNET_PAPER),
+        _pair("gadnet", "GaBlocks and GdBlocks on HRNet's skeleton", _GADNET_PAPER),
         "gadprof.networks.families.hrnet:plan",
         32,
         check="gadprof.networks.families.hrnet:check",
