@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -78,12 +79,15 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
-GRAPH = {module_name(path): imports_of(path) for path in sorted(ROOT.rglob("*.py"))}
+@functools.cache
+def graph() -> dict[str, set[str]]:
+    """What each file of the package imports."""
+    return {module_name(path): imports_of(path) for path in sorted(ROOT.rglob("*.py"))}
 
 
 def files_imported(module: str) -> set[str]:
     """The files that a file imports; a name in a package's ``__init__`` is that file's."""
-    return {name for name in GRAPH[module] if name in GRAPH and name != module}
+    return {name for name in graph()[module] if name in graph() and name != module}
 
 
 def circle_of(module: str) -> list[str] | None:
@@ -102,7 +106,9 @@ def circle_of(module: str) -> list[str] | None:
 
 def crossings() -> set[tuple[str, str]]:
     """Every pair of different parts of which the first imports the second."""
-    pairs = {(part_of(module), part_of(name)) for module, found in GRAPH.items() for name in found}
+    pairs = {
+        (part_of(module), part_of(name)) for module, found in graph().items() for name in found
+    }
     return {(part, other) for part, other in pairs if part != other and part in ALLOWED}
 
 
@@ -113,7 +119,7 @@ def test_a_part_imports_only_what_is_below_it(part):
 
 
 def test_every_part_has_its_direction():
-    parts = {part_of(module) for module in GRAPH} - COMMAND_LINE - {"", "__main__", "data"}
+    parts = {part_of(module) for module in graph()} - COMMAND_LINE - {"", "__main__", "data"}
     assert parts == set(ALLOWED)
 
 
@@ -122,13 +128,13 @@ def test_a_cut_import_is_struck_off_the_list():
 
 
 def test_no_file_imports_itself_through_others_even_when_it_runs():
-    circles = {module for module in GRAPH if circle_of(module)}
+    circles = {module for module in graph() if circle_of(module)}
     assert circles == CIRCLE_TO_CUT
 
 
 def test_a_circle_through_three_files_would_be_found(monkeypatch):
     for module, names in {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}.items():
-        monkeypatch.setitem(GRAPH, module, names)
+        monkeypatch.setitem(graph(), module, names)
     assert circle_of("a") == ["a", "b", "c", "a"]
     assert circle_of("d") is None
 
@@ -165,7 +171,7 @@ def test_what_lies_below_never_reaches_what_lies_above(part, refused):
 def test_only_the_command_line_imports_the_command_line():
     outside = {
         f"{module} imports {name}"
-        for module, found in GRAPH.items()
+        for module, found in graph().items()
         for name in found
         if part_of(name) in COMMAND_LINE
         and part_of(module) not in COMMAND_LINE
@@ -177,7 +183,7 @@ def test_only_the_command_line_imports_the_command_line():
 def test_counters_and_measurements_know_nothing_of_plans():
     readers = {
         module
-        for module, found in GRAPH.items()
+        for module, found in graph().items()
         if part_of(module) in ("counting", "measuring")
         and any(part_of(name) in ("networks", "formulas") for name in found)
     }
@@ -189,7 +195,7 @@ def test_closed_forms_are_written_without_looking_at_cost_or_modules():
     while waiting:
         module = waiting.pop()
         reached.add(module)
-        heads = GRAPH.get(module, set())
+        heads = graph().get(module, set())
         waiting |= {name for name in heads if part_of(name) == "formulas"} - reached
-    parts = {part_of(name) for module in reached for name in GRAPH[module]}
+    parts = {part_of(name) for module in reached for name in graph()[module]}
     assert parts.isdisjoint({"networks", "counting", "measuring", "models", "audit"})
