@@ -4,7 +4,8 @@
 
 A case survives when it ends in time with the right exit code and one clear line, without a
 traceback, a process that outlives it, a file touched that nobody named, a raw control byte on a
-terminal, or a wrong number with exit 0 (``fault_cases/judge.py``). With ``--log`` each end is kept
+terminal, or a wrong number with exit 0 (``fault_cases/judge.py``). Times are those of an idle
+machine; a busy one is given more. With ``--log`` each end is kept
 as it comes, and what survived there is not run again. Exit code 1 where one failed. Linux only.
 """
 

@@ -87,7 +87,7 @@ def one_round(number: int, folder: Path, draw: random.Random, longest_s: float) 
         command.kill()
         return f"{word} {signal_number.name}", "the command went on"
     # where more wants to run than there are processors, a second of theirs takes longer
-    within_s = WITHIN_S * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
+    within_s = WITHIN_S * min(20.0, max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1)))
     ended = time.monotonic()
     while (left := marked(mark)) and time.monotonic() < ended + within_s:
         time.sleep(0.05)

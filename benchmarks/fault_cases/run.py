@@ -211,6 +211,7 @@ def _descriptors(case: Case, root: Path, inside: int) -> None:
 def _wait(case: Case, child: int, begun: float, terminal: int) -> tuple[int | None, int, bytes]:
     """The exit code (None where it hung), the peak of memory, what a terminal was shown."""
     signals, shown = sorted(case.signals), b""
+    limit_s = case.limit_s * patience()
     while True:
         pid, status, usage = os.wait4(child, os.WNOHANG)
         if pid:
@@ -220,7 +221,7 @@ def _wait(case: Case, child: int, begun: float, terminal: int) -> tuple[int | No
         now = time.monotonic() - begun
         while signals and now >= signals[0][0]:
             os.kill(child, signals.pop(0)[1])
-        if now > case.limit_s:
+        if now > limit_s:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)
                 os.kill(child, signal.SIGKILL)
@@ -237,13 +238,14 @@ def _drain(terminal: int) -> bytes:
     return b"".join(parts)
 
 
-def left_running(grace_s: float = GRACE_S) -> tuple[str, ...]:
-    """The processes that outlived a case by a second or so; they are killed.
+def patience() -> float:
+    """How much longer a second takes where more wants to run than there are processors."""
+    return min(20.0, max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1)))
 
-    Where more wants to run than there are processors, a second of theirs takes longer.
-    """
-    waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
-    deadline = time.monotonic() + grace_s * max(1.0, 2 * waiting)
+
+def left_running(grace_s: float = GRACE_S) -> tuple[str, ...]:
+    """The processes that outlived a case by a second or so; they are killed."""
+    deadline = time.monotonic() + grace_s * patience()
     while time.monotonic() < deadline:
         _reap()
         if not _descendants(os.getpid()):
