@@ -51,6 +51,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
         "gadprof.pose.evaluate",
         "gadprof.pose.redundancy",
     ),
+    "strangers": (),
     "api": ("torch",),
 }
 MOST_LINE = 4000  # bytes that a pipe takes whole, whoever else writes to it

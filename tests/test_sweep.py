@@ -271,6 +271,7 @@ def test_a_sample_of_a_space_too_large_runs(run_cli):
     [
         (("--max", "params=1M", "--min", "params=2M"), "no design has params"),
         (("--max", "parms=1M"), "did you mean 'params'"),
+        (("--max", ""), "it is empty; type params=12M"),
         (("--front", "macs"), "two or three quantities"),
         (("--width",), "has no value"),
         (("16:64",), "knobs are options"),

@@ -19,7 +19,7 @@ class Case:
     ``make`` adds what a file's content cannot say, ``writes`` are patterns of what it may change
     there. ``env`` is added to the environment (None: taken away). ``fresh`` runs it in an
     interpreter of its own. ``stdout`` and ``stderr`` are ``file``, ``closed``, ``terminal``,
-    ``pipe`` (whose reader has gone) or a path. ``signals`` are sent after so many seconds.
+    ``pipe`` (whose reader has gone) or a path; ``stdin`` is ``nothing`` or ``closed``. ``signals`` are sent after so many seconds.
     ``limits`` are resource limits by name. ``user`` lets the modes of files hold, also for root. ``check``
     says what else is wrong, if anything. ``lines`` is how many lines of standard error it may need.
     """
@@ -35,6 +35,7 @@ class Case:
     env: Mapping[str, str | None] = field(default_factory=dict)
     call: Callable[[Path], object] | None = None
     fresh: bool = False
+    stdin: str = "nothing"
     stdout: str = "file"
     stderr: str = "file"
     signals: tuple[tuple[float, int], ...] = ()

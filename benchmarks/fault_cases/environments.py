@@ -95,7 +95,7 @@ def cases() -> Iterator[Case]:
         yield Case(f"a working folder that was removed: {shown}", words, exits=(0, 1, 2), fresh=True,
                    env={"REMOVE_FOLDER": "1"}, lines=3, limit_s=200)  # fmt: skip
         yield Case(f"a working folder that may not be read: {shown}", words, exits=(0, 1, 2),
-                   user=True, make=_deny, lines=3, limit_s=200)  # fmt: skip
+                   user=True, make=_deny, lines=3, writes=("o", "o/*"), limit_s=200)  # fmt: skip
         yield Case(f"a working folder that is closed: {shown}", words, exits=(0, 1, 2), user=True,
                    make=_enclosed, lines=3, limit_s=200)  # fmt: skip
         yield Case(f"nobody's user: {shown}", words, exits=(0, 1, 2), user=True, lines=3,

@@ -137,7 +137,7 @@ def _net(build: str = "pass", forward: str = "pass") -> dict[str, str]:
     return {"net.py": NET.format(build=build, forward=forward)}
 
 
-def _right(outcome: Outcome) -> str:
+def right_macs(outcome: Outcome) -> str:
     import json
 
     if outcome.exit != 0:
@@ -156,13 +156,15 @@ def cases() -> Iterator[Case]:
         yield Case(f"build {name}", count, files=_net(build=line), exits=(1, 2))
     for name, line in FORWARDS.items():
         yield Case(
-            f"forward {name}", count, files=_net(forward=line), exits=(0, 1, 2), check=_right
+            f"forward {name}", count, files=_net(forward=line), exits=(0, 1, 2), check=right_macs
         )
     for name, (build, forward) in HARMLESS.items():
         yield Case(f"harmless: {name}", (*count[:4], "--timeout=280s"), files=_net(build, forward),
-                   exits=(0,), check=_right, limit_s=300)  # fmt: skip
+                   exits=(0,), check=right_macs, limit_s=300)  # fmt: skip
     for name, line in ATTACKS.items():
-        yield Case(f"replaces {name}", count, files=_net(build=line), exits=(0, 1, 2), check=_right)
+        yield Case(
+            f"replaces {name}", count, files=_net(build=line), exits=(0, 1, 2), check=right_macs
+        )
     for name in NEIGHBOURS:
         yield Case(f"a {name} beside a built-in network", ("count", "gadnet32"), exits=(0,),
                    files={name: OWNED}, fresh=True)  # fmt: skip

@@ -205,6 +205,8 @@ def _descriptors(case: Case, root: Path, inside: int) -> None:
             opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o666)
             os.set_blocking(opened, True)
             os.dup2(opened, number)
+    if case.stdin == "closed":
+        os.close(0)
     os.closerange(3, 1024)
 
 

@@ -290,7 +290,7 @@ def read_limits(texts: tuple[str, ...], option: str) -> dict[str, int]:
     from gadprof.sweep.run import quantity
 
     found: dict[str, int] = {}
-    for part in (piece for text in texts for piece in text.replace(",", " ").split()):
+    for part in _parts(texts, option):
         name, equals, value = part.partition("=")
         if not equals or not value:
             raise click.BadParameter(
@@ -307,12 +307,20 @@ def read_limits(texts: tuple[str, ...], option: str) -> dict[str, int]:
     return found
 
 
+def _parts(texts: tuple[str, ...], option: str) -> list[str]:
+    """Each ``QUANTITY=N`` of an option that may hold several; an empty text is bad use."""
+    found = [text.replace(",", " ").split() for text in texts]
+    if not all(found):
+        raise click.BadParameter("it is empty; type params=12M", None, None, option)
+    return [part for parts in found for part in parts]
+
+
 def split_latency(texts: tuple[str, ...]) -> tuple[tuple[str, ...], float | None]:
     """Take ``latency=50ms`` out of the filters: the others, and the longest latency in seconds.
 
     Raises click.BadParameter.
     """
-    parts = [piece for text in texts for piece in text.replace(",", " ").split()]
+    parts = _parts(texts, "--max")
     timed = [part for part in parts if part.partition("=")[0] == "latency"]
     others = tuple(part for part in parts if part not in timed)
     if not timed:
