@@ -7,6 +7,7 @@ whether torch takes cuDNN or a fused kernel for it (the rules are those of torch
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from math import prod
 from typing import Any, Protocol
 
@@ -43,9 +44,10 @@ class Traced(Protocol):
     attributes: Mapping[str, Any]
 
 
-def torch_name(operation: Traced) -> str:
-    """The name of an operation as torch has it, without its namespace."""
-    space, _, plain = operation.name.partition(".")
+@lru_cache(maxsize=1024)
+def torch_name(name: str) -> str:
+    """An operation's name as torch has it, without its namespace, from that of its record."""
+    space, _, plain = name.partition(".")
     return ONNX_NAMES.get(plain, plain.lower()) if space == "onnx" else plain
 
 
@@ -91,7 +93,7 @@ def listed(value: Any) -> tuple[int, ...]:
 
 def class_of(operation: Traced, shapes: list[tuple[int, ...]], out: tuple[int, ...]) -> str:
     """The class of an operation; a name outside CLASSES where none fits."""
-    plain = torch_name(operation)
+    plain = torch_name(operation.name)
     base = plain.rstrip("_")
     match operation.kind:
         case "convolution":

@@ -50,7 +50,7 @@ FORMAT_KEEPERS = ("EvoNorm", "FilterResponseNorm")
 
 def _keeps_layout(operation: Traced) -> bool:
     """Whether an operation lays its result out as its input is."""
-    name = torch_name(operation)
+    name = torch_name(operation.name)
     return (
         operation.kind in LAYOUT_KINDS or name.startswith("batch_norm") or name == "constant_pad_nd"
     )
@@ -80,7 +80,7 @@ class Flow:
         if operation.kind in FREE_KINDS:
             self._free(operation, batched)
             return []
-        base = torch_name(operation).rstrip("_")
+        base = torch_name(operation.name).rstrip("_")
         if base == "clone" and self._lies_so(inputs):
             self._free(operation, batched)
             self._width[out.storage] = self._bytes(inputs[0])
@@ -232,7 +232,7 @@ class Flow:
         self._elements.setdefault(source.storage, prod(source.shape))
         strided = self._permuted(source)
         self._made.update(t.storage for t in operation.outputs)
-        if torch_name(operation) in ("permute", "transpose"):
+        if torch_name(operation.name) in ("permute", "transpose"):
             strided = not strided
         if strided:
             self._strided.update((t.storage, tuple(t.shape)) for t in operation.outputs)
