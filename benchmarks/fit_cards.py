@@ -442,12 +442,7 @@ def fit_cards(folder: Path, cache: Path, dtype: str, prior: Fit) -> tuple[Cards,
         "network",
         f"leave-family-out, {FOLDS['network']} folds, each space of networks one family",
     )
-    cv_sheet = error_summary(
-        of_cards, [line.card for line in lines], f"cards left out, {FOLDS['card']} folds"
-    )
-    cv_sheet["timed_log_error_95"] = round(
-        float(np.quantile(np.abs(timed(lines, of_cards)), 0.95)), 4
-    )
+    cv_sheet = sheet_errors(lines, of_cards)
     cells = known_cells(families_by_cell([line.features for line in lines], families))
     own_seen = [
         len({line.family for line in lines if (line.features.classes == index).any()})
@@ -472,6 +467,24 @@ def fit_cards(folder: Path, cache: Path, dtype: str, prior: Fit) -> tuple[Cards,
         cv_sheet=cv_sheet,
     )
     return cards, details(lines, gaps, of_cards)
+
+
+def sheet_errors(lines: Sequence[Line], gaps: Any) -> dict[str, Any]:
+    """How well cards that were left out are predicted, all together and by maker."""
+    after, sheets = timed(lines, gaps), card_sheets()
+    makers = np.array([sheets[line.card].maker for line in lines])
+
+    def summary(own: Any, whose: str) -> dict[str, Any]:
+        cards = [line.card for line, kept in zip(lines, own, strict=True) if kept]
+        text = f"{whose} left out, {FOLDS['card']} folds"
+        found = dict(error_summary(gaps[own], cards, text))
+        found["timed_log_error_95"] = round(float(np.quantile(np.abs(after[own]), 0.95)), 4)
+        return found
+
+    every = summary(np.full(len(lines), True), "cards")
+    titles = {"nvidia": "cards of NVIDIA", "amd": "cards of AMD"}
+    by_maker = {maker: summary(makers == maker, title) for maker, title in titles.items()}
+    return every | {"by_maker": by_maker}
 
 
 def timed(lines: Sequence[Line], gaps: Any) -> Any:

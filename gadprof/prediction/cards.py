@@ -51,7 +51,7 @@ class Cards:
 
     ``reached`` gives, by maker, the logarithms of the share of a sheet's peaks that cards reach;
     ``other_host`` is a host that nobody measured, as the cards' makers' hosts scatter. ``cv`` is of
-    networks left out, ``cv_sheet`` of cards left out.
+    networks left out, ``cv_sheet`` of cards left out, and of each maker's ``by_maker``.
     """
 
     dtype: str
@@ -101,7 +101,8 @@ class Cards:
             self.other_host,
         )
         of_maker = "by its data sheet, not measured, and what other cards reach of theirs"
-        return replace(fit, method=of_maker, cv=self.cv_sheet)
+        cv = self.cv_sheet.get("by_maker", {}).get(maker, self.cv_sheet)
+        return replace(fit, method=of_maker, cv=cv)
 
     def _costs(self, factor: float) -> tuple[float, ...]:
         return tuple(float(cost * np.exp(factor)) for cost in self.costs)
