@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -49,6 +49,7 @@ from gadprof.prediction.sheets import card_sheets
 from gadprof.prediction.tracing import trace_of
 from gadprof.prediction.way import Way
 
+Result = TypeVar("Result")
 # the table's name of a machine: the card; a run that another name repeats is left out
 SPACE_CARDS = {
     "1080ti": "gtx1080ti",
@@ -218,7 +219,7 @@ def read_lines(folder: Path, dtype: str, cache: Path) -> list[Line]:
         found = features(f"torchvision:{name}")
         family = family_of_network(name)
         lines.append(Line(machine, BATCH12_CARDS[machine], name, family, 12, seconds, found))
-    stored.write_bytes(pickle.dumps(known))
+    keep(stored, known)
     return lines
 
 
@@ -362,11 +363,18 @@ def typical(found: Found, maker: str) -> Reached:
     )
 
 
-def kept(path: Path, make: Callable[[], Found]) -> Found:
-    """A fit that is kept in a file, so that a run that was stopped goes on."""
+def keep(path: Path, found: Any) -> None:
+    """Write a file that is whole or not there."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(pickle.dumps(found))
+    part.replace(path)
+
+
+def kept(path: Path, make: Callable[[], Result]) -> Result:
+    """What is kept in a file once it is made, so that a run that was stopped goes on."""
     if not path.exists():
-        path.write_bytes(pickle.dumps(make()))
-    found: Found = pickle.loads(path.read_bytes())
+        keep(path, make())
+    found: Result = pickle.loads(path.read_bytes())
     return found
 
 

@@ -28,7 +28,7 @@ from typing import Any
 import click
 import numpy as np
 from fit_cards import PRECISIONS as FORMATS
-from fit_cards import fit_cards
+from fit_cards import fit_cards, keep, kept
 from fit_phones import PRECISIONS, fit_phones, placements
 from launch_costs import launch_errors, runs
 from prediction_kinds import kind_of
@@ -128,6 +128,7 @@ FITTING = ("fitting", "model", "novelty")  # the code that a fit follows from, g
 FOLDS = {"prefix": 6, "module": 4, "kind": 3}
 WAYS_OUT = tuple(FOLDS)
 WORST = 20
+KEEP_EACH = 200  # models whose features are kept together
 TEN_AMONG = 4
 # twice and more what enqueueing a kernel takes: eagerly, and from compiled code
 HOST_S = {"eager": 20e-6, "compiled": 10e-6}
@@ -217,10 +218,9 @@ def _built(model: str, size: int, device: str) -> Any:
 
 def read_rows(path: Path, table: Table, cache: Path) -> list[Row]:
     """Every row of a table that could be traced."""
-    kept = (
-        cache / f"features-{code_stamp()}-{hashlib.sha1(repr(table.way).encode()).hexdigest()[:8]}"
-    )
-    known: dict[str, Any] = pickle.loads(kept.read_bytes()) if kept.exists() else {}
+    of_way = hashlib.sha1(repr(table.way).encode()).hexdigest()[:8]
+    stored = cache / f"features-{code_stamp()}-{of_way}"
+    known: dict[str, Any] = pickle.loads(stored.read_bytes()) if stored.exists() else {}
     before = len(known)
     rows = []
     with path.open() as stream:
@@ -238,6 +238,8 @@ def read_rows(path: Path, table: Table, cache: Path) -> list[Row]:
                     features = features_of(found["forward"], table.way, found["batch"])
                     found = (features, found["module"].rpartition(".")[2])
                 known[name] = found
+                if len(known) % KEEP_EACH == 0:
+                    keep(stored, known)
             if known[name] is not None:
                 break
         if known[name] is None:
@@ -248,7 +250,7 @@ def read_rows(path: Path, table: Table, cache: Path) -> list[Row]:
         measured = Measured(model, family_of(f"timm:{model}"), batch, seconds, features)
         rows.append(Row(measured, size, module, name.endswith("+fused")))
     if len(known) > before:
-        kept.write_bytes(pickle.dumps(known))
+        keep(stored, known)
     return rows
 
 
@@ -323,13 +325,18 @@ def leave_out(rows: Sequence[Row], way_out: str, kind: str) -> LeftOut:
 def fit_table(path: Path, table: Table, cache: Path) -> Fitted:
     """The fit of one table, with its errors on families that were left out."""
     rows = read_rows(path, table, cache)
-    kept = cache / f"left-out-{table.key}-{fit_stamp(rows)}"
-    if kept.exists():
-        left_out, whole = pickle.loads(kept.read_bytes())
-    else:
-        left_out = {way_out: leave_out(rows, way_out, table.kind) for way_out in WAYS_OUT}
-        whole = fit_coefficients([row.measured for row in rows], table.kind)
-        kept.write_bytes(pickle.dumps((left_out, whole)))
+    stem = f"left-out-{table.key}-{fit_stamp(rows)}"
+    left_out = {
+        way_out: kept(
+            cache / f"{stem}-{way_out}",
+            lambda way_out=way_out: leave_out(rows, way_out, table.kind),
+        )
+        for way_out in WAYS_OUT
+    }
+    whole = kept(
+        cache / f"{stem}-whole",
+        lambda: fit_coefficients([row.measured for row in rows], table.kind),
+    )
     measured = [row.measured for row in rows]
     families = [row.family for row in measured]
     batches = np.array([row.batch for row in measured])
