@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -179,24 +180,26 @@ def test_a_working_line_shows_what_is_worked_on_and_leaves_no_trace():
     import sys
 
     script = (
-        "import time; from gadprof.render import progress\n"
+        "from gadprof.render import progress\n"
         "progress.DELAY_S = 0.0\n"
         "with progress.Working('counting', 4) as work:\n"
-        "    work.at('evil\\x07net', 1); time.sleep(1.2)\n"
+        "    work.at('evil\\x07net', 1); input()\n"
     )
     leader, follower = pty.openpty()
-    done = subprocess.Popen([sys.executable, "-c", script], stderr=follower)
-    assert done.wait(timeout=60) == 0
+    working = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stderr=follower
+    )
     os.close(follower)
     shown = b""
-    while True:
-        try:
-            shown += os.read(leader, 4096)
-        except OSError:
-            break
-        if not shown or shown.endswith(b"\x1b[2K"):
-            break
+    while b"net" not in shown:
+        shown += os.read(leader, 4096)
+    working.communicate(b"\n", timeout=60)
+    assert working.returncode == 0
+    with contextlib.suppress(OSError):  # the terminal's end
+        while part := os.read(leader, 4096):
+            shown += part
     os.close(leader)
+    assert shown.endswith(b"\x1b[2K")
     text = shown.decode()
     assert "counting evil<U+0007>net" in text
     assert "\x07" not in text
