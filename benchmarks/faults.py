@@ -1,12 +1,13 @@
 """A table of hostile and unlucky cases: how many were tried, survived and failed, class by class.
 
-    python -m benchmarks.faults [--only CLASS]… [--case TEXT] [--jobs N] [--log FILE] [--json FILE]
+    python -m benchmarks.faults [--only CLASS]… [--case TEXT] [--jobs N] [--log FILE] [--page FILE]
 
 A case survives when it ends in time with the right exit code and one clear line, without a
 traceback, a process that outlives it, a file touched that nobody named, a raw control byte on a
 terminal, or a wrong number with exit 0 (``fault_cases/judge.py``). Times are those of an idle
-machine; a busy one is given more. With ``--log`` each end is kept
-as it comes, and what survived there is not run again. Exit code 1 where one failed. Linux only.
+machine; a busy one is given more. With ``--log`` each end is kept as it comes, and what survived
+there is not run again; ``--jobs 0`` runs nothing and tells what is kept. ``--page
+reports/faults.md`` writes the table there. Exit code 1 where one failed. Linux only.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import click
 
 from benchmarks.fault_cases.case import Case
 from benchmarks.fault_cases.judge import faults
+from benchmarks.fault_cases.made import shown
 from benchmarks.fault_cases.run import run_case, take_over_orphans
 
 # class -> the modules to load once for all of its cases
@@ -122,8 +124,7 @@ def run_class(
     name: str, cases: list[Case], jobs: int, log: Path | None, *, loud: bool
 ) -> dict[str, Any]:
     """Run what has not survived yet; what is known of every case of the class."""
-    known = kept(log)
-    known = {key: end for key, end in known.items() if not end["faults"]}
+    known = {key: end for key, end in kept(log).items() if not end["faults"] or not jobs}
     begun = time.monotonic()
     found = [known[name, case.name] for case in cases if (name, case.name) in known]
     todo = [case for case in cases if (name, case.name) not in known]
@@ -138,12 +139,44 @@ def run_class(
             if loud and end["printed"]:
                 click.echo(f"    printed {end['printed']!r}")
     failed = [end for end in found if end["faults"]]
-    lost = len(cases) - len(found)
     return {
-        "class": name, "tried": len(found), "survived": len(found) - len(failed),
-        "failed": len(failed) + lost, "seconds": round(time.monotonic() - begun, 1),
+        "class": name, "cases": len(cases), "tried": len(found),
+        "survived": len(found) - len(failed), "failed": len(failed),
+        "seconds": round(time.monotonic() - begun, 1),
         "failures": [{"case": end["case"], "faults": end["faults"]} for end in failed],
     }  # fmt: skip
+
+
+TITLES = ("class", "cases", "tried", "survived", "failed")
+
+
+def page_of(rows: list[dict[str, Any]], sums: dict[str, Any]) -> str:
+    """The table as a page, and every case that failed by its name."""
+    lines = [
+        "# Hostile and unlucky uses",
+        "",
+        f"{sums['survived']:,} of {sums['tried']:,} cases that were tried survived, of "
+        f"{sums['cases']:,} that are written: each ended in time with the right exit code and one "
+        "clear line, left no process and no file behind, showed no traceback and no control byte, "
+        "and gave no wrong number.",
+        "",
+        f"| {' | '.join(TITLES)} |",
+        f"| :--- |{' ---: |' * (len(TITLES) - 1)}",
+    ]
+    for row in [*rows, {"class": "all", **sums}]:
+        cells = [row["class"].replace("_", " "), *(f"{row[key]:,}" for key in TITLES[1:])]
+        lines.append(f"| {' | '.join(cells)} |")
+    failures = [(row["class"], end) for row in rows for end in row["failures"]]
+    if failures:
+        lines += ["", "## What failed", ""]
+        lines += [f"- {name}: {shown(end['case'], 90)!r}: {shown('; '.join(end['faults']), 200)}"
+                  for name, end in failures]  # fmt: skip
+    lines += [
+        "",
+        "Measured by `python -m benchmarks.faults --log FILE --page reports/faults.md` on "
+        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}.",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 @click.command()
@@ -151,7 +184,7 @@ def run_class(
 @click.option("--case", "pattern", default="*", help="Cases whose names match this pattern.")
 @click.option("--jobs", default=2, show_default=True, help="Cases at the same time.")
 @click.option("--log", type=click.Path(path_type=Path), help="Keep each end here, and go on.")
-@click.option("--json", "output", type=click.Path(path_type=Path), help="Write the table here.")
+@click.option("--page", type=click.Path(path_type=Path), help="Write the table here, as markdown.")
 @click.option("--list", "listed", is_flag=True, help="Only say how many cases there are.")
 @click.option("--loud", is_flag=True, help="Print every case's end.")
 def main(
@@ -159,7 +192,7 @@ def main(
     pattern: str,
     jobs: int,
     log: Path | None,
-    output: Path | None,
+    page: Path | None,
     listed: bool,
     loud: bool,
 ) -> None:
@@ -175,16 +208,15 @@ def main(
     if listed:
         click.echo(f"{'all':15}{sum(row['tried'] for row in rows):6}")
         return
-    click.echo(f"{'class':15}{'tried':>7}{'survived':>10}{'failed':>8}{'seconds':>9}")
-    keys = ("tried", "survived", "failed", "seconds")
+    click.echo(f"{TITLES[0]:15}" + "".join(f"{title:>10}" for title in (*TITLES[1:], "seconds")))
+    keys = (*TITLES[1:], "seconds")
     sums = {key: round(sum(row[key] for row in rows), 1) for key in keys}
     for row in [*rows, {"class": "all", **sums}]:
-        click.echo(f"{row['class']:15}{row['tried']:7}{row['survived']:10}{row['failed']:8}"
-                   f"{row['seconds']:9}")  # fmt: skip
-    if output is not None:
-        machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-        output.write_text(json.dumps({"machine": machine, "classes": rows}, indent=2) + "\n")
-    raise SystemExit(any(row["failed"] for row in rows))
+        click.echo(f"{row['class']:15}" + "".join(f"{row[key]:10}" for key in keys))
+    if page is not None:
+        page.write_text(page_of(rows, sums))
+    lost = jobs and sums["tried"] < sums["cases"]
+    raise SystemExit(bool(sums["failed"] or lost))
 
 
 if __name__ == "__main__":
