@@ -6,6 +6,7 @@ pays for torch. Exit codes: 0 success, 1 a check that failed, 2 bad use, 130 int
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import os
@@ -176,7 +177,9 @@ def main(argv: list[str] | None = None) -> None:
     _forget_impossible_sizes()
     if sys.stdout is not None and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the help, where the encoding is poor
-    sys.exit(run(sys.argv[1:] if argv is None else argv))
+    code = run(sys.argv[1:] if argv is None else argv)
+    _remove_empty_cache()
+    sys.exit(code)
 
 
 def _fill_standard_streams() -> None:
@@ -189,6 +192,14 @@ def _fill_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+
+
+def _remove_empty_cache() -> None:
+    """Remove the folder that torch makes for what it compiles, where nothing was compiled."""
+    folder = os.environ.get("TORCHINDUCTOR_CACHE_DIR", "")
+    if os.path.basename(folder).startswith("torchinductor_"):
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
 
 
 def _forget_impossible_sizes() -> None:

@@ -223,3 +223,13 @@ def test_a_size_that_no_terminal_has_is_as_none(size, monkeypatch, capsys):
         main(["compare", "gadnet32"])
     assert end.value.code == 0
     assert "gadnet32" in capsys.readouterr().out
+
+
+def test_torchs_folder_for_what_it_compiles_goes_where_it_is_empty(tmp_path, monkeypatch):
+    for name in ("torchinductor_me", "mine"):
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
+        with pytest.raises(SystemExit):
+            main(["--version"])
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]  # which somebody named

@@ -237,3 +237,15 @@ def test_a_child_writes_no_identity_of_the_machine_into_the_users_home() -> None
 
     assert child_environment()["ORT_DISABLE_TELEMETRY"] == "1"
     assert child_environment(scrubbed=True)["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("folder", "kept"), [("/tmp/torchinductor_root", False), ("/home/me/compiled", True)]
+)
+def test_what_a_child_compiles_goes_with_it_unless_somebody_named_a_folder(
+    folder: str, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gadprof.workers.launch import child_environment
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", folder)
+    assert ("TORCHINDUCTOR_CACHE_DIR" in child_environment()) == kept

@@ -30,6 +30,10 @@ KEPT_VARIABLES = (
 )  # fmt: skip
 
 
+# torch sets it, and makes the folder, as soon as its compiler is loaded
+COMPILED = "TORCHINDUCTOR_CACHE_DIR"
+
+
 class Process(Protocol):
     """A keeper that runs, whoever started it; what it keeps prints to ``stdout``."""
 
@@ -136,6 +140,8 @@ def child_environment(threads: int | None = None, *, scrubbed: bool = False) -> 
         for name, value in os.environ.items()
         if not scrubbed or name in KEPT_VARIABLES or name.startswith("LC_")
     }
+    if os.path.basename(environment.get(COMPILED, "")).startswith("torchinductor_"):
+        del environment[COMPILED]  # the child has a temporary folder of its own, which goes with it
     for variable in THREAD_VARIABLES:
         if threads is not None:
             environment[variable] = str(threads)
