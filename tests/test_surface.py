@@ -100,6 +100,31 @@ def test_an_error_is_not_told_twice_where_a_terminal_shows_it_already(run_cli, m
     assert "unknown model 'hrnet23'" in run_cli("compare", "hrnet32", "hrnet23", "--format=csv")[2]
 
 
+def test_a_prediction_beside_the_counts_is_not_silent_work(run_cli, monkeypatch):
+    from gadprof.comparison import predicted
+    from gadprof.render.progress import Working
+
+    told: list[str] = []
+    during: list[tuple[str, ...]] = []
+    begin, end = Working.__enter__, Working.__exit__
+
+    def entered(self: Any) -> Any:
+        told.append(self._what)
+        return begin(self)
+
+    def left(self: Any, *error: Any) -> None:
+        told.remove(self._what)
+        end(self, *error)
+
+    monkeypatch.setattr(Working, "__enter__", entered)
+    monkeypatch.setattr(Working, "__exit__", left)
+    monkeypatch.setattr(
+        predicted, "with_predictions", lambda made, *_, **__: during.append(tuple(told)) or made
+    )
+    assert run_cli("compare", "hrnet32", "gadnet32", "--device", "rtx3090")[0] == 0
+    assert during == [("predicting",)]
+
+
 def test_what_a_rule_found_stays_in_a_narrow_table():
     from gadprof.commands.check import _page
     from gadprof.render.console import page_console

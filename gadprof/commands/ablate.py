@@ -214,15 +214,19 @@ def _counted(
     from gadprof.comparison.compare import compare_models, with_latency
     from gadprof.errors import SpecError
     from gadprof.pose.ablation import Variant
+    from gadprof.render.live import live_view
     from gadprof.store.recording import MeasurementRecorder, record_rows
 
-    comparison = compare_models(names, shapes=(shape,))
+    with Working("counting", len(names)) as work:
+        comparison = compare_models(names, shapes=(shape,), progress=work.at)
     for row in comparison.rows:
         if row.error is not None:
             raise SpecError(row.error)
     if measure:
-        with MeasurementRecorder(store) as recorder:
-            comparison = with_latency(comparison, time_limit_s=time_limit_s, recorder=recorder)
+        with MeasurementRecorder(store) as recorder, live_view() as view:
+            comparison = with_latency(
+                comparison, time_limit_s=time_limit_s, progress=view, recorder=recorder
+            )
     record_rows(comparison.rows, store=store)
     return [
         Variant(

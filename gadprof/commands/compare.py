@@ -152,7 +152,10 @@ def compare(
     elif measured.device not in ("cpu", "mps"):
         from gadprof.comparison.predicted import with_predictions
 
-        comparison = with_predictions(comparison, measured.device, given=shapes, **within.bounds)
+        with Working("predicting"):
+            comparison = with_predictions(
+                comparison, measured.device, given=shapes, **within.bounds
+            )
     if beside.accuracy:
         from gadprof.comparison.accuracies import with_accuracy
 

@@ -83,6 +83,7 @@ def detect(
     from gadprof.pose.inference import settings_for
     from gadprof.pose.predict import predict, read_boxes
     from gadprof.pose.weights import load_into, read_weights
+    from gadprof.render.progress import Working
 
     read = {Path(path).resolve() for path in (picture.image, picture.boxes) if path}
     for path in (draw, out.path):
@@ -106,9 +107,10 @@ def detect(
         flip=decoding.flip,
         device=device,
     )
-    found = predict(
-        module.to(device), picture.image, settings, boxes=boxes, least_score=least_score
-    )
+    with Working("finding keypoints"):
+        found = predict(
+            module.to(device), picture.image, settings, boxes=boxes, least_score=least_score
+        )
     if draw:
         write_atomic(draw, found.drawn_png)
     if out.form == "json":
@@ -121,6 +123,7 @@ def _page(results: Sequence[Mapping[str, Any]]) -> Page:
     """One keypoint a row, in pixels of the picture, with the person's number and score."""
     from gadprof.pose.keypoints import NAMES
     from gadprof.results.page import page_of
+    from gadprof.results.sentences import counted
     from gadprof.results.table import Column, Table
 
     columns = (
@@ -136,4 +139,5 @@ def _page(results: Sequence[Mapping[str, Any]]) -> Page:
         for number, item in enumerate(results, start=1)
         for index, name in enumerate(NAMES)
     )
-    return page_of(Table("keypoints", "", columns, rows), document={}, name="detect")
+    words = f"Keypoints of {counted(len(results), 'person')}."
+    return page_of(Table("keypoints", "", columns, rows), document={}, name="detect", words=words)
