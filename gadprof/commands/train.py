@@ -168,9 +168,12 @@ def train(
 
     source = network_source(model)
     require("gadprof train", "lightning", "cv2", "pycocotools")
+    from gadprof.pose.coco import find_split, load_people, spare
+
+    # before lightning is imported: a word that is wrong is told at once
+    split = find_split(data.data, data.split, annotations=data.annotations, images=data.images)
     from gadprof.errors import TrainingDivergedError
     from gadprof.models.sources import build_module
-    from gadprof.pose.coco import find_split, load_people, spare
     from gadprof.pose.settings import make_settings, rate_text, settings_dict
     from gadprof.pose.training import WEIGHTS
     from gadprof.pose.training import train as run_training
@@ -181,7 +184,6 @@ def train(
     size = input_size(input_text)
     changes = asdict(recipe) | ({"height": size[0], "width": size[1]} if size else {})
     settings = make_settings(source.name, preset, changes)
-    split = find_split(data.data, data.split, annotations=data.annotations, images=data.images)
     notes: list[str] = []
     people = load_people(split, skip_bad=data.skip_bad, notes=notes)
     folder = Path(where.out or f"runs/{re.sub(r'[^A-Za-z0-9.=-]+', '_', model)}")
