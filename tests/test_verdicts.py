@@ -96,6 +96,16 @@ def pair(**second: object) -> Comparison:
     return Comparison((first, replace(row, **second)), NOWHERE)  # type: ignore[arg-type]
 
 
+# 57,507,968 of 113,246,208 MACs and 18,848 of 36,864 weights
+def test_a_closed_form_opens_with_what_it_saves(run_cli):
+    out = run_cli("formula", "--c-in", "64", "--c-out", "64", "--k", "3", "--d", "3")[1]
+    assert out.splitlines()[0] == (
+        "ga needs 49.2 % fewer MACs than the convolution, with 48.9 % fewer weights."
+    )
+    alone = run_cli("formula", "--block", "conv", "--c-in", "64")[1]
+    assert alone.startswith("conv: Cin=64")
+
+
 def test_a_lower_bound_is_set_against_nothing():
     found = verdict(pair(uncovered={"odd": 1}))
     assert found == "b has as many parameters as a; their MACs are not settled."
@@ -180,6 +190,7 @@ def test_redundant_maps_are_named_by_their_place():
         ("zoo", "--only", "HRNet-W32"),
         ("check", "--no-latency", "--config", "gadprof.toml"),
         ("count", "hrnet32"),
+        ("formula", "--c-in", "64", "--c-out", "64", "--k", "3", "--d", "3"),
     ],
 )
 def test_the_verdict_is_the_first_line_and_bold_in_colour(arguments, run_cli):

@@ -236,7 +236,11 @@ def formula(grid: Grid, tried: Tried, out: Output, store: str | None) -> int:
     elif measured is not None:
         show(out, _measured_page(points, measured))
     elif len(points) == 1 and out.form == "table":
-        out.emit(describe(points[0], verified[0] if verified else None))
+        first = verdict(points[0])
+        if first and out.color:
+            first = f"\x1b[1m{first}\x1b[0m"
+        shown = describe(points[0], verified[0] if verified else None)
+        out.emit(f"{first}\n\n{shown}" if first else shown)
     else:
         from gadprof.formulas.page import grid_table
         from gadprof.results.page import page_of
@@ -387,6 +391,17 @@ def _measured_page(points: list[Formula], measured: Sequence[MeasuredPair]) -> P
     notes = (*words(points, measured), *failures)
     table = measured_table(points, measured, notes=notes)
     return page_of(table, document={}, name="formula")
+
+
+def verdict(point: Formula) -> str:
+    """The block against the convolution that it replaces, in one line; empty for that itself."""
+    from gadprof.results.sentences import fewer, fewer_than
+
+    other = point.reference
+    if other is None or not (other.GG and other.GP):
+        return ""
+    macs = fewer_than(point.GG / other.GG, "MACs", "the convolution")
+    return f"{point.block} needs {macs}, with {fewer(point.GP / other.GP, 'weights')}."
 
 
 def describe(point: Formula, verified: dict[str, Any] | None) -> str:
