@@ -13,8 +13,9 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        if sys.stderr is not None:
-            sys.stderr.write("gadprof: interrupted\n")
+        from gadprof.output import tell
+
+        tell("gadprof: interrupted")
         sys.exit(130)
 
 
