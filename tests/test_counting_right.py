@@ -544,3 +544,28 @@ def test_a_scripted_module_counts_as_the_one_it_was_made_from():
     figures = [(item.params, item.buffers, item.macs, item.flops) for item in traces]
     assert figures[0] == figures[1] == (3 * 4 * 9 + 4 + 8, 9, 16 * 4 * 27, figures[0][3])
     assert torch.equal(scripted(x), before)
+
+
+def _one_by_one(self: nn.Module, x: torch.Tensor):
+    yield self.layer(x)
+
+
+async def _later(self: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return self.layer(x)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine")
+@pytest.mark.parametrize(
+    "forward",
+    [
+        _one_by_one,
+        _later,
+        lambda self, x: map(self.layer, [x, x]),
+        lambda self, x: {"maps": (self.layer(item) for item in [x])},
+    ],
+)
+def test_work_that_is_not_done_when_forward_returns_is_no_work_of_nothing(forward):
+    module = Calls(forward)
+    module.layer = nn.Linear(4, 4)
+    with pytest.raises(gadprof.errors.ModelFailedError, match=r"returns .* in a list"):
+        gadprof.count(module, (torch.ones(2, 4),))

@@ -8,7 +8,7 @@ says so. It refuses lazy modules and raises ModelFailedError where the model its
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from threading import RLock
@@ -265,10 +265,25 @@ def _observe(subject: _Subject, device: Device, speed: Speed, note: str) -> Trac
             output = run(*inputs, **named)
             if train:
                 _backward(recorder, inventory.frames[id(module)], output, twins)
+        _check_done(output, subject.label)
         results = tensors_in(output)
         output_shapes = tuple(map(plain_shape, results))
         del output, results
     return _trace(subject, recorder, given, output_shapes, device, note)
+
+
+def _check_done(output: Any, name: str) -> None:
+    """Refuse a result whose work was not done when ``forward`` returned. Raises ModelFailedError.
+
+    A generator, a map over layers or a coroutine runs nothing before it is asked.
+    """
+    parts = output.values() if isinstance(output, Mapping) else output
+    for part in (output, *(parts if isinstance(parts, (list, tuple, ValuesView)) else ())):
+        if isinstance(part, (Iterator, Awaitable)):
+            raise ModelFailedError(
+                f"{name} returns a {type(part).__name__}, whose work is done only as its results "
+                "are taken; count a module whose forward returns them all, in a list"
+            )
 
 
 def _with_twins(module: nn.Module, twins: Mapping[int, torch.Tensor]) -> Callable[..., Any]:
