@@ -305,7 +305,7 @@ def test_a_phone_shows_the_columns_that_matter_and_names_the_others(
     browser: Any, model_file: Path
 ) -> None:
     opened = Visit(browser, model_file, size="phone")
-    heads = opened.page.locator("table[data-tree] thead th")
+    heads = opened.page.locator("table[data-table=modules] thead th")
     shown = [head.text_content() for head in heads.all() if head.is_visible()]
     assert shown == ["module", "params", "MACs", "share", "bytes"]
     note = opened.page.locator(".left-out").first
@@ -314,7 +314,7 @@ def test_a_phone_shows_the_columns_that_matter_and_names_the_others(
     assert plot.evaluate("plot => plot.scrollWidth <= plot.clientWidth")
     opened.context.close()
     opened = Visit(browser, model_file)
-    heads = opened.page.locator("table[data-tree] thead th")
+    heads = opened.page.locator("table[data-table=modules] thead th")
     assert heads.count() == 9
     assert all(head.is_visible() for head in heads.all())
     assert not opened.page.locator(".left-out").first.is_visible()

@@ -51,6 +51,7 @@ def test_a_pipe_that_nobody_writes_to_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "PIPE_S", 0.1)
+    monkeypatch.setattr(files, "WRITER_S", 0.1)
     os.mkfifo(tmp_path / "p")
     assert read_file(tmp_path / "p", "file", DataError) == b""
     held = os.open(tmp_path / "p", os.O_RDWR)  # one that could write, and does not
