@@ -167,11 +167,11 @@ def train(
     from gadprof.pose.extra import require
 
     source = network_source(model)
-    require("gadprof train", "lightning", "cv2", "pycocotools")
     from gadprof.pose.coco import find_split, load_people, spare
 
-    # before lightning is imported: a word that is wrong is told at once
+    # before lightning is imported, to see whether it can be: a word that is wrong is told at once
     split = find_split(data.data, data.split, annotations=data.annotations, images=data.images)
+    require("gadprof train", "lightning", "cv2", "pycocotools")
     from gadprof.errors import TrainingDivergedError
     from gadprof.models.sources import build_module
     from gadprof.pose.settings import make_settings, rate_text, settings_dict
