@@ -84,7 +84,7 @@ def read_picture(path: str, shape: tuple[int, ...]) -> Any:
     try:
         with Image.open(path) as picture:
             small = picture.convert("RGB").resize((width, height))
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a decoder, or what extends it, raises what it likes
         raise DataError(f"{path}: not a picture that can be read ({error})") from error
     values = numpy.asarray(small, dtype="f4") / 255
     values = (values - numpy.array(MEAN, "f4")) / numpy.array(DEVIATION, "f4")
