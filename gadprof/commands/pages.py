@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gadprof.errors import OutputError
@@ -37,14 +37,16 @@ def write_or_check(page: Path, files: Mapping[str, bytes], command: str, *, chec
         emit(f"wrote {counted(len(files), 'file')}: {page}")
         return 0
     stale = stale_files(page.parent, files)
-    for path in stale:
-        tell(f"gadprof: stale: {page.parent / path}")
     if stale:
-        are = "is" if len(stale) == 1 else "are"
-        tell(
-            f"gadprof: {len(stale)} of {counted(len(files), 'file')} {are} stale; type: "
-            f"gadprof {command} -o {page}"
-        )
+        tell_stale(page.parent, stale, len(files), f"gadprof {command} -o {page}")
         return 1
     emit(f"{counted(len(files), 'file is', 'files are')} up to date: {page}")
     return 0
+
+
+def tell_stale(folder: Path, stale: Sequence[str], files: int, again: str) -> None:
+    """Name each stale file, how many of all they are, and the command that writes them anew."""
+    for path in stale:
+        tell(f"gadprof: stale: {folder / path}")
+    are = "is" if len(stale) == 1 else "are"
+    tell(f"gadprof: {len(stale)} of {counted(files, 'file')} {are} stale; type: {again}")

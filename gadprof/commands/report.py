@@ -20,6 +20,7 @@ from gadprof.commands.options import (
     packed,
     store_option,
 )
+from gadprof.commands.pages import tell_stale
 from gadprof.commands.show import show
 from gadprof.output import Output, emit, tell
 from gadprof.results.sentences import counted
@@ -163,11 +164,8 @@ def _check(folder: Path, files: dict[str, bytes], again: str, form: str | None) 
     from gadprof.render.page_files import stale_files
 
     stale = stale_files(folder, files)
-    for path in stale:
-        tell(f"gadprof: stale: {folder / path}")
     if stale:
-        are = "is" if len(stale) == 1 else "are"
-        tell(f"gadprof: {len(stale)} of {counted(len(files), 'file')} {are} stale; type: {again}")
+        tell_stale(folder, stale, len(files), again)
     if stale and form in (None, "table"):
         return 1
     words = f"{counted(len(files), 'file is', 'files are')} up to date in {folder}"

@@ -15,9 +15,9 @@ from gadprof.errors import SourceError
 
 # by operator: where a weight stands, where its zero point, and along which axis that has channels
 _ZERO_POINTS: Mapping[str, tuple[int, int, int]] = {
-    "QLinearConv": (3, 5, 0), "ConvInteger": (1, 3, 0), "QLinearMatMul": (3, 5, -1),
-    "MatMulInteger": (1, 3, -1), "QGemm": (3, 5, -1), "DynamicQuantizeMatMul": (1, 3, -1),
-    "MatMulIntegerToFloat": (1, 5, -1),
+    "DequantizeLinear": (0, 2, 1), "QLinearConv": (3, 5, 0), "ConvInteger": (1, 3, 0),
+    "QLinearMatMul": (3, 5, -1), "MatMulInteger": (1, 3, -1), "QGemm": (3, 5, -1),
+    "DynamicQuantizeMatMul": (1, 3, -1), "MatMulIntegerToFloat": (1, 5, -1),
 }  # fmt: skip
 # by operator: where a weight stands that has its inputs first
 _INPUTS_FIRST: Mapping[str, int] = {
@@ -47,6 +47,7 @@ def filled_weights(path: str) -> dict[str, Any]:
     nodes = [node for graph in graphs for node in graph.node]
     sources: dict[str, str] = {}  # of numbers in another form, the stored ones
     transposed: set[str] = set()
+    turned: set[str] = set()
     for node in nodes:
         given = [stored.get(name) for name in node.input]
         settings = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
@@ -55,23 +56,17 @@ def filled_weights(path: str) -> dict[str, Any]:
             sources[node.output[0]] = first
             if (node.op_type == "Transpose") != (node.input[0] in transposed):
                 transposed.add(node.output[0])
-        if node.op_type == "DequantizeLinear" and node.input[0] in filled:
-            zero = given[2] if len(given) > 2 else None
-            filled[node.input[0]] = _filled(given[0], zero, settings.get("axis", 1))
-        elif node.op_type == "MatMulNBits" and node.input[1] in filled:
+        if node.op_type == "MatMulNBits" and node.input[1] in filled:
             filled[node.input[1]] = _unpacked(given, settings)
-        elif node.op_type in _ZERO_POINTS:
-            at, zero_at, axis = _ZERO_POINTS[node.op_type]
-            if node.input[at] in filled and len(given) > zero_at:
-                axis = 0 if settings.get("transB") else axis
-                filled[node.input[at]] = _filled(given[at], given[zero_at], axis)
-    turned = {
-        sources.get(node.input[at], node.input[at])
-        for node in nodes
-        if (at := _INPUTS_FIRST.get(node.op_type, 0)) and len(node.input) > at
-        if (node.input[at] in transposed)
-        == any(item.name == "transB" and item.i for item in node.attribute)
-    }
+        at, zero_at, axis = _ZERO_POINTS.get(node.op_type, (0, 0, 0))
+        if zero_at and len(given) > zero_at and node.input[at] in filled:
+            axis = 0 if settings.get("transB") else settings.get("axis", axis)
+            filled[node.input[at]] = _filled(given[at], given[zero_at], axis)
+        at = _INPUTS_FIRST.get(node.op_type, 0)
+        if at and len(given) > at:
+            name = node.input[at]
+            if (name in transposed) == bool(settings.get("transB")):
+                turned.add(sources.get(name, name))
     return {
         name: array.swapaxes(-1, -2) if name in turned else array for name, array in filled.items()
     }
