@@ -29,7 +29,7 @@ class Scripted(nn.Module):
         for part in path:
             if part not in holder._modules:
                 holder.add_module(part, nn.Module())
-            holder = holder._modules[part]  # type: ignore[assignment]
+            holder = holder.get_submodule(part)
         return holder, last
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
