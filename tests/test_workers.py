@@ -121,6 +121,30 @@ def test_nothing_that_a_model_starts_outlives_it(
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGSTOP", "SIGTERM", "SIGUSR1"])
+def test_nothing_outlives_a_keeper_that_the_model_ends(
+    worker: Worker, mark: str, name: str
+) -> None:
+    folder = Path(worker.request("look_around", timeout_s=30)["folder"])
+    started = time.monotonic()
+    failure_of(worker, "act_on_keeper", timeout_s=3, name=name)
+    assert not folder.exists()
+    assert wait_until_gone(mark, 1.0) == []
+    assert time.monotonic() - started < 10
+
+
+def test_the_folder_of_a_forked_worker_goes_though_its_models_end_every_keeper(mark: str) -> None:
+    zygote = Zygote(modules=())
+    worker = Worker(SERVICE, zygote=zygote)
+    folder = Path(worker.request("look_around", timeout_s=30)["folder"])
+    failure_of(worker, "act_on_keeper", timeout_s=3, name="SIGKILL")
+    os.kill(zygote._started.keeper.pid, signal.SIGKILL)
+    worker.close()
+    zygote.close()
+    assert not folder.exists()
+    assert wait_until_gone(mark, 1.0) == []
+
+
 PARENT = """
 import sys
 from gadprof.workers.process import Worker

@@ -26,7 +26,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[:] = json.loads(sys.argv[2])
 
-from gadprof.workers.launch import THREAD_VARIABLES, Started, import_path
+from gadprof.workers.launch import THREAD_VARIABLES, Started, folder_for, import_path
 from gadprof.workers.launch import start_child as start_anew
 from gadprof.workers.limits import ProcessLimits
 from gadprof.workers.wire import WireClosedError, write_message
@@ -65,17 +65,20 @@ class WarmStart:
             return start_anew(
                 service, environment, limits=limits, cpus=cpus, passes=passes, output=output
             )
+        folder = folder_for(environment)
         incoming, request = os.pipe()
         reply, outgoing = os.pipe()
         read, printed = os.pipe()
         wanted = [incoming, outgoing, *passes]
-        message = {"environment": dict(environment), "folder": here(), "descriptors": wanted}
+        found = {**environment, "TMPDIR": folder}
+        message = {"environment": found, "folder": here(), "descriptors": wanted}
         message["quiet"] = output == subprocess.DEVNULL
         answer = self._ask({"operation": "fork", **message}, [*wanted, printed])
         for descriptor in (incoming, outgoing, printed):
             os.close(descriptor)
         setup = {
             "service": service,
+            "folder": folder,
             "parent": self._server.pid,
             "path": import_path(),
             "limits": asdict(limits),
@@ -84,7 +87,7 @@ class WarmStart:
         with contextlib.suppress(WireClosedError):
             write_message(request, setup)
         stdout = os.fdopen(read, "rb", buffering=0)
-        return Started(ForkedProcess(self, answer["pid"], stdout), request, reply)  # type: ignore[arg-type]
+        return Started(ForkedProcess(self, answer["pid"], stdout), request, reply, folder)  # type: ignore[arg-type]
 
     def exit_code(self, pid: int) -> int | None:
         """How a child ended, or None while it lives."""

@@ -56,6 +56,20 @@ def hang(request: dict[str, Any]) -> None:
         pass
 
 
+def act_on_keeper(request: dict[str, Any]) -> None:
+    """Send the keeper a signal, with processes and files of every sort left about."""
+    import tempfile
+
+    closed = tempfile.mkdtemp()
+    open(os.path.join(closed, "kept"), "w").close()
+    os.symlink("/", os.path.join(closed, "link"))
+    os.chmod(closed, 0)
+    leave_processes(request)
+    if os.fork():
+        os.kill(os.getppid(), getattr(signal, request["name"]))
+    time.sleep(600)
+
+
 def exit_with(request: dict[str, Any]) -> None:
     leave_processes(request)
     print("last words", flush=True)

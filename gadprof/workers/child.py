@@ -33,7 +33,7 @@ def main(incoming: int, outgoing: int) -> None:
         # before the interpreter has started any thread, so that all inherit it
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, cpus)
-    serve_under_keeper(setup["parent"], (incoming, outgoing), private_folder=True)
+    serve_under_keeper(setup["parent"], (incoming, outgoing), private_folder=setup["folder"])
     serve(incoming, outgoing, setup["service"], ProcessLimits(**setup["limits"]))
 
 

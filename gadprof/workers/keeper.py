@@ -5,7 +5,8 @@ Promises: the keeper ends when the child ends, when its parent asks (SIGTERM), o
 dies, by whatever signal; before it ends it kills the child and every process that the child has
 started, also those in sessions of their own, whose orphans Linux hands to it; it removes the
 child's temporary folder; and it ends as the child ended (the same code or signal). Where the
-system hands over no orphans (macOS), the child's own process group is what it can reach.
+system hands over no orphans (macOS), the child's own process group is what it can reach. What a
+keeper leaves that a model has killed, its parent clears away (``clear_after_keeper``).
 """
 
 from __future__ import annotations
@@ -27,19 +28,21 @@ POLL_S = 0.3
 
 
 def serve_under_keeper(
-    parent: int, closes: tuple[int, ...], *, private_folder: bool = False
+    parent: int, closes: tuple[int, ...], *, private_folder: str | None = None
 ) -> None:
     """Fork; returns in the child, in a session of its own. The keeper never returns.
 
     ``parent`` is who started this process, ``closes`` are descriptors that only the child needs.
-    ``private_folder`` gives the child and all that it starts a temporary folder of their own.
+    ``private_folder``, their TMPDIR, is made, and removed when they are gone.
     """
     waited = {signal.SIGCHLD, PARENT_GONE, *ASKED}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waited)
     _control(PR_SET_CHILD_SUBREAPER, 1)
     end_with_parent(PARENT_GONE)
     keeper = os.getpid()
-    folder = _make_folder() if private_folder else None
+    if private_folder is not None:
+        with contextlib.suppress(OSError):  # the child finds out for itself when it wants one
+            os.mkdir(private_folder, 0o700)
     child = os.fork()
     if child == 0:
         end_with_parent(signal.SIGKILL)
@@ -59,30 +62,42 @@ def serve_under_keeper(
         status = _wait(child, parent, waited)
     finally:
         _end_all(child)
-        if folder is not None:
-            _remove(folder)
+        if private_folder is not None:
+            remove_folder(private_folder)
         _end_as(status)
 
 
-def _make_folder() -> str | None:
-    folder = os.path.join(
-        os.environ.get("TMPDIR") or "/tmp", f"gadprof-{os.getpid()}-{os.urandom(8).hex()}"
-    )
-    try:
-        os.mkdir(folder, 0o700)
-    except OSError:  # the child finds out for itself when it wants one
-        return None
-    os.environ["TMPDIR"] = folder
-    return folder
-
-
-def _remove(folder: str) -> None:
-    try:
+def remove_folder(folder: str) -> None:
+    """Remove a folder with all that it holds, also what its maker has closed; never raises."""
+    with contextlib.suppress(OSError):
         os.rmdir(folder)  # most are empty
-    except OSError:
-        import shutil
+    if not os.path.lexists(folder):
+        return
+    import shutil
 
-        shutil.rmtree(folder, ignore_errors=True)
+    for inner, names, _ in os.walk(folder):
+        for path in (os.path.join(inner, name) for name in names):
+            if not os.path.islink(path):
+                with contextlib.suppress(OSError):
+                    os.chmod(path, 0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_after_keeper(folder: str) -> None:
+    """Do what a killed keeper could not: end what has this temporary folder, and remove it."""
+    import psutil
+
+    deadline = time.monotonic() + CLEAN_UP_S
+    left = True
+    while left and time.monotonic() < deadline:
+        left = False
+        for process in psutil.process_iter():
+            # one that has ended, or another user's
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.environ().get("TMPDIR") == folder:
+                    process.kill()
+                    left = process.status() != psutil.STATUS_ZOMBIE or left
+    remove_folder(folder)
 
 
 def end_with_parent(number: int) -> None:

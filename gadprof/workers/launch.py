@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
+from gadprof.workers.keeper import clear_after_keeper
 from gadprof.workers.limits import ProcessLimits
 from gadprof.workers.wire import WireClosedError, write_message
 
@@ -46,10 +47,13 @@ class Process(Protocol):
 class Started:
     """A child that runs under its keeper, and this process's ends of the child's two pipes."""
 
-    def __init__(self, keeper: Process, request: int, reply: int) -> None:
+    def __init__(
+        self, keeper: Process, request: int, reply: int, folder: str | None = None
+    ) -> None:
         self.keeper = keeper
         self.request = request
         self.reply = reply
+        self._folder = folder
         self._ended = False
 
     def end(self) -> None:
@@ -59,13 +63,16 @@ class Started:
         self._ended = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(self.keeper.pid, signal.SIGTERM)
+            os.kill(self.keeper.pid, signal.SIGCONT)  # one that was stopped
         try:
             self.keeper.wait(timeout=END_S)
-        except subprocess.TimeoutExpired:  # a keeper that was stopped, say; Linux ends its child
+        except subprocess.TimeoutExpired:  # a keeper that hangs; Linux ends its child
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(self.keeper.pid, signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.keeper.wait(timeout=END_S)
+        if self._folder is not None and os.path.lexists(self._folder):
+            clear_after_keeper(self._folder)
         for descriptor in (self.request, self.reply):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
@@ -87,6 +94,7 @@ def start_child(
     ``cpus`` are processors to stay on (none: all), ``passes`` further descriptors to inherit.
     Raises OSError where no process can be started.
     """
+    folder = folder_for(environment)
     incoming, request = os.pipe()
     reply, outgoing = os.pipe()
     try:
@@ -98,7 +106,8 @@ def start_child(
             pass_fds=(incoming, outgoing, *passes),
             # Ctrl-C reaches the parent alone
             start_new_session=True,
-            env=dict(environment),
+            # from its first moment, so that whatever the child forks can be told by it
+            env={**environment, "TMPDIR": folder},
         )
     except BaseException:
         for descriptor in (request, reply):
@@ -109,6 +118,7 @@ def start_child(
             os.close(descriptor)
     setup = {
         "service": service,
+        "folder": folder,
         "parent": os.getpid(),
         "path": import_path(),
         "limits": asdict(limits),
@@ -116,7 +126,13 @@ def start_child(
     }
     with contextlib.suppress(WireClosedError):  # how it died is told when it is asked
         write_message(request, setup)
-    return Started(process, request, reply)
+    return Started(process, request, reply, folder)
+
+
+def folder_for(environment: Mapping[str, str]) -> str:
+    """A name that nobody has, of a temporary folder where the environment wants those."""
+    name = f"gadprof-{os.getpid()}-{os.urandom(8).hex()}"
+    return os.path.join(environment.get("TMPDIR") or "/tmp", name)
 
 
 def import_path() -> list[str]:
