@@ -4,7 +4,9 @@ Read by ``fit_prediction``. The table holds times of Snapdragon devices by preci
 the networks of ``phone_networks`` are rebuilt, traced and kept in the cache, and those whose
 parameters are not what the table states are left out. One form is fitted to all devices together,
 to each network's mean log-time once every device's factor of speed is taken out; a device is that
-form and its factor. Errors are of networks that neither the form nor the factors have seen.
+form and its factor. In half precision a Gaussian process over the networks' totals gives a second
+estimate; of the networks in eight bits, half as many, it knows too few to be of use. Errors are of
+networks that neither the form, the process nor the factors have seen.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from gadprof.prediction.errors import adaptive_summary
 from gadprof.prediction.features import CLASSES, ModelFeatures, features_of
 from gadprof.prediction.fit import slug
 from gadprof.prediction.fitting import Measured, fit_coefficients, folds_of
+from gadprof.prediction.gaussian_process import GaussianProcess, fit_process, together
 from gadprof.prediction.model import Coefficients, operation_seconds
 from gadprof.prediction.novelty import families_by_cell, known_cells, novelty
 from gadprof.prediction.phones import Phones
@@ -156,10 +159,24 @@ def given(path: Path, operations: Mapping[str, Any], precision: str) -> Given:
     return Given(lines, {name: features_of(operations[name], way) for name in names})
 
 
-def form_of(
-    some: Given, wider: Given | None, prior: Coefficients
-) -> tuple[Coefficients, dict[str, float], dict[str, float]]:
-    """The form, each device's log-factor and each network's mean log-time.
+@dataclass(frozen=True)
+class Form:
+    """What one fit found: by ``device`` its log-factor, by ``network`` its mean log-time."""
+
+    member: Coefficients
+    process: GaussianProcess | None
+    once: float
+    device: Mapping[str, float]
+    network: Mapping[str, float]
+
+    def seconds(self, features: ModelFeatures, each: Any) -> float:
+        """A network's mean time; ``each`` is what its operations take by the member."""
+        total = float(each.sum() + self.once)
+        return total if self.process is None else together(total, self.process.seconds(features))
+
+
+def form_of(some: Given, wider: Given | None, prior: Coefficients) -> Form:
+    """The form of what was measured.
 
     Where few networks were measured in a precision, its form is held near that of a ``wider`` one.
     """
@@ -171,9 +188,15 @@ def form_of(
         for name, value in sorted(network.items())
         if (seconds := float(np.exp(value)))
     ]
-    if wider is not None:
-        prior = form_of(wider, None, prior)[0]
-    return fit_coefficients(rows, "npu", prior, STIFFNESS[precision]), device, network
+    process = None
+    if wider is None:
+        process = fit_process(
+            [some.features[name] for name in network], np.exp(list(network.values()))
+        )
+    else:
+        prior = form_of(wider, None, prior).member
+    member = fit_coefficients(rows, "npu", prior, STIFFNESS[precision])
+    return Form(member, process, once, device, network)
 
 
 def fit_phones(path: Path, cache: Path, precision: str, prior: Coefficients) -> Phones:
@@ -186,20 +209,21 @@ def fit_phones(path: Path, cache: Path, precision: str, prior: Coefficients) -> 
     operations = traces(path, cache)
     some = given(path, operations, precision)
     wider = None if precision == "float" else given(path, operations, "float")
-    lines, features, once = some.lines, some.features, ONCE_S[precision]
+    lines, features = some.lines, some.features
     names = sorted(features)
     folds = dict(zip(names, folds_of(names, FOLDS).tolist(), strict=True))
     gaps, groups, novelties, ratios = [], [], [], []
     for fold in range(FOLDS):
         left = [name for name in names if folds[name] == fold]
-        found, device, network = form_of(
-            some.without(left), None if wider is None else wider.without(left), prior
+        form = form_of(some.without(left), None if wider is None else wider.without(left), prior)
+        known = known_cells(
+            families_by_cell([features[n] for n in form.network], list(form.network))
         )
-        known = known_cells(families_by_cell([features[n] for n in network], list(network)))
         for line in lines:
-            if folds[line.network] == fold and line.device in device:
-                seconds = operation_seconds(found, features[line.network], 1)
-                predicted = float(seconds.sum() + once) * float(np.exp(device[line.device]))
+            if folds[line.network] == fold and line.device in form.device:
+                seconds = operation_seconds(form.member, features[line.network], 1)
+                predicted = form.seconds(features[line.network], seconds)
+                predicted *= float(np.exp(form.device[line.device]))
                 gaps.append(np.log(predicted / line.seconds))
                 groups.append(line.network)
                 novelties.append(novelty(features[line.network], seconds, known))
@@ -219,16 +243,16 @@ def fit_phones(path: Path, cache: Path, precision: str, prior: Coefficients) -> 
         "median": round(float(np.median(ranks)), 3),
         "least": round(min(ranks), 3),
     }
-    found, device, _ = form_of(some, wider, prior)
-    per_device = {name: sum(line.device == name for line in lines) for name in sorted(device)}
+    form = form_of(some, wider, prior)
+    per_device = {name: sum(line.device == name for line in lines) for name in sorted(form.device)}
     return Phones(
         precision=precision,
         dtype=dtype,
         width=width,
-        member=found,
-        once=once,
+        member=form.member,
+        once=form.once,
         devices={
-            slug(name): (name, round(device[name], 4), count)
+            slug(name): (name, round(form.device[name], 4), count)
             for name, count in per_device.items()
             if count >= LEAST_NETWORKS
         },
@@ -240,6 +264,7 @@ def fit_phones(path: Path, cache: Path, precision: str, prior: Coefficients) -> 
         source=f"{path.name}, runtime {RUNTIME}",
         cv=summary,
         placements=placed(path, some, precision),
+        process=form.process,
     )
 
 

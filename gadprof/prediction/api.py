@@ -76,6 +76,7 @@ def _with_counts(row: Prediction, traced: BatchTrace) -> Prediction:
 def predict_features(model: str, features: ModelFeatures, fit: Fit, batch: int) -> Prediction:
     """Predict from a model's features, taken as the fit's device runs it."""
     from gadprof.prediction.features import CLASSES
+    from gadprof.prediction.gaussian_process import together
     from gadprof.prediction.model import mean_seconds
     from gadprof.prediction.novelty import novelty
     from gadprof.prediction.placement import leaving
@@ -100,6 +101,8 @@ def predict_features(model: str, features: ModelFeatures, fit: Fit, batch: int) 
     for index, value in zip(features.classes.tolist(), seconds.tolist(), strict=True):
         if value:
             shares[CLASSES[index]] = shares.get(CLASSES[index], 0.0) + value / total
+    if fit.process is not None:
+        total = together(total, fit.process.seconds(features))
     spread = math.exp(width)
     return Prediction(
         model,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gadprof.prediction.features import CLASSES
+from gadprof.prediction.gaussian_process import GaussianProcess
 from gadprof.prediction.launch import Host
 from gadprof.prediction.model import GROUPS, TERMS, Coefficients
 from gadprof.prediction.placement import Placement
@@ -25,7 +26,8 @@ SCALE = 1000  # coefficients but the base are kept as whole thousandths
 class Fit:
     """One device's coefficients, what they were fitted to, and their error on what was left out.
 
-    The predicted time is the mean over ``members``. ``dtype`` is amp or a plain format;
+    The predicted time is the mean over ``members``, and where there is a ``process`` the geometric
+    mean of that and its own. ``dtype`` is amp or a plain format;
     ``way`` says how the device runs a model, ``reparam`` whether the measured models had their
     branches fused where their library can; ``kind`` is gpu or cpu. ``seen`` counts the families in
     which each class of operation occurred, ``cells`` are the shapes that enough of them had
@@ -58,6 +60,7 @@ class Fit:
     cv: Mapping[str, Any]
     host: Host | None = None
     placements: tuple[Placement, ...] = ()
+    process: GaussianProcess | None = None
 
     @property
     def mode(self) -> str:
@@ -73,6 +76,7 @@ class Fit:
         host = self.host
         if host is not None:
             host = Host(tuple(cost * factor for cost in host.costs), host.once * factor)
+        process = None if self.process is None else self.process.times(factor)
         width = self.cv.get("timed_log_error_95", self.cv["log_error_95"])
         method = (
             f"times {factor:.3g} as {timed} timed model{'s' * (timed > 1)} had it, {self.method}"
@@ -80,7 +84,13 @@ class Fit:
         cv = {**self.cv, "log_error_95": width}
         least_kernel_s = self.least_kernel_s * factor
         return replace(
-            self, members=members, host=host, method=method, cv=cv, least_kernel_s=least_kernel_s
+            self,
+            members=members,
+            host=host,
+            process=process,
+            method=method,
+            cv=cv,
+            least_kernel_s=least_kernel_s,
         )
 
 

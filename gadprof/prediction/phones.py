@@ -16,6 +16,7 @@ from gadprof.prediction.fit import (
     plain_cells,
     plain_member,
 )
+from gadprof.prediction.gaussian_process import GaussianProcess, plain_process, read_process
 from gadprof.prediction.launch import KINDS, Host
 from gadprof.prediction.model import Coefficients
 from gadprof.prediction.placement import Placement, plain_placement, read_placement
@@ -27,8 +28,9 @@ class Phones:
     """Neural processors of phones: one form for all, and each device's factor of speed.
 
     ``devices`` has, by short name, the name, the logarithm of its factor and on how many networks
-    it was measured; ``once`` is what a pass takes beside its operations (s); the rest is as in
-    ``Fit``, with networks in the place of families.
+    it was measured; ``once`` is what a pass takes beside its operations (s); ``process`` is the
+    networks' second estimate, None where they are too few for it; the rest is as in ``Fit``, with
+    networks in the place of families.
     """
 
     precision: str
@@ -42,12 +44,14 @@ class Phones:
     source: str
     cv: Mapping[str, Any]
     placements: tuple[Placement, ...] = ()
+    process: GaussianProcess | None = None
 
     def fits(self) -> dict[str, Fit]:
         """One fit a device."""
         found = {}
         for device, (name, factor, networks) in self.devices.items():
             base = self.member.base + np.array([-1.0, -1.0, 1.0]) * factor
+            speed = float(np.exp(factor))
             key = f"{device}-{self.dtype}"
             found[key] = Fit(
                 key=key,
@@ -68,8 +72,9 @@ class Phones:
                 source=f"{name}: {self.source}",
                 method="one form for all phones, times the device's factor, fitted",
                 cv=self.cv,
-                host=Host((0.0,) * len(KINDS), self.once * float(np.exp(factor))),
+                host=Host((0.0,) * len(KINDS), self.once * speed),
                 placements=tuple(one for one in self.placements if device in one.devices),
+                process=None if self.process is None else self.process.times(speed),
             )
         return found
 
@@ -84,6 +89,8 @@ def read_phones(plain: Mapping[str, Any]) -> Phones:
     values["seen"] = counts_of(values["seen"])
     values["cells"] = cells_of_plain(values["cells"])
     values["placements"] = tuple(map(read_placement, values.get("placements", ())))
+    if values.get("process") is not None:
+        values["process"] = read_process(values["process"])
     return Phones(**values)
 
 
@@ -101,4 +108,5 @@ def plain_phones(phones: Phones) -> dict[str, Any]:
         "source": phones.source,
         "cv": dict(phones.cv),
         "placements": [plain_placement(one) for one in phones.placements],
+        "process": None if phones.process is None else plain_process(phones.process),
     }
