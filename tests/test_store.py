@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -190,6 +191,26 @@ def test_a_file_that_cannot_be_trusted_is_refused_and_left_untouched(
     assert "untouched" in str(refusal.value)
     assert path.read_bytes() == harmed
     assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE entries RENAME COLUMN result TO other",
+        "ALTER TABLE samples RENAME TO other",
+        "DROP TABLE samples; CREATE VIEW samples AS SELECT 1 AS entry, 1 AS position, 1 AS value",
+    ],
+)
+@pytest.mark.parametrize("create", [True, False])
+def test_a_store_with_other_tables_is_refused_and_left_untouched(
+    path: Path, change: str, create: bool
+) -> None:
+    with contextlib.closing(sqlite3.connect(filled(path))) as connection:
+        connection.executescript(change)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="its tables are not those of a store"):
+        Store(path, create=create)
+    assert path.read_bytes() == before
 
 
 def test_an_entry_that_is_not_json_is_refused(path: Path) -> None:

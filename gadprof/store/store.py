@@ -62,6 +62,16 @@ _SCHEMA = (
         PRIMARY KEY (entry, position)
     ) WITHOUT ROWID""",
 )
+# what has to be there, as (table, column)
+_COLUMNS = frozenset(
+    (table, column)
+    for table, columns in {
+        "machines": "id fingerprint description",
+        "entries": "id recorded_at kind model name gadprof_version settings result machine",
+        "samples": "entry position value",
+    }.items()
+    for column in columns.split()
+)
 
 
 @dataclass(frozen=True)
@@ -630,37 +640,41 @@ def _check_header(path: Path) -> int:
 
 
 def _check_pages(path: Path) -> None:
-    """Refuse a file whose pages do not agree, without writing a byte beside or into it."""
+    """Refuse a file whose pages do not agree or whose tables are not a store's, without writing a
+    byte beside or into it."""
     uri = path.absolute().as_uri()
     log = path.with_name(path.name + "-wal")
     if not log.exists() or log.stat().st_size == 0:
-        if _pages_agree(f"{uri}?mode=ro&immutable=1"):
+        reason = _disagreement(f"{uri}?mode=ro&immutable=1")
+        if not reason:
             return
         # another process may have written meanwhile; a locked look decides
         if not log.exists():
-            raise StoreError(_damaged(path, "its pages do not agree"))
-    if not _pages_agree(f"{uri}?mode=ro"):
-        raise StoreError(_damaged(path, "its pages do not agree"))
+            raise StoreError(_damaged(path, reason))
+    if reason := _disagreement(f"{uri}?mode=ro"):
+        raise StoreError(_damaged(path, reason))
 
 
-def _pages_agree(uri: str) -> bool:
+def _disagreement(uri: str) -> str:
+    """What is wrong with a store's pages or tables; "" for nothing."""
     import sqlite3
 
     try:
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)
         try:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            tables = {
-                name
-                for (name,) in connection.execute(
-                    "SELECT name FROM sqlite_master WHERE type='table'"
-                )
-            }
+            columns = connection.execute(
+                "SELECT t.name, c.name FROM sqlite_master AS t, pragma_table_info(t.name) AS c"
+                " WHERE t.type = 'table'"
+            )
+            missing = _COLUMNS.difference(columns)
         finally:
             connection.close()
     except (sqlite3.DatabaseError, UnicodeDecodeError):  # the reason quotes the file's own bytes
-        return False
-    return bool(verdict == "ok") and {"machines", "entries", "samples"} <= tables
+        return "its pages do not agree"
+    if verdict != "ok":
+        return "its pages do not agree"
+    return "its tables are not those of a store" if missing else ""
 
 
 def _damaged(path: Path, reason: str) -> str:
