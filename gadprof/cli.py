@@ -16,7 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from gadprof.commands.options import through_emit
-from gadprof.errors import GadprofError, nearest, os_reason
+from gadprof.errors import GadprofError, is_interrupt, nearest, os_reason
 from gadprof.output import ReaderGoneError, emit, tell
 from gadprof.version import __version__
 
@@ -245,6 +245,8 @@ def run(argv: list[str]) -> int:
         named = f"{error.filename!r}: " if error.filename else ""
         return _fail(_one_line(f"{named}{os_reason(error)}"), 2)
     except Exception as error:
+        if is_interrupt(error):
+            return _fail("interrupted", 130)
         if debug:
             raise
         words = _one_line(f"{type(error).__name__}: {error}")

@@ -103,6 +103,13 @@ def nearest(name: str, known: Iterable[str], *, count: int = 3) -> str:
     return "; did you mean " + " or ".join(repr(option) for option in close) + "?"
 
 
+def is_interrupt(error: BaseException | None) -> bool:
+    """Whether an error is Ctrl-C, or what Python made of it where it called code of its own."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return error is not None
+
+
 def os_reason(error: OSError | ValueError) -> str:
     """Why the system refused a file, in its words; a null byte in a path is a ValueError."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 
@@ -213,6 +214,55 @@ def test_an_interrupt_while_the_program_is_being_loaded_ends_in_one_line(tmp_pat
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "gadprof: interrupted\n")
+
+
+INTERRUPTED = """
+import signal, sys, time, weakref
+
+class Interrupting:
+    def __set_name__(self, owner, name):
+        signal.raise_signal(signal.SIGINT)
+
+class Left:
+    pass
+
+class Finalised:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def in_a_callback():
+    left = Left()
+    kept = weakref.ref(left, lambda _: signal.raise_signal(signal.SIGINT))
+    del left
+
+def in_a_finaliser():
+    Finalised()
+
+def in_the_making_of_a_class():
+    type("Made", (), {"member": Interrupting()})
+
+def command(*words, **options):
+    globals()[sys.argv[1]]()
+    time.sleep(30)
+
+import gadprof.cli
+setattr(gadprof.cli if sys.argv[2] == "loading" else gadprof.cli.app, "main", command)
+from gadprof.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("place", ["loading", "running"])
+@pytest.mark.parametrize("where", ["in_a_callback", "in_a_finaliser", "in_the_making_of_a_class"])
+def test_ctrl_c_ends_a_command_where_python_would_drop_it(where: str, place: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, where, place],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert (done.returncode, done.stderr) == (130, "gadprof: interrupted\n")
 
 
 @pytest.mark.parametrize("size", ["9" * 5000, "\u00b2", "-1", "", "eighty"])
