@@ -265,6 +265,31 @@ def test_ctrl_c_ends_a_command_where_python_would_drop_it(where: str, place: str
     assert (done.returncode, done.stderr) == (130, "gadprof: interrupted\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("train", "gadnet32", "--data", "x", "-o", ""),
+            "'' names no folder; name one, or leave -o",
+        ),
+        (
+            ("train", "gadnet32", "--data", "", "--images", "x"),
+            "no folder; name one, or leave --data",
+        ),
+        (
+            ("report", "gadnet32", "--data", "x", "--data="),
+            "no file; name one, or leave --data out",
+        ),
+        (("count", "gadnet32", "--store="), "no file; name one, or leave --store out"),
+        (("count", "gadnet32", "--weights="), "no file; name one, or leave --weights out"),
+    ],
+)
+def test_an_empty_name_of_a_file_is_no_option_left_out(words, said, run_cli):
+    code, out, errors = run_cli(*words)
+    assert (code, out) == (2, "")
+    assert said in errors
+
+
 @pytest.mark.parametrize("size", ["9" * 5000, "\u00b2", "-1", "", "eighty"])
 def test_a_size_that_no_terminal_has_is_as_none(size, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", size)

@@ -98,6 +98,38 @@ REFUSALS: dict[str, tuple[Change, str]] = {
     "no width": (lambda c: c["images"][2].pop("width"), "entry 2 of images lacks width"),
     "no file name": (lambda c: c["images"][0].pop("file_name"), "images lacks file_name"),
     "numbers for annotations": (lambda c: c.update(annotations=[1]), "lacks id, image_id"),
+    "keypoints of lists": (
+        lambda c: c["annotations"][0].update(keypoints=[[2]] * 51),
+        "keypoints that are not numbers",
+    ),
+    "keypoints of lists of several lengths": (
+        lambda c: c["annotations"][0].update(keypoints=[[2], [2, 2], *[2] * 49]),
+        "keypoints that are not numbers",
+    ),
+    "keypoints of text": (
+        lambda c: c["annotations"][0].update(keypoints=["2"] * 51),
+        "keypoints that are not numbers",
+    ),
+    "keypoint too large": (
+        lambda c: c["annotations"][0]["keypoints"].__setitem__(0, 1e300),
+        "keypoints that are not finite",
+    ),
+    "a box too large": (
+        lambda c: c["annotations"][0].update(bbox=[0, 0, 1e300, 9]),
+        "is larger than any picture",
+    ),
+    "a box of a long number": (
+        lambda c: c["annotations"][0].update(bbox=[0, 0, 10**400, 9]),
+        "is not x, y, width, height",
+    ),
+    "an infinite picture number": (
+        lambda c: c["annotations"][1].update(image_id=float("inf")),
+        "entry 1 of annotations lacks image_id",
+    ),
+    "a width of a long number": (
+        lambda c: c["images"][0].update(width=10**400),
+        "entry 0 of images lacks width",
+    ),
     "box of nothing": (
         lambda c: c["annotations"][0].update(bbox=None),
         "box None is not x, y, width",

@@ -569,7 +569,7 @@ def test_a_plot_of_another_matplotlib_is_not_stale(tmp_path: Path, files: dict[s
         (("report", "hrnet23"), "did you mean 'hrnet32'"),
         (("report", "hrnet32", "--name", "../x"), "is no file name here"),
         (("report", "hrnet32", "-o", "absent/deeper/reports"), "mkdir -p"),
-        (("report", "hrnet32", "-o", ""), "type for example -o reports, or -o . for here"),
+        (("report", "hrnet32", "-o", ""), "'' names no folder; name one, or leave -o out"),
         (("report", "hrnet32", "-o", "x" * 300), "File name too long"),
         (("report", "hrnet32", "--config", "absent.toml"), "is not a file"),
         (("report", "hrnet32", "--data", "absent.json"), "cannot read"),

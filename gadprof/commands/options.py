@@ -12,12 +12,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from gadprof.commands.option_types import BATCH, DURATION, MODEL, SIZE
 from gadprof.output import choose_output, emit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Function], Function]
+# the metavars of options that name a file or folder
+PATHS = {"FILE": "file", "PATH": "file", "DIR": "folder", "FOLDER": "folder"}
 
 
 class Command(click.Command):
@@ -36,6 +39,18 @@ class Command(click.Command):
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         found = super().get_help_option(ctx)
         return found if found is None else through_emit(found)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The words that are left; refuses an empty name of a file, which is no option left out."""
+        left = super().parse_args(ctx, args)
+        for parameter in self.params:
+            value = ctx.params.get(parameter.name or "")
+            typed = ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+            empty = "" in value if isinstance(value, tuple) else value == ""
+            if empty and typed and parameter.metavar in PATHS:
+                word, name = PATHS[parameter.metavar], parameter.opts[0]
+                raise click.UsageError(f"'' names no {word}; name one, or leave {name} out", ctx)
+        return left
 
 
 def through_emit(option: click.Option) -> click.Option:

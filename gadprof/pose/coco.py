@@ -22,6 +22,8 @@ from gadprof.pose import keypoints
 from gadprof.results import files
 
 MOST_BYTES = 4 << 30  # COCO's own annotations of training have half a GB
+MOST_NUMBER = 1 << 63
+MOST_PIXELS = 1 << 31  # of a side, in any format of pictures
 Box = tuple[float, float, float, float]
 
 PICTURE_KEYS = ("id", "file_name", "width", "height")
@@ -133,7 +135,9 @@ def load_annotations(split: Split) -> dict[str, Any]:
 def _missing(entry: Any, name: str) -> bool:
     """Whether an annotation file's entry lacks a value, or has one that is no such thing."""
     value = entry.get(name) if isinstance(entry, dict) else None
-    return not isinstance(value, str if name == "file_name" else (int, float))
+    if name == "file_name":
+        return not isinstance(value, str)
+    return not isinstance(value, (int, float)) or not abs(value) < MOST_NUMBER
 
 
 def load_people(
@@ -198,11 +202,13 @@ def check_box(values: Any, width: int, height: int, where: str) -> Box:
     """
     try:
         x, y, w, h = (float(value) for value in values)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{where}: box {values!r} is not x, y, width, height") from error
     shown = f"box [{x:g}, {y:g}, {w:g}, {h:g}]"
     if not all(map(math.isfinite, (x, y, w, h))):
         raise DataError(f"{where}: {shown} is not finite")
+    if max(map(abs, (x, y, w, h))) > MOST_PIXELS:
+        raise DataError(f"{where}: {shown} is larger than any picture")
     if w <= 0 or h <= 0:
         raise DataError(f"{where}: {shown} has no area; width and height must be positive")
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
@@ -231,9 +237,13 @@ def _joints(values: Any, identity: Any) -> NDArray[np.float32]:
             f"keypoint values; COCO persons have {size} (17 x, y, visibility)"
         )
     try:
-        joints = np.asarray(values, dtype=np.float32).reshape(keypoints.COUNT, 3)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"annotation {identity} has keypoints that are not numbers") from error
+        found = np.asarray(values)
+    except ValueError:  # lists of several lengths
+        found = np.asarray(None)
+    if found.shape != (size,) or found.dtype.kind not in "iuf":
+        raise DataError(f"annotation {identity} has keypoints that are not numbers")
+    with np.errstate(over="ignore"):
+        joints = found.astype(np.float32).reshape(keypoints.COUNT, 3)
     if not np.isfinite(joints).all():
         raise DataError(f"annotation {identity} has keypoints that are not finite")
     return joints
