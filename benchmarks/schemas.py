@@ -84,7 +84,11 @@ RUNS: dict[str, list[str]] = {
     "ablate": ["ablate"],
     "doctor": ["doctor --store off"],
     "train": ["train {tmp}/toy.py:build --data {tmp} --input 64x64 --epochs 2 -o {tmp}/run"],
-    "evaluate": ["evaluate {tmp}/toy.py:build --weights {tmp}/kept/weights.pt --data {tmp}"],
+    "evaluate": [
+        "evaluate {tmp}/toy.py:build --weights {tmp}/kept/weights.pt --data {tmp}",
+        "evaluate {tmp}/toy.py:build --weights {tmp}/kept/weights.pt --data {tmp} "
+        "--runtime onnxruntime",
+    ],
     "detect": ["detect {tmp}/toy.py:build --weights {tmp}/kept/weights.pt --image {picture}"],
     "redundancy": ["redundancy gadnet32:width=8 --image {picture} --input 64x64"],
     "calibrate": ["calibrate --from csv {tmp}/times.csv -o {tmp}/mine.json"],

@@ -17,7 +17,7 @@ pytest.importorskip("pycocotools", reason="needs gadprof[pose]")
 
 from gadprof.pose import crops, keypoints, nms, targets
 from gadprof.pose.coco import Person, Split, find_split, load_people
-from gadprof.pose.dataset import SampleSettings
+from gadprof.pose.dataset import EvaluationSet, SampleSettings, write_crops
 from gadprof.pose.decode import decode
 from gadprof.pose.evaluate import Suppression, coco_results, evaluate, score
 from gadprof.pose.inference import InferenceSettings, heatmaps, predict_people
@@ -350,3 +350,62 @@ def test_predict_never_writes_over_what_it_reads(run_cli, folder: Path) -> None:
         assert code == 2
         assert ("is a picture; -o writes" if option == "-o" else "name another file") in err
     assert picture.read_bytes() == before
+
+
+def _deployed(run_cli, folder: Path, *options: str) -> tuple[int, Any]:
+    """The exit code and the document of a scoring of the folder's network as files, too."""
+    code, out, _ = run_cli(
+        "evaluate", f"{folder / 'net.py'}:build", "--weights", str(folder / "weights.pt"),
+        "--data", str(folder), "--store", "off", "--format", "json", *options,
+    )  # fmt: skip
+    return code, json.loads(out)
+
+
+def test_a_file_of_the_network_scores_what_the_network_scores(run_cli, folder: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    code, document = _deployed(run_cli, folder, "--runtime", "onnxruntime,onnxruntime:int8")
+    whole, integers = document["deployed"]
+    assert code == 0
+    assert whole["version"].startswith("onnxruntime ")
+    assert whole["scores"]["ap"] == pytest.approx(document["scores"]["ap"], abs=1e-6)
+    assert whole["joints_within_cell"] == 1
+    assert (integers["precision"], integers["error"]) == ("int8", None)
+    assert 0.5 < integers["joints_within_cell"] <= 1
+
+
+def test_a_file_that_cannot_be_made_costs_its_own_row(run_cli, folder: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    code, document = _deployed(run_cli, folder, "--runtime", "onnxruntime", "--timeout", "10ms")
+    (row,) = document["deployed"]
+    assert (code, row["scores"]) == (1, None)
+    assert "answer" in row["error"]
+    assert document["scores"]["ap"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--runtime", "eager"), "runs the module itself"),
+        (("--runtime", "ncnn:int8"), "ncnn has no int8"),
+        (("--runtime", "onnxrutnime"), "onnxruntime"),
+        (("--runtime", "onnxruntime", "--calibrate", "nowhere"), "nowhere"),
+    ],
+)
+def test_a_runtime_that_cannot_be_is_refused_before_anything_is_scored(
+    run_cli, folder: Path, options: tuple[str, ...], told: str
+) -> None:
+    code, out, err = run_cli(
+        "evaluate", f"{folder / 'net.py'}:build", "--weights", str(folder / "weights.pt"),
+        "--data", str(folder), *options,
+    )  # fmt: skip
+    assert (code, out) == (2, "")
+    assert told in err
+
+
+def test_crops_for_calibration_are_the_persons_own(split: Split, tmp_path: Path) -> None:
+    people = load_people(split)
+    write_crops(people, SAMPLES, str(tmp_path), 2)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["000.png", "001.png"]
+    kept = crops.normalise(read_picture(tmp_path / "000.png"))
+    assert np.array_equal(kept, EvaluationSet(people, SAMPLES)[0][0].numpy())

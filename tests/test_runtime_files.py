@@ -81,6 +81,33 @@ def test_a_file_computes_what_eager_computes(runtime: str, dtype: str) -> None:
             close()
 
 
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_the_range_of_integers_holds_a_value_that_one_sample_alone_has(
+    runtime: str, tmp_path: Path
+) -> None:
+    for package in (*PACKAGES[runtime], *(["nncf"] if runtime == "openvino" else [])):
+        if find_spec(package) is None:
+            pytest.skip(f"integers of {runtime} are not installed: no {package}")
+    from PIL import Image
+
+    # one picture is white, seven are as dark as the network knows a mean
+    for number in range(8):
+        Image.new("RGB", (24, 32), (255,) * 3 if number == 3 else (124, 116, 104)).save(
+            tmp_path / f"{number}.png"
+        )
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReLU(), nn.Conv2d(8, 8, 1)).eval()
+    setting = Setting(runtime=runtime, dtype="int8", calibration=str(tmp_path))
+    prepared = prepare(net, (torch.zeros(1, 3, 32, 24),), {}, setting)
+    try:
+        # cut off at a mean over the pictures, the white one would lose most of its signal
+        assert prepared.deployed is not None
+        assert prepared.deployed["snr_db"] > 25
+    finally:
+        for close in prepared.closers:
+            close()
+
+
 def test_settled_norms_give_outputs_of_mean_square_one_and_keep_weights_and_flags() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4)).eval()
     nn.init.normal_(module[0].weight, std=1e-2)

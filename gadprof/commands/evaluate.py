@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gadprof.commands.option_types import Count, Number
-from gadprof.commands.options import command, model_argument, packed, result_options, store_option
+from gadprof.commands.options import (
+    command,
+    model_argument,
+    packed,
+    result_options,
+    store_option,
+    timeout_option,
+)
 from gadprof.commands.pose_options import (
     Data,
     Decoding,
@@ -18,7 +27,19 @@ from gadprof.commands.pose_options import (
     network_source,
 )
 from gadprof.commands.show import show
+from gadprof.errors import GadprofError, SettingError
 from gadprof.output import Output, check_writable, tell, write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import nn
+
+    from gadprof.measuring.settings import Setting
+    from gadprof.pose.coco import Person
+    from gadprof.pose.dataset import SampleSettings
+    from gadprof.pose.evaluate import Scores
+    from gadprof.pose.pages import DeployedScores
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,77 @@ class Files:
 
     results: str | None
     accuracy: str | None
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """As which runtimes' files the network is scored too, and how these are made."""
+
+    runtimes: str | None
+    calibration: str
+    timeout: float
+
+
+def asked_runtimes(text: str | None) -> tuple[Setting, ...]:
+    """The settings that ``--runtime`` names. Raises SettingError, UnknownNameError, DataError."""
+    from gadprof.measuring.settings import check_setting, read_runtime
+
+    found = tuple(check_setting(read_runtime(part)) for part in text.split(",")) if text else ()
+    for setting in found:
+        if not setting.is_file:
+            raise SettingError(
+                f"{setting.runtime} runs the module itself; name a runtime with a file of its own, "
+                "for example onnxruntime:int8"
+            )
+    return found
+
+
+def score_files(
+    module: nn.Module,
+    model: str,
+    runtimes: Sequence[Setting],
+    deployment: Deployment,
+    people: Sequence[Person],
+    samples: SampleSettings,
+    scored: Callable[[nn.Module, str, str], tuple[Scores, Any]],
+) -> list[DeployedScores]:
+    """What the files of the runtimes score; ``scored`` is told a network, of what, and where."""
+    from gadprof.measuring.deployed import deploy
+    from gadprof.measuring.runtimes.converted import SAMPLES
+    from gadprof.pose.dataset import write_crops
+    from gadprof.pose.pages import DeployedScores
+    from gadprof.render.progress import Working
+    from gadprof.workers.folders import private_folder
+
+    found = []
+    with private_folder("gadprof-evaluate-") as folder:
+        if runtimes and not deployment.calibration:
+            os.makedirs(f"{folder}/crops")
+            write_crops(people, samples, f"{folder}/crops", SAMPLES)
+        for number, asked in enumerate(runtimes):
+            setting = replace(
+                asked,
+                input_shapes=((3, samples.height, samples.width),),
+                calibration=deployment.calibration or f"{folder}/crops",
+            )
+            one = DeployedScores(setting.runtime, setting.dtype)
+            try:
+                with Working(f"making the file of {one.name}"):
+                    file = deploy(
+                        module.cpu(), model, setting, f"{folder}/{number}", deployment.timeout
+                    )
+                scores, _ = scored(file, f"persons as {one.name}", "cpu")
+                found.append(
+                    replace(
+                        one,
+                        version=file.version,
+                        scores=scores,
+                        joints_within_cell=file.joints_within_cell,
+                    )
+                )
+            except GadprofError as error:
+                found.append(replace(one, error=str(error)))
+    return found
 
 
 @command(name="evaluate", example="gadprof evaluate gadnet32 --weights weights.pt --data coco")
@@ -83,6 +175,24 @@ class Files:
 )
 @decoding_options
 @packed(
+    "deployment",
+    Deployment,
+    click.option(
+        "--runtime",
+        "runtimes",
+        metavar="NAME[:PRECISION],…",
+        help="Score these runtimes' files of it, too: onnxruntime:int8,openvino.",
+    ),
+    click.option(
+        "--calibrate",
+        "calibration",
+        default="",
+        metavar="FOLDER",
+        help="Pictures to calibrate integers on.  [default: crops of the first persons]",
+    ),
+    timeout_option("How long to wait for a converter."),
+)
+@packed(
     "files",
     Files,
     click.option("--results", metavar="FILE", help="Write predictions in COCO's results format."),
@@ -97,14 +207,16 @@ def evaluate(
     boxes: Boxes,
     loading: Loading,
     decoding: Decoding,
+    deployment: Deployment,
     files: Files,
     out: Output,
     store: str | None,
-) -> None:
+) -> int:
     """Score MODEL with trained weights by pycocotools.
 
     Boxes are the annotated ones unless --detections names a file. Predictions are rescored and
-    thinned by OKS-NMS first.
+    thinned by OKS-NMS first. A runtime's file that cannot be made or scored costs its own row, and
+    exits with 1.
     """
     from gadprof.pose.extra import require
 
@@ -126,6 +238,11 @@ def evaluate(
     for path in (files.results, files.accuracy):
         if path is not None:
             check_writable(path)
+    runtimes = asked_runtimes(deployment.runtimes)
+    if deployment.calibration:
+        from gadprof.measuring.runtimes.calibration import find_pictures
+
+        find_pictures(deployment.calibration)
     split = find_split(data.data, data.split, annotations=data.annotations, images=data.images)
     spare(split, files.results, files.accuracy, out.path)
     trained = read_weights(weights)
@@ -156,15 +273,19 @@ def evaluate(
     )
     for note in notes:
         tell(note)
-    with Working("persons", len(people)) as work:
-        scores, results = run_evaluation(
-            module.to(device),
-            split,
-            people,
-            settings,
-            suppression=Suppression(oks=boxes.oks_nms),
-            progress=work.count,
-        )
+
+    def scored(network: nn.Module, of: str, where: str) -> tuple[Scores, list[dict[str, Any]]]:
+        with Working(of, len(people)) as work:
+            return run_evaluation(
+                network.to(where),
+                split,
+                people,
+                replace(settings, device=where),
+                suppression=Suppression(oks=boxes.oks_nms),
+                progress=work.count,
+            )
+
+    scores, results = scored(module, "persons", device)
     machine = describe_machine()
     measured = accuracies.Accuracy(
         model=source.name,
@@ -191,4 +312,8 @@ def evaluate(
         write_atomic(files.results, json.dumps(results) + "\n")
     if files.accuracy:
         write_atomic(files.accuracy, accuracies.add_accuracy(files.accuracy, measured))
-    show(out, score_page(measured, scores, machine))
+    deployed = score_files(
+        module, source.name, runtimes, deployment, people, settings.samples, scored
+    )
+    show(out, score_page(measured, scores, machine, deployed))
+    return int(any(item.error for item in deployed))

@@ -151,6 +151,18 @@ class EvaluationSet(Dataset[tuple[torch.Tensor, int]]):
         return torch.from_numpy(crops.normalise(warped)), number
 
 
+def write_crops(people: Sequence[Person], settings: SampleSettings, folder: str, most: int) -> None:
+    """Write the first persons' crops, at most ``most``, as pictures into a folder.
+
+    Raises DataError.
+    """
+    cache = PictureCache()
+    for number, person in enumerate(people[:most]):
+        matrix = crops.affine(crops.crop_of_box(person.box, settings.aspect), settings.size)
+        warped = crops.warp(cache.read(str(person.path)), matrix, settings.size)
+        cv2.imwrite(f"{folder}/{number:03d}.png", warped)
+
+
 class EpochSampler(Sampler[int]):
     """A seeded shuffle of every epoch, split among processes, as keys that carry the epoch."""
 

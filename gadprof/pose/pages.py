@@ -35,8 +35,31 @@ SCORES = {
 }
 
 
-def score_page(accuracy: Accuracy, scores: Scores, machine: Any) -> Page:
-    """One measured accuracy with all ten figures."""
+@dataclasses.dataclass(frozen=True)
+class DeployedScores:
+    """What a network scores as the file of a ``runtime`` in a ``precision``, or why it does not.
+
+    ``joints_within_cell`` is the share of heat maps whose maximum lay at most one cell from the
+    module's.
+    """
+
+    runtime: str
+    precision: str
+    version: str = ""
+    scores: Scores | None = None
+    joints_within_cell: float | None = None
+    error: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The runtime and its precision, as they are typed."""
+        return f"{self.runtime}:{self.precision}"
+
+
+def score_page(
+    accuracy: Accuracy, scores: Scores, machine: Any, deployed: Sequence[DeployedScores] = ()
+) -> Page:
+    """One measured accuracy with all ten figures, and a row for each file it was deployed as."""
     names = [field.name for field in dataclasses.fields(scores)]
     values = [getattr(scores, name) for name in names]
     height, width = accuracy.input
@@ -54,6 +77,9 @@ def score_page(accuracy: Accuracy, scores: Scores, machine: Any) -> Page:
     row = (accuracy.model, *(None if value < 0 else value for value in values))
     document = {"accuracy": accuracy, "scores": scores, "machine": machine}
     table = Table("accuracy", "", columns, (row,), notes=(note,))
+    if deployed:
+        document["deployed"] = deployed
+        table = _deployed_table(table, deployed)
     words = (
         f"{accuracy.model} reaches AP {100 * accuracy.ap:.1f} % on "
         f"{counted(accuracy.persons, 'box', 'boxes')} of "
@@ -61,7 +87,46 @@ def score_page(accuracy: Accuracy, scores: Scores, machine: Any) -> Page:
         if accuracy.ap >= 0
         else f"{accuracy.model} has no AP: no annotated person is there."
     )
+    words += "".join(f" {_deployed_words(item, scores)}" for item in deployed)
     return page_of(table, document=document, name="accuracy", words=words)
+
+
+def _deployed_table(table: Table, deployed: Sequence[DeployedScores]) -> Table:
+    """The same with a row a file, and why a file has none."""
+    own, *figures = table.columns
+    columns = (
+        own,
+        Column("file", "as", rank=0),
+        *figures,
+        Column("joints_within_cell", "joints kept", "share", rank=0),
+    )
+    rows = [(table.rows[0][0], "module", *table.rows[0][1:], None)]
+    for item in deployed:
+        if item.scores is not None:
+            values = dataclasses.astuple(item.scores)
+            rows.append(
+                (
+                    table.rows[0][0],
+                    item.name,
+                    *(None if value < 0 else value for value in values),
+                    item.joints_within_cell,
+                )
+            )
+    failed = tuple(f"{item.name}: {item.error}" for item in deployed if item.error)
+    return dataclasses.replace(
+        table, columns=columns, rows=tuple(rows), notes=(*table.notes, *failed)
+    )
+
+
+def _deployed_words(item: DeployedScores, module: Scores) -> str:
+    if item.scores is None:
+        return f"As {item.name} it was not scored."
+    told = []
+    if min(item.scores.ap, module.ap) >= 0:
+        told.append(f"{100 * (item.scores.ap - module.ap):+.1f} points".replace("-", "−"))
+    if item.joints_within_cell is not None:
+        told.append(f"{100 * item.joints_within_cell:.1f} % of joints within a cell")
+    return f"As {item.name} AP is {100 * item.scores.ap:.1f} % ({', '.join(told)})."
 
 
 def redundancy_page(

@@ -43,11 +43,17 @@ def convert(job: Job) -> Made:
 
 
 def quantised(model: Any, job: Job) -> Any:
-    """The model with NNCF's integers, calibrated on the samples. Raises MissingExtraError."""
+    """The model with NNCF's integers, calibrated on the samples. Raises MissingExtraError.
+
+    Ranges are the least and the greatest value over all samples: the mean of each sample's, which
+    NNCF takes by default, cuts off what a few samples do not all have, such as a joint's peak.
+    """
     try:
         import logging
 
         import nncf
+        from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
+        from nncf.quantization.range_estimator import RangeEstimatorParametersSet
     except ImportError as error:
         raise MissingExtraError("nncf", "openvino", "integers for OpenVINO") from error
     logging.getLogger("nncf").setLevel(logging.ERROR)
@@ -58,6 +64,9 @@ def quantised(model: Any, job: Job) -> Any:
         nncf.Dataset(samples),
         preset=nncf.QuantizationPreset.PERFORMANCE,
         subset_size=len(samples),
+        advanced_parameters=AdvancedQuantizationParameters(
+            activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
+        ),
     )
 
 
