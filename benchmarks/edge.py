@@ -1,13 +1,15 @@
 """The ablation's four networks in every runtime of a phone and every precision, as a page.
 
     python benchmarks/edge.py --keep FOLDER [--runtimes onnxruntime,…] [--minutes 3]
+    python benchmarks/edge.py --scored FILE
     python benchmarks/edge.py --page reports/edge.md --data reports/data/edge.json
 
 Measured: the four networks in all precisions of one runtime are interleaved with each other, one
 thread, batch 1, 256x192, ratios to hrnet32 in fp32 of that runtime; a run a runtime, added to the
 data file as it ends, so that the same command goes on where the last one stopped. ``--keep`` holds
 the converted files, which take minutes to make. The networks are untrained, their norms scaled to
-the input: what integers lose is said of the outputs, not of an accuracy.
+the input: what integers lose is said of their outputs. What they cost in AP is of a trained
+network: ``--scored`` takes over what ``gadprof evaluate … --runtime … --format json`` wrote of it.
 """
 
 from __future__ import annotations
@@ -60,6 +62,14 @@ COUNTED = (
     Column("macs", "MACs", "scaled"),
     Column("bytes", "bytes moved", "bytes"),
     Column("operations", "operations", "count"),
+)
+SCORED = (
+    Column("model", "network", rank=0),
+    Column("file", "as", rank=0),
+    Column("version", "version", rank=2),
+    Column("ap", "AP", "share", rank=0),
+    Column("change", "AP, points", "ratio", digits=1, rank=0),
+    Column("joints_within_cell", "joints within a cell", "share", rank=0),
 )
 FAILED = (
     Column("model", "network"),
@@ -171,6 +181,8 @@ def page(data: Mapping[str, Any], name: str = DATA) -> str:
             cells = tuple(_cells(row, macs) for row in good)
             table = Table(runtime, "", COLUMNS, cells)
             sections.append(Section(runtime, runtime, (_conditions(run, good),), (table,)))
+    if data.get("scored"):
+        sections.append(scored_section(data["scored"]))
     bad = tuple((r["model"], r["runtime"], r["precision"], r["error"]) for r in rows if r["error"])
     if bad:
         table = Table("failed", "", FAILED, bad)
@@ -181,6 +193,50 @@ def page(data: Mapping[str, Any], name: str = DATA) -> str:
         sections.append(Section("missing", "What is missing", (words,)))
     made = Page("edge", TITLE, tuple(sections), {}, "python benchmarks/edge.py --page")
     return page_markdown(made, str, [(name, f"data/{name}")])
+
+
+def scored_section(scored: Mapping[str, Any]) -> Section:
+    """What trained networks score as files, and on what."""
+    rows: list[tuple[Any, ...]] = []
+    words = []
+    for model, found in scored.items():
+        whole, on = found["scores"]["ap"], found["accuracy"]
+        rows.append((model, "module", None, whole, None, None))
+        for item in found["deployed"]:
+            if item["scores"] is None:
+                continue
+            own = item["scores"]["ap"]
+            name = f"{item['runtime']}:{item['precision']}"
+            kept = item["joints_within_cell"]
+            rows.append((model, name, item["version"], own, 100 * (own - whole), kept))
+        words.append(
+            f"{model}: {on['persons']} boxes of {on['pictures']} pictures, on which it was trained "
+            f"and whose first crops calibrate the integers; "
+            f"{on['input'][0]}x{on['input'][1]}, {on['decoding']} decoding, "
+            f"{'flip test' if on['flip_test'] else 'no flip test'}; weights "
+            f"{on['weights_sha256'][:12]}. On so few boxes a point or two is chance."
+        )
+    return Section(
+        "scored", "What integers cost a trained network", tuple(words),
+        (Table("scored", "", SCORED, tuple(rows)),),
+    )  # fmt: skip
+
+
+def scored_words(scored: Mapping[str, Any]) -> list[str]:
+    """The least share of joints that integers keep, and the largest loss of AP, by network."""
+    told = []
+    for model, found in scored.items():
+        integers = [i for i in found["deployed"] if i["precision"] == "int8" and i["scores"]]
+        if not integers:
+            continue
+        worst = min(integers, key=lambda item: item["joints_within_cell"])
+        least = min(item["scores"]["ap"] for item in integers) - found["scores"]["ap"]
+        told.append(
+            f"Trained, {model} keeps {100 * worst['joints_within_cell']:.1f} % of its joints "
+            f"within a cell in eight bits or more ({worst['runtime']} the least), and its AP "
+            f"changes by {100 * least:+.1f} points at worst.".replace("-", "−")
+        )
+    return told
 
 
 def missing(data: Mapping[str, Any]) -> list[str]:
@@ -246,6 +302,7 @@ def summary(data: Mapping[str, Any]) -> list[str]:
                 rates.append(speed[1] / speed[0])
     if not told:
         return ["Nothing has been measured yet: run the command below."]
+    told += scored_words(data.get("scored", {}))
     if rates:
         shares = [bytes_of[name] / macs[name] for name in ("gadnet32", FIRST)]
         told.append(
@@ -285,6 +342,7 @@ def _text(row: Row) -> str:
 @click.option("--timeout", default=1800.0, show_default=True, help="Seconds for one conversion.")
 @click.option("--again", is_flag=True, help="Measure what the data has already, too.")
 @click.option("--data", default="reports/data/edge.json", show_default=True)
+@click.option("--scored", multiple=True, help="Take over what evaluate wrote of a network.")
 @click.option("--page", "page_file", default=None, help="Write the page from the data alone.")
 def main(
     keep: str | None,
@@ -294,11 +352,19 @@ def main(
     timeout: float,
     again: bool,
     data: str,
+    scored: tuple[str, ...],
     page_file: str | None,
 ) -> None:
     """Measure runtime by runtime, or write the page."""
     path = Path(data)
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"runs": {}}
+    for file in scored:
+        one = json.loads(Path(file).read_text())
+        kept = {name: one[name] for name in ("accuracy", "scores", "deployed")}
+        found.setdefault("scored", {})[one["accuracy"]["model"]] = kept
+    if scored:
+        write_atomic(path, json.dumps(found, indent=1) + "\n")
+        return
     if page_file:
         if not found["runs"]:
             raise DataError(f"no measurement in {data}; measure first, with --keep FOLDER")

@@ -1,12 +1,12 @@
 """The page of edge-hrnet32: how it was found, and how fast it is in which runtime.
 
-    PYTHONPATH=. python benchmarks/edge_search.py -o reports [--measure RUNTIME:PRECISION …]
-        [--search FILE --command TEXT]
+    PYTHONPATH=. python benchmarks/edge_search.py -o reports
+        [--measure RUNTIME:PRECISION … --keep FOLDER] [--search FILE --command TEXT]
 
 Without options it makes the page from ``data/edge-search.json``. ``--measure`` times the network
-beside gadnet32 and hrnet32 in a runtime and keeps the figures there as each runtime ends;
-``--search`` takes over the JSON that ``gadprof search … --format json`` wrote, and the command that
-wrote it. Refuses what was interrupted.
+beside gadnet32 and hrnet32 in a runtime and keeps the figures there as each runtime ends, with the
+converted files in ``--keep``; ``--search`` takes over the JSON that ``gadprof search … --format
+json`` wrote, and the command that wrote it. Refuses what was interrupted.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ TOLD = ("file_bytes", "snr_db", "joints_within_cell")
 Plain = dict[str, Any]
 
 
-def measured(text: str) -> Plain:
-    """The three networks in one runtime, against the reference."""
+def measured(text: str, keep: str | None) -> Plain:
+    """The three networks in one runtime, against the reference; their files are in ``keep``."""
     from gadprof.measuring.bench import measure
     from gadprof.measuring.settings import read_runtime
 
     result = measure(
         [REFERENCE, NETWORK, SLOWEST], read_runtime(text),
-        precision=0.02, time_limit_s=120.0, memory=False, energy=False,
+        precision=0.02, time_limit_s=120.0, timeout_s=1800.0, memory=False, energy=False, keep=keep,
     )  # fmt: skip
     if result.interrupted:
         raise KeyboardInterrupt
@@ -165,8 +165,9 @@ def runtime_table(data: Plain) -> Table:
         Column("joints_within_cell", "joints within a cell of fp32", "share", digits=0),
     )  # fmt: skip
     note = (
-        "One thread, batch 1, 256×192, weights as they start. Times are ratios of interleaved runs "
-        "on a machine that others used meanwhile; medians are of that machine in that hour."
+        "One thread, batch 1, 256×192, untrained, norms scaled to the input. Times are ratios of "
+        "interleaved runs on a machine that others used meanwhile; medians are of that machine "
+        "in that hour."
     )
     return Table("runtimes", "In each runtime", columns, tuple(rows), note)
 
@@ -259,9 +260,16 @@ def taken_over(path: Path) -> Plain:
 @click.command()
 @click.option("-o", "folder", required=True, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--measure", "settings", multiple=True, metavar="RUNTIME:PRECISION")
+@click.option("--keep", help="Where the converted files are kept.")
 @click.option("--search", "search", type=click.Path(exists=True, path_type=Path))
 @click.option("--command", "command", help="What was typed to make the file of --search.")
-def main(folder: Path, settings: tuple[str, ...], search: Path | None, command: str | None) -> None:
+def main(
+    folder: Path,
+    settings: tuple[str, ...],
+    keep: str | None,
+    search: Path | None,
+    command: str | None,
+) -> None:
     """Write the page, after measuring what is asked for."""
     if (search is None) != (command is None):
         raise click.UsageError("--search FILE and --command TEXT go together")
@@ -274,7 +282,7 @@ def main(folder: Path, settings: tuple[str, ...], search: Path | None, command: 
         raise click.UsageError(f"{path} holds no search yet; give --search FILE and --command TEXT")
     path.parent.mkdir(parents=True, exist_ok=True)
     for text in settings:
-        data["measured"][text] = json.loads(to_json(measured(text)))
+        data["measured"][text] = json.loads(to_json(measured(text, keep)))
         write_atomic(path, to_json(data))
     files = page_files(page_of(data))
     write_folder(folder, files)
