@@ -34,6 +34,8 @@ WANTED = ("onnxruntime:fp32", "onnxruntime:int8", "openvino:fp32", "openvino:int
           "executorch:fp32", "executorch:int8")  # fmt: skip
 INPUT = (3, 256, 192)
 DATA = "data/edge-search.json"
+# the ablations in which it was trained beside the others, by what they were trained on
+TRAINED = {"four pictures": "ablation-four-pictures", "stick figures": "ablation"}
 KEPT = ("latency_s", "ratio", "ci95", "launches", "error")
 TOLD = ("file_bytes", "snr_db", "joints_within_cell")
 
@@ -108,8 +110,13 @@ def summary(data: Plain) -> tuple[str, ...]:
         + (f"slower in {', '.join(slower)}." if slower else "faster in each.")
         if beside
         else f"Beside {SLOWEST} it was not measured yet.",
-        f"Its accuracy on COCO is unknown. It was not trained here: nothing on this page says that "
-        f"it finds joints as well as {REFERENCE} or {SLOWEST}.",
+        *(
+            trained_words(what, data["trained"][what])
+            for what in TRAINED
+            if what in data.get("trained", {})
+        ),
+        f"Its accuracy on COCO is unknown: nothing on this page says that it finds joints as well "
+        f"as {REFERENCE} or {SLOWEST}.",
     ]
     for text in missing:
         rows = data["measured"].get(text, {"rows": {}})["rows"]
@@ -117,6 +124,40 @@ def summary(data: Plain) -> tuple[str, ...]:
         why = f"gives no ratio ({'; '.join(errors)})" if errors else "was not measured yet"
         lines.append(f"{text} {why}.")
     return tuple(lines)
+
+
+def trained(folder: Path) -> Plain:
+    """The AP of every seed by network, of the ablations that have it, and their budgets."""
+    found: Plain = {}
+    for what, name in TRAINED.items():
+        path = folder / f"data/{name}.json"
+        document = json.loads(path.read_text()) if path.exists() else {"variants": ()}
+        scores = {
+            item["model"].partition(":")[0]: [run["scores"]["ap"] for run in item["runs"]]
+            for item in document["variants"]
+        }
+        if scores.get(NETWORK):
+            knobs = document["variants"][0]["model"].partition(":")[2]
+            found[what] = {"page": f"{name}.md", "knobs": knobs, "ap": scores}
+    return found
+
+
+def trained_words(what: str, found: Plain) -> str:
+    """How it learned beside the others under one budget."""
+
+    def seeds(model: str) -> str:
+        scores = found["ap"][model]
+        low, high = (f"{100 * end:.0f}" for end in (min(scores), max(scores)))
+        return f"{100 * statistics.mean(scores):.0f} % ({low} to {high})"
+
+    others = [name for name in (SLOWEST, REFERENCE) if found["ap"].get(name)]
+    beside = ", ".join(f"{name} {seeds(name)}" for name in others)
+    count = len(found["ap"][NETWORK])
+    return (
+        f"Trained on {what} ({found['knobs']}, {count} seeds, one budget for all, as "
+        f"{found['page']} says) it reaches AP {seeds(NETWORK)}; {beside}. That ranks how fast they "
+        "learn a few examples, not how well they do on many."
+    )
 
 
 def network_table() -> Table:
@@ -284,6 +325,7 @@ def main(
     for text in settings:
         data["measured"][text] = json.loads(to_json(measured(text, keep)))
         write_atomic(path, to_json(data))
+    data["trained"] = trained(folder)
     files = page_files(page_of(data))
     write_folder(folder, files)
     write_folder(folder, {"index.md": index_page(folder)})

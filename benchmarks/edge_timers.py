@@ -25,7 +25,7 @@ from typing import Any
 from gadprof.errors import GadprofError
 from gadprof.measuring import schedule
 from gadprof.measuring.bench import measure
-from gadprof.measuring.kept import folder_of, kept, made_empty, onnx_folder
+from gadprof.measuring.kept import folder_of, kept, made_empty, shared_folder
 from gadprof.measuring.launcher import convert, load, measuring_worker
 from gadprof.measuring.runtimes.converted import read_manifest
 from gadprof.measuring.settings import Setting, installed_runtimes
@@ -150,7 +150,7 @@ def compared(
     if kept(folder) is None:
         made_empty(folder)
         with measuring_worker() as worker:
-            shared = onnx_folder(keep, model, setting, None)
+            shared = shared_folder(keep, model, setting, None)
             convert(worker, model, setting, folder=folder, shared=shared, timeout_s=1800)
     path = read_manifest(folder)["path"]
     ours: list[float] = []

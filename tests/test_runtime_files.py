@@ -108,6 +108,29 @@ def test_the_range_of_integers_holds_a_value_that_one_sample_alone_has(
             close()
 
 
+@pytest.mark.slow
+def test_litert_converts_a_model_once_for_all_precisions(tmp_path: Path, monkeypatch) -> None:
+    litert_torch = pytest.importorskip("litert_torch", reason="litert is not installed")
+    from gadprof.measuring.runtimes import lite_rt
+
+    net, x = nn.Conv2d(3, 8, 3, 1, 1).eval(), torch.randn(1, 3, 16, 16)
+
+    def made(dtype: Any) -> Path:
+        folder = tmp_path / dtype
+        folder.mkdir()
+        setting = Setting(runtime="litert", dtype=dtype)
+        samples = sample_inputs((x,), {}, setting, 2)
+        shared = str(tmp_path / "shared")
+        job = Job(net, (x,), {}, setting, str(folder), ("input_0",), samples, shared)
+        return Path(lite_rt.convert(job).path)
+
+    whole = made("fp32")
+    monkeypatch.setattr(litert_torch, "convert", None)
+    integers = made("int8")
+    assert (whole.parent.name, integers.parent.name) == ("fp32", "int8")
+    assert whole.read_bytes() != integers.read_bytes()
+
+
 def test_settled_norms_give_outputs_of_mean_square_one_and_keep_weights_and_flags() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4)).eval()
     nn.init.normal_(module[0].weight, std=1e-2)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from gadprof.measuring import schedule, statistics
 from gadprof.measuring.entry import NULL, Entry, OnTurn, RunLimits, Spawn
-from gadprof.measuring.kept import folder_of, kept, made_empty, onnx_folder
+from gadprof.measuring.kept import folder_of, kept, made_empty, shared_folder
 from gadprof.measuring.launcher import convert, load
 from gadprof.measuring.probes import noise
 from gadprof.measuring.progress import Progress, RowProgress, RunProgress
@@ -156,7 +156,7 @@ class GroupRun:
             entry.model,
             entry.setting,
             folder=folder,
-            shared=onnx_folder(self._folder, entry.model, entry.setting, entry.factory),
+            shared=shared_folder(self._folder, entry.model, entry.setting, entry.factory),
             timeout_s=self.limits.timeout_s,
             factory=entry.factory,
         )

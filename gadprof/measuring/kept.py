@@ -27,8 +27,8 @@ QUANTISERS = {"openvino": "nncf", "litert": "ai-edge-quantizer", "executorch": "
 DISTRIBUTIONS = {"ai_edge_litert": "ai-edge-litert", "litert_torch": "litert-torch", "MNN": "mnn"}
 
 
-def onnx_folder(root: str, model: str, setting: Setting, factory: dict[str, Any] | None) -> str:
-    """The folder below ``root`` for the ONNX file from which a model's other files are made."""
+def shared_folder(root: str, model: str, setting: Setting, factory: dict[str, Any] | None) -> str:
+    """The folder below ``root`` for the files in fp32 of which a model's other files are made."""
     return folder_of(root, model, replace(setting, runtime="onnx", dtype="fp32"), factory)
 
 

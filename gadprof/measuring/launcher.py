@@ -67,7 +67,7 @@ def convert(
     factory: dict[str, Any] | None = None,
 ) -> None:
     """Have a worker write a model's file for its runtime into a folder; ``shared`` is one for the
-    ONNX file that several runtimes start from, ``weights`` a checkpoint to load first.
+    file in fp32 that several files are made of, ``weights`` a checkpoint to load first.
 
     The worker's process may crash or hang in a converter, and is done with afterwards. Raises
     WorkerFailedError.

@@ -54,8 +54,8 @@ class Job:
     """What a converter gets: the module, its inputs, where its file goes.
 
     ``samples`` are the inputs that ranges are calibrated on, each a list of arrays in the order of
-    ``names``; the first is what is measured. ``shared`` is a folder for the ONNX file that several
-    runtimes start from.
+    ``names``; the first is what is measured. ``shared`` is a folder for the file in fp32 that
+    several files are made of.
     """
 
     module: Any
@@ -134,8 +134,8 @@ def convert_model(
 ) -> dict[str, Any]:
     """Write a module's file for a setting's runtime into a folder; returns the manifest.
 
-    ``shapes`` are those that the inputs are shown with, ``shared`` a folder for the ONNX file that
-    several runtimes start from.
+    ``shapes`` are those that the inputs are shown with, ``shared`` a folder for the file in fp32
+    that several files are made of.
 
     Raises MissingExtraError, ModelFailedError, SettingError, DataError.
     """

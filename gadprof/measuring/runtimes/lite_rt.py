@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -33,28 +34,49 @@ def check_installed() -> None:
 
 
 def convert(job: Job) -> Made:
-    """Convert to ``model.tflite``, in integers or halves where asked.
+    """Convert to a file in fp32, and that to integers or halves where asked.
 
     Raises MissingExtraError, ModelFailedError.
     """
+    whole = export_once(job)
+    path = job.path(f"model-{job.setting.dtype}.tflite")
+    if job.setting.dtype == "fp32":
+        shutil.copyfile(whole, path)
+    else:
+        requantise(whole, path, job)
+    return Made(path)
+
+
+def export_once(job: Job) -> str:
+    """The path of a model's file in fp32, of which the others are made.
+
+    An earlier job of the same model left it, or it is written. Raises MissingExtraError,
+    ModelFailedError.
+    """
+    from importlib.metadata import version
+
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         import litert_torch
     except ImportError as error:
         raise MissingExtraError("litert-torch", "litert", "converting to LiteRT") from error
-    path = job.path("model.tflite")
+    name = f"model-{version('litert-torch')}.tflite"
+    path = os.path.join(job.shared or job.folder, name)
+    if os.path.exists(path):
+        return path
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
             made = litert_torch.convert(
                 job.module, job.args or None, sample_kwargs=job.kwargs or None
             )
-            made.export(path)
+            made.export(job.path(name))
         except Exception as error:
             raise ModelFailedError(refusal(error)) from error
-    if job.setting.dtype == "fp32":
-        return Made(path)
-    return Made(requantised(path, job))
+    if job.shared is not None:
+        os.makedirs(job.shared, exist_ok=True)
+        os.replace(job.path(name), path)
+    return path
 
 
 def refusal(error: Exception) -> str:
@@ -65,13 +87,15 @@ def refusal(error: Exception) -> str:
     return f"LiteRT's converter refused it{which}: {type(error).__name__}: {text[:160]}"
 
 
-def requantised(path: str, job: Job) -> str:
-    """Write the file again in integers or halves; its path. Raises MissingExtraError and more."""
+def requantise(path: str, target: str, job: Job) -> None:
+    """Write a file in fp32 again in integers or halves.
+
+    Raises MissingExtraError, ModelFailedError.
+    """
     try:
         from ai_edge_quantizer import quantizer, recipe
     except ImportError as error:
         raise MissingExtraError("ai-edge-quantizer", "litert", "integers for LiteRT") from error
-    target = job.path(f"model-{job.setting.dtype}.tflite")
     made = quantizer.Quantizer(path)
     try:
         if job.setting.dtype == "int8":
@@ -106,8 +130,6 @@ def requantised(path: str, job: Job) -> str:
         raise ModelFailedError(
             f"LiteRT's quantiser refused it: {type(error).__name__}: {str(error)[:200]}"
         ) from error
-    os.unlink(path)
-    return target
 
 
 def argument(name: str) -> str:
