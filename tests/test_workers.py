@@ -156,6 +156,43 @@ worker.request("hang", timeout_s=600)
 """
 
 
+def test_another_thread_stops_a_process_and_whoever_asks_it_is_told(
+    worker: Worker, mark: str
+) -> None:
+    worker.request("echo", timeout_s=30, value=1)
+    threading.Timer(0.2, worker.stop).start()
+    assert failure_of(worker, "hang", timeout_s=600).kind == "crash"
+    assert wait_until_gone(mark, 1.0) == []
+
+
+AUDITED = """
+import sys
+from gadprof.audit.audit_list import audit_models
+said = lambda text: print(text, flush=True)
+models = {sys.argv[1]: "3x8x8", "gadnet32": ""}
+audit_models(models, ["fvcore", "torchinfo", "thop"], jobs=2, progress=said)
+"""
+
+
+def test_ctrl_c_ends_an_audit_of_a_list_at_once(mark: str, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("def build():\n    while True: pass\n")
+    with subprocess.Popen(
+        [sys.executable, "-c", AUDITED, f"{tmp_path}/net.py:build"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as command:
+        assert command.stdout is not None
+        for _ in range(2):
+            assert b"1 of 2" in command.stdout.readline()
+        command.send_signal(signal.SIGINT)
+        try:
+            command.wait(timeout=30)
+        finally:
+            command.kill()
+    assert wait_until_gone(mark) == []
+
+
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP", "SIGKILL", "SIGINT", "SIGQUIT"])
 @pytest.mark.parametrize("operation", ["leave_processes", "hang"])
 def test_nothing_outlives_a_command_whatever_ends_it(

@@ -7,8 +7,9 @@ networks, and every preset of gadprof. Inputs are no larger than a model needs.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from gadprof.audit.audit import Audit, explain_all, observe_model
 from gadprof.audit.backends import BackendCount
@@ -16,6 +17,7 @@ from gadprof.audit.counter_process import DEFAULT_TIMEOUT_S, CounterProcess
 from gadprof.errors import GadprofError
 from gadprof.networks.spec import known_presets, parse_shape
 
+STOP_S = 0.1
 # model string -> input, "" for the model's own
 _CLASSIFIERS: dict[str, str] = {
     "torchvision:alexnet": "",
@@ -120,16 +122,32 @@ def audit_models(
     shapes = {name: (parse_shape(text),) if text else () for name, text in models.items()}
     answers: dict[tuple[str, str], BackendCount] = {}
 
+    running: list[CounterProcess] = []
+    stopped = threading.Event()
+
     def ask(backend: str) -> None:
         with CounterProcess(memory_limit_bytes) as worker:
+            running.append(worker)
             for index, name in enumerate(models, start=1):
+                if stopped.is_set():
+                    return
                 progress(f"{backend}: {index} of {len(models)}: {name}")
                 answers[backend, name] = worker.count(
                     backend, name, shapes[name], timeout_s=timeout_s
                 )
 
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        list(pool.map(ask, backends))
+        asked: list[Future[None]] = []
+        try:
+            asked += (pool.submit(ask, backend) for backend in backends)
+            for each in asked:
+                each.result()
+        except BaseException:  # Ctrl-C reaches this thread alone, and the pool waits for its own
+            stopped.set()
+            while wait(asked, timeout=STOP_S).not_done:
+                for worker in running:
+                    worker.stop()
+            raise
     audits: list[Audit] = []
     refused: dict[str, str] = {}
     for index, name in enumerate(models, start=1):

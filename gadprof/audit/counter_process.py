@@ -84,6 +84,12 @@ class CounterProcess:
             self.close()
         return count
 
+    def stop(self) -> None:
+        """End the process from another thread; the count that is waited for fails."""
+        worker = self._worker
+        if worker is not None:
+            worker.stop()
+
     def close(self) -> None:
         """End the process and everything that it started."""
         worker, self._worker = self._worker, None

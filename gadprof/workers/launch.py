@@ -56,14 +56,18 @@ class Started:
         self._folder = folder
         self._ended = False
 
+    def stop(self) -> None:
+        """Ask the keeper to end the child and all that it started; safe in any thread."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(self.keeper.pid, signal.SIGTERM)
+            os.kill(self.keeper.pid, signal.SIGCONT)  # one that was stopped
+
     def end(self) -> None:
         """End the child and all that it started, and close the pipes; safe to call twice."""
         if self._ended:
             return
         self._ended = True
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(self.keeper.pid, signal.SIGTERM)
-            os.kill(self.keeper.pid, signal.SIGCONT)  # one that was stopped
+        self.stop()
         try:
             self.keeper.wait(timeout=END_S)
         except subprocess.TimeoutExpired:  # a keeper that hangs; Linux ends its child

@@ -234,6 +234,11 @@ class Worker:
         kept = [line.rstrip()[:300] for line in lines if line.strip()]
         return tuple(kept[-TAIL_LINES:])
 
+    def stop(self) -> None:
+        """End the process from another thread than the one that asks it, which is told so."""
+        if not self._closed:
+            self._started.stop()
+
     def close(self) -> None:
         """End the process and everything that it started; safe to call twice."""
         if self._closed:
