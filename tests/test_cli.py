@@ -290,6 +290,12 @@ def test_an_empty_name_of_a_file_is_no_option_left_out(words, said, run_cli):
     assert said in errors
 
 
+def test_a_summary_into_a_variable_that_is_not_set_is_left_out(run_cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gadprof.toml").write_text('[budgets.gadnet32]\nmax_macs = "9G"\n')
+    assert run_cli("check", "--summary", "")[0] == 0
+
+
 @pytest.mark.parametrize("size", ["9" * 5000, "\u00b2", "-1", "", "eighty"])
 def test_a_size_that_no_terminal_has_is_as_none(size, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", size)

@@ -47,7 +47,8 @@ class Command(click.Command):
             value = ctx.params.get(parameter.name or "")
             typed = ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
             empty = "" in value if isinstance(value, tuple) else value == ""
-            if empty and typed and parameter.metavar in PATHS:
+            # a variable of the same use, typed and unset ("$GITHUB_STEP_SUMMARY"), is left out
+            if empty and typed and parameter.metavar in PATHS and not parameter.envvar:
                 word, name = PATHS[parameter.metavar], parameter.opts[0]
                 raise click.UsageError(f"'' names no {word}; name one, or leave {name} out", ctx)
         return left
