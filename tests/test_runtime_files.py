@@ -81,7 +81,14 @@ def test_a_file_computes_what_eager_computes(runtime: str, dtype: str) -> None:
             close()
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(
+    "runtime",
+    [
+        "onnxruntime",
+        "openvino",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("executorch", "litert")),
+    ],
+)
 def test_the_range_of_integers_holds_a_value_that_one_sample_alone_has(
     runtime: str, tmp_path: Path
 ) -> None:
@@ -129,6 +136,54 @@ def test_litert_converts_a_model_once_for_all_precisions(tmp_path: Path, monkeyp
     integers = made("int8")
     assert (whole.parent.name, integers.parent.name) == ("fp32", "int8")
     assert whole.read_bytes() != integers.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "ends", "wide"),
+    [
+        ("map", (0.0, 0.0), (-1e-3, 1e-3)),
+        ("map", (-1e-4, 2e-4), (-1e-4, 2e-4)),
+        ("gate", (-1e-4, 2e-4), (-1e-2, 1e-2)),
+        ("gate", (-3.0, 1.0), (-3.0, 1.0)),
+    ],
+)
+def test_a_range_too_narrow_for_integers_is_widened(
+    name: str, ends: tuple[float, float], wide: tuple[float, float]
+) -> None:
+    import numpy
+
+    from gadprof.measuring.runtimes.lite_rt import wide_enough
+
+    ranges = {name: {"min": numpy.array([ends[0]]), "max": numpy.array([ends[1]]), "other": 1}}
+    found = wide_enough(ranges, {"gate"})[name]
+    assert (float(found["min"][0]), float(found["max"][0])) == pytest.approx(wide)
+    assert found["other"] == 1
+
+
+@pytest.mark.slow
+def test_litert_runs_integers_of_a_gate_that_is_always_half_open(tmp_path: Path) -> None:
+    pytest.importorskip("litert_torch", reason="litert is not installed")
+
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.map, self.gate = nn.Conv2d(3, 8, 3, 1, 1), nn.Conv2d(8, 8, 1)
+            nn.init.zeros_(self.gate.weight)
+            nn.init.zeros_(self.gate.bias)
+
+        def forward(self, x: Any) -> Any:
+            y = torch.relu(self.map(x))
+            return y * torch.sigmoid(self.gate(y.mean((2, 3), keepdim=True)))
+
+    torch.manual_seed(0)
+    setting = Setting(runtime="litert", dtype="int8")
+    prepared = prepare(Gated().eval(), (torch.randn(1, 3, 16, 16),), {}, setting)
+    try:
+        assert prepared.deployed is not None
+        assert prepared.deployed["snr_db"] > 25
+    finally:
+        for close in prepared.closers:
+            close()
 
 
 def test_settled_norms_give_outputs_of_mean_square_one_and_keep_weights_and_flags() -> None:

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError, ModelFailedError
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from gadprof.measuring.settings import Setting
 
 SIGNATURE = "serving_default"
+# a range under NOTHING is of a map that is zero; how far the ranges reach that XNNPACK takes
+NOTHING, ZERO_REACH, SIGMOID_REACH = 1e-6, 1e-3, 1e-2
 
 
 def check_installed() -> None:
@@ -108,9 +110,15 @@ def requantise(path: str, target: str, job: Job) -> None:
                     algorithm_key=recipe.AlgorithmName.NO_QUANTIZE,
                 )
             names = [argument(name) for name in job.names]
-            data = [dict(zip(names, sample, strict=True)) for sample in job.samples]
-            ranges = made.calibrate({SIGNATURE: data}, num_threads=job.setting.threads)
-            result = made.quantize(ranges)
+            # the quantiser's own way through many samples ends near the first one's ranges
+            each = [
+                made.calibrate(
+                    {SIGNATURE: [dict(zip(names, sample, strict=True))]},
+                    num_threads=job.setting.threads,
+                )
+                for sample in job.samples
+            ]
+            result = made.quantize(wide_enough(joined(each), sigmoid_inputs(path)))
         else:
             made.update_quantization_recipe(
                 regex=".*",
@@ -132,6 +140,52 @@ def requantise(path: str, target: str, job: Job) -> None:
         ) from error
 
 
+def joined(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The range of every map over all samples, of which ``each`` has one's."""
+    import numpy
+
+    found = dict(each[0])
+    for one in each[1:]:
+        for name, ends in one.items():
+            so_far = found[name]
+            found[name] = {
+                **ends,
+                "min": numpy.minimum(so_far["min"], ends["min"]),
+                "max": numpy.maximum(so_far["max"], ends["max"]),
+            }
+    return found
+
+
+def wide_enough(ranges: Mapping[str, Any], sigmoids: Container[str]) -> dict[str, Any]:
+    """The calibrated ranges, none so narrow that XNNPACK has no integers for it.
+
+    A map that was zero on every sample gets a range of its own, and what a sigmoid or tanh reads at
+    least the range in which its answer moves by a step of eight bits.
+    """
+    found = dict(ranges)
+    for name, ends in ranges.items():
+        reach = max(abs(float(ends[end].min())) for end in ("min", "max"))
+        least = SIGMOID_REACH if name in sigmoids else ZERO_REACH if reach < NOTHING else 0.0
+        if reach < least:
+            found[name] = {**ends, "min": 0 * ends["min"] - least, "max": 0 * ends["max"] + least}
+    return found
+
+
+def sigmoid_inputs(path: str) -> frozenset[str]:
+    """The names of what a file's sigmoids and tanhs read."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    held = Interpreter(
+        path, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    )
+    names = {tensor["index"]: tensor["name"] for tensor in held.get_tensor_details()}
+    return frozenset(
+        names[operation["inputs"][0]]
+        for operation in held._get_ops_details()
+        if operation["op_name"] in ("LOGISTIC", "TANH")
+    )
+
+
 def argument(name: str) -> str:
     """What a signature calls an input: ``args_0`` for the first, a keyword by its own name."""
     return re.sub(r"^input_(\d+)$", r"args_\1", name)
@@ -148,7 +202,8 @@ def start(path: str, names: Names, setting: Setting) -> Started:
         held.allocate_tensors()
         runner = held.get_signature_runner(SIGNATURE)
     except (RuntimeError, ValueError) as error:
-        raise ModelFailedError(f"LiteRT cannot load the file: {str(error)[:200]}") from error
+        told = re.sub(r"(.{12,}?)\1+", r"\1; ", " ".join(str(error).split()))
+        raise ModelFailedError(f"LiteRT cannot load the file: {told[:200]}") from error
     found, made = runner.get_input_details(), runner.get_output_details()
     inputs = [found[argument(name)]["index"] for name in names.inputs]
     outputs = [made[name]["index"] for name in numbered(made)]
