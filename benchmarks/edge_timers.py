@@ -128,8 +128,12 @@ def program(name: str) -> str:
 
 
 def said(words: list[str]) -> str:
-    """What a program prints, one thread for every library. Raises RuntimeError where it fails."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    """What a program prints, one thread for every library. Raises RuntimeError where it fails.
+
+    Its C library keeps freed memory, as that of gadprof's processes does (``probes.heap``).
+    """
+    heap = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1"}
+    environment = {**os.environ, **heap, "OMP_NUM_THREADS": "1"}
     name = Path(words[0]).name
     try:
         done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=900)

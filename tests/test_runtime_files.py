@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,12 +14,13 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from gadprof.errors import DataError, ModelFailedError, SettingError, SourceError  # noqa: E402
+from gadprof.errors import DataError, MissingExtraError, ModelFailedError, SettingError, SourceError  # noqa: E402
 from gadprof.measuring.kept import QUANTISERS, folder_of  # noqa: E402
 from gadprof.measuring.runtimes import largest_difference, prepare, vendors  # noqa: E402
 from gadprof.measuring.runtimes.calibration import sample_inputs  # noqa: E402
 from gadprof.measuring.runtimes.converted import (  # noqa: E402
     Job,
+    check_installed,
     joints_within_cell,
     judge,
     settle_norms,
@@ -184,6 +187,29 @@ def test_litert_runs_integers_of_a_gate_that_is_always_half_open(tmp_path: Path)
     finally:
         for close in prepared.closers:
             close()
+
+
+def test_asking_whether_a_runtime_is_there_imports_nothing_of_it() -> None:
+    # some of these libraries write to standard output when they are imported
+    code = """
+import sys
+from gadprof.errors import MissingExtraError
+from gadprof.measuring.runtimes.converted import RUN_BY, check_installed
+for runtime in RUN_BY:
+    try:
+        check_installed(runtime)
+    except MissingExtraError as error:
+        assert "pip install" in str(error), error
+print([package for package, *_ in RUN_BY.values() if package in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_runtime_that_is_not_there_names_its_extra(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "MNN", None)
+    with pytest.raises(MissingExtraError, match=r"gadprof\[mnn\]"):
+        check_installed("mnn")
 
 
 def test_settled_norms_give_outputs_of_mean_square_one_and_keep_weights_and_flags() -> None:

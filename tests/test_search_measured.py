@@ -463,7 +463,7 @@ def test_the_making_of_that_page_keeps_each_runtime_as_it_ends_and_refuses_half_
     path.parent.mkdir()
     path.write_text((root / "reports" / "data" / "edge-search.json").read_text())
 
-    def measured(runtime: str) -> dict[str, Any]:
+    def measured(runtime: str, keep: str | None) -> dict[str, Any]:
         if runtime == "second":
             raise DataError("it does not run")
         return {"version": "1", "rows": {}}

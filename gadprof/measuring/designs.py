@@ -7,7 +7,6 @@ line. Refuses a runtime that is not installed, before anything is built.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +49,11 @@ class Run:
 
 def check_runnable(setting: Setting) -> None:
     """Refuse a setting that cannot be measured here. Raises GadprofError."""
-    from gadprof.measuring.runtimes.converted import CONVERTERS
+    from gadprof.measuring.runtimes.converted import check_installed
 
     check_setting(setting)
     if setting.is_file:
-        importlib.import_module(CONVERTERS[setting.runtime]).check_installed()
+        check_installed(setting.runtime)
 
 
 def measure_designs(

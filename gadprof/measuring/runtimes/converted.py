@@ -11,6 +11,7 @@ outputs that differ from eager's by more than a rounding.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import math
 import os
@@ -20,15 +21,14 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from gadprof.errors import ModelFailedError
+from gadprof.errors import MissingExtraError, ModelFailedError
 from gadprof.measuring.runtimes.onnx_graph import OnnxGraph
 
 if TYPE_CHECKING:
     from gadprof.measuring.runtimes.prepared import Prepared
     from gadprof.measuring.settings import Setting
 
-# runtime -> module with check_installed() and
-# convert(job) -> Made, start(path, names, setting) -> Started
+# runtime -> module with convert(job) -> Made and start(path, names, setting) -> Started
 CONVERTERS: dict[str, str] = {
     "onnxruntime": "gadprof.measuring.runtimes.onnx_runtime",
     "tensorrt": "gadprof.measuring.runtimes.onnx_runtime",
@@ -40,6 +40,16 @@ CONVERTERS: dict[str, str] = {
     "coreml": "gadprof.measuring.runtimes.vendors",
     "qnn": "gadprof.measuring.runtimes.vendors",
     "tensorrt-engine": "gadprof.measuring.runtimes.vendors",
+}
+# runtime -> the package that runs its files, the distribution that has it, and gadprof's extra
+RUN_BY: dict[str, tuple[str, str, str]] = {
+    "onnxruntime": ("onnxruntime", "onnxruntime", "onnx"),
+    "tensorrt": ("onnxruntime", "onnxruntime", "onnx"),
+    "openvino": ("openvino", "openvino", "openvino"),
+    "executorch": ("executorch", "executorch", "executorch"),
+    "litert": ("ai_edge_litert", "ai-edge-litert", "litert"),
+    "ncnn": ("ncnn", "ncnn", "ncnn"),
+    "mnn": ("MNN", "MNN", "mnn"),
 }
 # how many inputs integers are calibrated on, and outputs of lower precision are judged by
 SAMPLES = 8
@@ -121,6 +131,24 @@ class Deployed:
     samples: int
     snr_db: float | None = None
     joints_within_cell: float | None = None
+
+
+def check_installed(runtime: str) -> None:
+    """Refuse a runtime whose package is missing. Raises MissingExtraError.
+
+    Nothing is imported: some libraries write to the terminal when they are.
+    """
+    package, distribution, extra = RUN_BY[runtime]
+    if not is_there(package):
+        raise MissingExtraError(distribution, extra, f"the runtime {runtime}")
+
+
+def is_there(package: str) -> bool:
+    """Whether a package can be imported, without doing so."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):  # half installed, or blocked
+        return False
 
 
 def convert_model(
@@ -219,7 +247,7 @@ def load_converted(folder: str, setting: Setting) -> Prepared:
     manifest = read_manifest(folder)
     inputs, expected = _samples(folder, manifest["samples"])
     module = importlib.import_module(CONVERTERS[setting.runtime])
-    module.check_installed()
+    check_installed(setting.runtime)
     before = reset_process_peak()
     began = time.perf_counter()
     names = Names(tuple(manifest["inputs"]), tuple(manifest["outputs"]))

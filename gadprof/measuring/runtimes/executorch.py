@@ -20,14 +20,6 @@ if TYPE_CHECKING:
     from gadprof.measuring.settings import Setting
 
 
-def check_installed() -> None:
-    """Refuse where ExecuTorch is missing. Raises MissingExtraError."""
-    try:
-        import executorch.extension.pybindings.portable_lib  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("executorch", "executorch", "the runtime executorch") from error
-
-
 def convert(job: Job) -> Made:
     """Export, quantise where asked, lower to XNNPACK and write ``model.pte``.
 

@@ -27,14 +27,6 @@ SIGNATURE = "serving_default"
 NOTHING, ZERO_REACH, SIGMOID_REACH = 1e-6, 1e-3, 1e-2
 
 
-def check_installed() -> None:
-    """Refuse where LiteRT is missing. Raises MissingExtraError."""
-    try:
-        import ai_edge_litert.interpreter  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("ai-edge-litert", "litert", "the runtime litert") from error
-
-
 def convert(job: Job) -> Made:
     """Convert to a file in fp32, and that to integers or halves where asked.
 

@@ -11,25 +11,17 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gadprof.errors import MissingExtraError, ModelFailedError
-from gadprof.measuring.runtimes.converted import Job, Made, Names, Started
+from gadprof.errors import ModelFailedError
+from gadprof.measuring.runtimes.converted import Job, Made, Names, Started, check_installed
 from gadprof.measuring.runtimes.onnx_export import export_once
 
 if TYPE_CHECKING:
     from gadprof.measuring.settings import Setting
 
 
-def check_installed() -> None:
-    """Refuse where MNN is missing. Raises MissingExtraError."""
-    try:
-        import MNN  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("MNN", "mnn", "the runtime mnn") from error
-
-
 def convert(job: Job) -> Made:
     """Export to ONNX and convert to ``model.mnn``. Raises MissingExtraError, ModelFailedError."""
-    check_installed()
+    check_installed("mnn")
     import _tools
 
     exported = export_once(job)

@@ -23,14 +23,6 @@ if TYPE_CHECKING:
     from gadprof.measuring.settings import Setting
 
 
-def check_installed() -> None:
-    """Refuse where ncnn is missing. Raises MissingExtraError."""
-    try:
-        import ncnn  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("ncnn", "ncnn", "the runtime ncnn") from error
-
-
 def convert(job: Job) -> Made:
     """Trace, and have pnnx write ``model.ncnn.param`` and ``.bin``.
 

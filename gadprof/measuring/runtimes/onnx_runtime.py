@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gadprof.errors import MissingExtraError, ModelFailedError, SettingError
-from gadprof.measuring.runtimes.converted import Job, Made, Names, Started, feed
+from gadprof.errors import ModelFailedError, SettingError
+from gadprof.measuring.runtimes.converted import Job, Made, Names, Started, check_installed, feed
 from gadprof.measuring.runtimes.onnx_export import export_once
 
 if TYPE_CHECKING:
@@ -56,21 +56,13 @@ def check_used(wanted: list[Any], used: list[str]) -> None:
         )
 
 
-def check_installed() -> None:
-    """Refuse where ONNX Runtime is missing. Raises MissingExtraError."""
-    try:
-        import onnxruntime  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("onnxruntime", "onnx", "the runtime onnxruntime") from error
-
-
 def convert(job: Job) -> Made:
     """Export to ``model.onnx``, in the precision asked for; a graph that is a file is taken as it
     is in fp32.
 
     Raises MissingExtraError, ModelFailedError, SettingError.
     """
-    check_installed()
+    check_installed("onnxruntime")
     import onnxruntime
 
     providers(job.setting, list(onnxruntime.get_available_providers()))

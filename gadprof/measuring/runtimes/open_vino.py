@@ -10,19 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError
-from gadprof.measuring.runtimes.converted import Job, Made, Names, Started, feed
+from gadprof.measuring.runtimes.converted import Job, Made, Names, Started, check_installed, feed
 from gadprof.measuring.runtimes.onnx_export import export_once
 
 if TYPE_CHECKING:
     from gadprof.measuring.settings import Setting
-
-
-def check_installed() -> None:
-    """Refuse where OpenVINO is missing. Raises MissingExtraError."""
-    try:
-        import openvino  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("openvino", "openvino", "the runtime openvino") from error
 
 
 def convert(job: Job) -> Made:
@@ -30,7 +22,7 @@ def convert(job: Job) -> Made:
 
     Raises MissingExtraError, ModelFailedError.
     """
-    check_installed()
+    check_installed("openvino")
     import openvino
 
     exported = export_once(job)
