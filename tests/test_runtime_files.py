@@ -341,24 +341,30 @@ def test_a_joint_two_cells_away_is_not_near() -> None:
     assert joints_within_cell([([wanted.numpy()], [got.numpy()])], [picture[:, :, :16]]) is None
 
 
-def test_calibration_reads_pictures_and_refuses_a_folder_without(tmp_path: Path) -> None:
+def test_calibration_reads_pictures_and_refuses_a_folder_without(
+    tmp_path: Path, monkeypatch
+) -> None:
     from PIL import Image
+
+    from gadprof.measuring.runtimes import calibration
 
     setting = Setting(runtime="openvino", dtype="int8", calibration=str(tmp_path))
     x = torch.zeros(1, 3, 8, 6)
     with pytest.raises(DataError, match="holds no picture"):
-        sample_inputs((x,), {}, setting, 8)
+        sample_inputs((x,), {}, setting)
     Image.new("RGB", (20, 10), (255, 0, 0)).save(tmp_path / "red.png")
-    ((picture,),) = sample_inputs((x,), {}, setting, 8)
+    ((picture,),) = sample_inputs((x,), {}, setting)
     assert picture.shape == (1, 3, 8, 6)
     assert picture[0, 0] == pytest.approx((1 - 0.485) / 0.229)
     assert picture[0, 1] == pytest.approx(-0.456 / 0.224)
     for name in "bcd":
         Image.new("RGB", (20, 10)).save(tmp_path / f"{name}.png")
-    assert len(sample_inputs((x,), {}, setting, 3)) == 3
+    assert len(sample_inputs((x,), {}, setting)) == 4
+    monkeypatch.setattr(calibration, "PICTURES", 3)
+    assert len(sample_inputs((x,), {}, setting)) == 3
     (tmp_path / "a.jpg").write_text("no picture")
     with pytest.raises(DataError, match=r"a\.jpg"):
-        sample_inputs((x,), {}, setting, 8)
+        sample_inputs((x,), {}, setting)
 
 
 @pytest.mark.parametrize(

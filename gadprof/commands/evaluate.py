@@ -102,7 +102,7 @@ def score_files(
 ) -> list[DeployedScores]:
     """What the files of the runtimes score; ``scored`` is told a network, of what, and where."""
     from gadprof.measuring.deployed import deploy
-    from gadprof.measuring.runtimes.converted import SAMPLES
+    from gadprof.measuring.runtimes.calibration import PICTURES
     from gadprof.pose.dataset import write_crops
     from gadprof.pose.pages import DeployedScores
     from gadprof.render.progress import Working
@@ -112,7 +112,7 @@ def score_files(
     with private_folder("gadprof-evaluate-") as folder:
         if runtimes and not deployment.calibration:
             os.makedirs(f"{folder}/crops")
-            write_crops(people, samples, f"{folder}/crops", SAMPLES)
+            write_crops(people, samples, f"{folder}/crops", PICTURES)
         for number, asked in enumerate(runtimes):
             setting = replace(
                 asked,

@@ -16,8 +16,8 @@ from dataclasses import replace
 from typing import Any
 
 from gadprof.errors import DataError
-from gadprof.measuring.runtimes.calibration import find_pictures
-from gadprof.measuring.runtimes.converted import MANIFEST, SAMPLES, read_manifest
+from gadprof.measuring.runtimes.calibration import PICTURES, find_pictures
+from gadprof.measuring.runtimes.converted import MANIFEST, read_manifest
 from gadprof.measuring.settings import PACKAGES, Setting
 from gadprof.version import __version__
 
@@ -69,7 +69,7 @@ def _pictures(setting: Setting) -> list[tuple[str, int, int]]:
     if setting.dtype == "fp32" or not setting.calibration:
         return []
     try:
-        paths = find_pictures(setting.calibration)[:SAMPLES]
+        paths = find_pictures(setting.calibration)[:PICTURES]
         found = [(path, os.stat(path)) for path in paths]
     except (DataError, OSError):
         return []  # the converter says what is wrong with the folder

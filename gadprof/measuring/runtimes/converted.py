@@ -51,8 +51,6 @@ RUN_BY: dict[str, tuple[str, str, str]] = {
     "ncnn": ("ncnn", "ncnn", "ncnn"),
     "mnn": ("MNN", "MNN", "mnn"),
 }
-# how many inputs integers are calibrated on, and outputs of lower precision are judged by
-SAMPLES = 8
 TOLERANCE = 2e-3
 # how many times a rounding of the input may show in a runtime's outputs, where that is more
 ROUNDINGS = 30
@@ -178,7 +176,7 @@ def convert_model(
     if not graph and settle_norms(module, args, kwargs):
         notes.append("untrained: its batch norms were first scaled to the input")
     home = next((p.device for p in module.parameters()), torch.device("cpu"))
-    samples = sample_inputs(args, kwargs, setting, SAMPLES)
+    samples = sample_inputs(args, kwargs, setting)
     kept = samples[:1] if setting.dtype == "fp32" else samples
     expected = [] if graph else [_eager(module, args, kwargs, sample, home) for sample in kept]
     rounding = 0.0
