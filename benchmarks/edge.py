@@ -229,12 +229,13 @@ def scored_words(scored: Mapping[str, Any]) -> list[str]:
         integers = [i for i in found["deployed"] if i["precision"] == "int8" and i["scores"]]
         if not integers:
             continue
-        worst = min(integers, key=lambda item: item["joints_within_cell"])
+        kept = [item["joints_within_cell"] for item in integers]
+        span = _span([100 * min(kept), 100 * max(kept)], ".1f")
         least = min(item["scores"]["ap"] for item in integers) - found["scores"]["ap"]
         told.append(
-            f"Trained, {model} keeps {100 * worst['joints_within_cell']:.1f} % of its joints "
-            f"within a cell in eight bits or more ({worst['runtime']} the least), and its AP "
-            f"changes by {100 * least:+.1f} points at worst.".replace("-", "−")
+            f"Trained, {model} keeps {span} % of its joints within a cell in eight bits, in "
+            f"{', '.join(item['runtime'] for item in integers)}, and its AP changes by "
+            f"{100 * least:+.1f} points at worst.".replace("-", "−")
         )
     return told
 
@@ -325,8 +326,8 @@ def _winner(runtime: str, precision: str, those: Mapping[str, Row]) -> str:
     return words + f"; {', '.join(others)} of its time."
 
 
-def _span(values: Sequence[float]) -> str:
-    low, high = f"{min(values):.2f}", f"{max(values):.2f}"
+def _span(values: Sequence[float], form: str = ".2f") -> str:
+    low, high = f"{min(values):{form}}", f"{max(values):{form}}"
     return low if low == high else f"{low} to {high}"
 
 

@@ -55,7 +55,9 @@ def test_a_designer_reads_where_a_block_pays(
 def test_blocks_that_pay_alike_share_a_clause() -> None:
     points = points_of("ghost", "ga")
     said = words(points, [(ORT, [pair(1.5)] * 8)])
-    assert said == ["In onnxruntime: ghost, ga pays at every size."]
+    assert said == ["In onnxruntime: ghost, ga pay at every size."]
+    said = words(points, [(ORT, [pair(0.5)] * 8)])
+    assert said == ["In onnxruntime: ghost, ga pay at no size, are slower at every size."]
 
 
 # ghost at 64 channels: 18,720 weights against 36,864; at twice the speed a MAC takes

@@ -85,13 +85,18 @@ def words(points: Sequence[Formula], measured: Measured) -> list[str]:
         for block, text in verdicts.items():
             groups.setdefault(text, []).append(block)
         parts = [
-            f"{', '.join(names)} {text}"
+            f"{', '.join(names)} {text if len(names) == 1 else _of_several(text)}"
             for text, names in groups.items()
             if text.startswith("pays")
         ]
         if parts:
             found.append(f"In {runtime_text(setting)}: {'; '.join(sorted(parts))}.")
     return found or ["No block was measured."]
+
+
+def _of_several(text: str) -> str:
+    """A verdict that several blocks share."""
+    return text.replace("pays", "pay").replace(" is ", " are ")
 
 
 def verdict_table(points: Sequence[Formula], measured: Measured) -> Table:
