@@ -107,7 +107,7 @@ MODELS: dict[str, tuple[str, str, str]] = {
     "a buffer of NaN": ("self.register_buffer('b', torch.tensor(float('nan')))", PLAIN, "pass"),
     "a buffer that is sparse": ("self.register_buffer('b', torch.eye(3).to_sparse())", PLAIN, "pass"),
     "a parameter of 2^50": ("self.p = nn.Parameter(torch.empty(2**25, 2**25, device='meta'))", PLAIN, "pass"),
-    "no parameters at all": ("del self.conv", "return x", "pass"),
+    "no parameter": ("del self.conv", "return nn.functional.conv2d(x, torch.ones(4, 3, 3, 3))", "pass"),
     "a hook that raises": ("self.register_forward_hook(lambda *a: 1 / 0)", PLAIN, "pass"),
     "a hook that removes the others": ("self.register_forward_pre_hook(lambda m, a: m._forward_hooks.clear())", PLAIN, "pass"),
 }  # fmt: skip
