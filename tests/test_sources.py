@@ -294,6 +294,19 @@ def test_a_package_that_needs_another_is_not_called_unknown(tmp_path, monkeypatc
     )
 
 
+def test_gadprofs_own_error_out_of_a_users_function_names_the_users_line(write):
+    path = write(
+        "net.py",
+        "from gadprof.networks.spec import parse_spec\n\ndef build():\n"
+        "    return parse_spec('hrnet32:width=7x')\n",
+    )
+    message = error_of(f"{path}:build")
+    assert message.startswith(
+        "building 'net.py:build' raised SpecError: width=7x is not an integer"
+    )
+    assert message.endswith("(at net.py:4)")
+
+
 def test_a_package_that_raises_on_import_tells_its_line(tmp_path, monkeypatch):
     (tmp_path / "nets_that_raise.py").write_text("x = 1\nraise OSError('no disk')\n")
     monkeypatch.syspath_prepend(str(tmp_path))

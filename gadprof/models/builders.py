@@ -259,6 +259,11 @@ def raised(error: BaseException, path: str) -> str:
     return verb + _words(error) + (f" (at {own})" if own else "")
 
 
+def passed(error: BaseException, path: str) -> bool:
+    """Whether an error came through the user's file."""
+    return bool(path) and _places(error, path)[0] is not None
+
+
 def _words(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"called sys.exit({'' if error.code is None else repr(error.code)})"

@@ -185,16 +185,16 @@ def _built(source: Source, device: str) -> tuple[nn.Module, tuple[Any, dict[str,
         raise SourceError(
             f"{source.name!r} is {what} graph, not a torch module; this command needs a module"
         )
-    from gadprof.models.builders import factory, raised
+    from gadprof.models.builders import factory, passed, raised
 
     build = factory(source, device)
+    where = source.target if source.kind == "file" else ""
     try:
         with torch.device(device):
             module = build()
-    except GadprofError:
-        raise
     except (Exception, SystemExit) as error:
-        where = source.target if source.kind == "file" else ""
+        if isinstance(error, GadprofError) and not passed(error, where):
+            raise
         raise BuildError(f"building {source.name!r} {raised(error, where)}") from error
     call = None
     if isinstance(module, tuple) and 2 <= len(module) <= 3:
