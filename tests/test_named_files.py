@@ -168,3 +168,25 @@ def test_a_name_that_names_nothing_costs_the_other_budgets_nothing(
     said = capsys.readouterr()
     assert "1 broken" in said.out
     assert said.err.startswith("gadprof: unknown model 'hrnet23'")
+
+
+@pytest.mark.parametrize(
+    ("size", "told"), [(5 << 20, "is larger than 4 MiB"), (3 << 20, "does not fit the memory")]
+)
+def test_a_file_too_large_is_refused_before_it_is_read(tmp_path, monkeypatch, size, told):
+    path = tmp_path / "large"
+    with path.open("wb") as stream:
+        stream.truncate(size)
+
+    class Full:
+        def __init__(self, *_: object) -> None: ...
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+        def read(self, count: int) -> bytes:
+            raise MemoryError
+
+    monkeypatch.setattr(files.os, "fdopen", Full)
+    with pytest.raises(DataError, match=told):
+        files.read_file(path, "weights", DataError, most_bytes=4 << 20)

@@ -31,20 +31,26 @@ def read_file(
 ) -> bytes:
     """A file's bytes; ``what`` it should be and the ``way_out`` are part of the refusal."""
     shown, tail = f"{what} {os.fspath(path)!r}", way_out and f"; {way_out}"
+    size = 0
     try:
         # not waiting for whoever would write to a pipe
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb") as stream:
             found = os.fstat(descriptor)
             if stat.S_ISREG(found.st_mode) and found.st_size:
+                size = found.st_size
                 # no more than it holds: room for what is read is taken before it is read
-                data = stream.read(min(most_bytes, found.st_size) + 1)
+                data = stream.read(size + 1) if size <= most_bytes else b""
             else:
                 most_bytes = min(most_bytes, MOST_BYTES)
                 data = _slowly(descriptor, most_bytes + 1)
     except (OSError, ValueError) as error:  # a null byte in a path is a ValueError
         raise raised(f"cannot read {shown}: {os_reason(error)}{tail}") from error
-    if len(data) > most_bytes:
+    except MemoryError as error:
+        raise raised(
+            f"{shown} of {size >> 20:,} MiB does not fit the memory; name another"
+        ) from error
+    if max(size, len(data)) > most_bytes:
         raise raised(f"{shown} is larger than {most_bytes >> 20:,} MiB; name another")
     return data
 
