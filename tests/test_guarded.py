@@ -107,6 +107,21 @@ def test_a_model_file_finds_its_neighbours_at_once_and_later(folder: Path) -> No
     assert not (folder / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["import json; json.dumps = lambda *a, **k: '{}'", "import sys; sys.setrecursionlimit(200)"],
+)
+def test_a_builder_that_changes_what_answering_needs_gets_the_right_count(
+    folder: Path, line: str
+) -> None:
+    (folder / "net.py").write_text(
+        f"import torch\n\ndef build():\n    {line}\n    return torch.nn.Conv2d(3, 8, 3)\n"
+    )
+    # the folder's own json.py would be taken for json
+    (folder / "json.py").unlink()
+    assert count("net.py:build") == MACS
+
+
 def test_a_package_in_the_current_folder_is_found(folder: Path) -> None:
     (folder / "own_nets").mkdir()
     (folder / "own_nets" / "__init__.py").touch()

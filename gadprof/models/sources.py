@@ -13,6 +13,7 @@ forms that name code or trust a file. ``resolve`` imports neither torch nor the 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -189,6 +190,7 @@ def _built(source: Source, device: str) -> tuple[nn.Module, tuple[Any, dict[str,
 
     build = factory(source, device)
     where = source.target if source.kind == "file" else ""
+    depth = sys.getrecursionlimit()
     try:
         with torch.device(device):
             module = build()
@@ -196,6 +198,8 @@ def _built(source: Source, device: str) -> tuple[nn.Module, tuple[Any, dict[str,
         if isinstance(error, GadprofError) and not passed(error, where):
             raise
         raise BuildError(f"building {source.name!r} {raised(error, where)}") from error
+    # a builder may need it deeper, and what comes after it needs it as it was
+    sys.setrecursionlimit(max(depth, sys.getrecursionlimit()))
     call = None
     if isinstance(module, tuple) and 2 <= len(module) <= 3:
         module, args, kwargs = (*module, {})[:3]
