@@ -53,8 +53,9 @@ class Boxes:
 
 @dataclass(frozen=True)
 class Loading:
-    """How the crops reach the network."""
+    """Which weights the network has, and how the crops reach it."""
 
+    weights: str
     input_text: str | None
     batch: int
     workers: int
@@ -141,7 +142,20 @@ def score_files(
 
 @command(name="evaluate", example="gadprof evaluate gadnet32 --weights weights.pt --data coco")
 @model_argument
-@click.option("--weights", required=True, metavar="FILE", help="weights.pt, a checkpoint or .pth.")
+@packed(
+    "loading",
+    Loading,
+    click.option(
+        "--weights", required=True, metavar="FILE", help="weights.pt, a checkpoint or .pth."
+    ),
+    click.option("--input", "input_text", metavar="HxW", help="Crop size.  [the weights' own]"),
+    click.option(
+        "--batch", type=Count(1, 65536), default=32, show_default=True, help="Crops a step."
+    ),
+    click.option(
+        "--workers", type=Count(0, 256), default=0, show_default=True, help="Loader processes."
+    ),
+)
 @data_options("val2017")
 @packed(
     "boxes",
@@ -160,17 +174,6 @@ def score_files(
         default=0.9,
         show_default=True,
         help="OKS above which a twin goes.",
-    ),
-)
-@packed(
-    "loading",
-    Loading,
-    click.option("--input", "input_text", metavar="HxW", help="Crop size.  [the weights' own]"),
-    click.option(
-        "--batch", type=Count(1, 65536), default=32, show_default=True, help="Crops a step."
-    ),
-    click.option(
-        "--workers", type=Count(0, 256), default=0, show_default=True, help="Loader processes."
     ),
 )
 @decoding_options
@@ -202,10 +205,9 @@ def score_files(
 @store_option
 def evaluate(
     model: str,
-    weights: str,
+    loading: Loading,
     data: Data,
     boxes: Boxes,
-    loading: Loading,
     decoding: Decoding,
     deployment: Deployment,
     files: Files,
@@ -245,7 +247,7 @@ def evaluate(
         find_pictures(deployment.calibration)
     split = find_split(data.data, data.split, annotations=data.annotations, images=data.images)
     spare(split, files.results, files.accuracy, out.path)
-    trained = read_weights(weights)
+    trained = read_weights(loading.weights)
     device = check_device(decoding.device)
     notes: list[str] = []
     people = load_people(split, skip_bad=data.skip_bad, notes=notes)
