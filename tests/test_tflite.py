@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -253,3 +254,17 @@ def test_damage_anywhere_is_an_answer_or_one_line(tmp_path):
             told.append(str(error))
     assert len(told) > 20
     assert not [words for words in told if "\n" in words or str(path) not in words]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("pool-negative-width", "AVERAGE_POOL_2D has width -458748"),
+        ("pool-zero-stride", "AVERAGE_POOL_2D has stride_w 0"),
+        ("pool-negative-height", "AVERAGE_POOL_2D has height -50331644"),
+    ],
+)
+def test_a_window_that_cannot_be_is_refused_not_counted(name, told):
+    path = Path(__file__).parent / "fuzz_corpus" / "tflite" / name
+    with pytest.raises(GadprofError, match=told):
+        count_tflite(str(path))

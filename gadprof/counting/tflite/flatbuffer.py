@@ -54,6 +54,10 @@ _OPTIONS: Mapping[str, Mapping[str, tuple[int, str]]] = {
 }  # fmt: skip
 
 
+# options that no runtime takes below one
+_POSITIVE = frozenset(("stride_w", "stride_h", "dilation_w", "dilation_h", "width", "height"))
+
+
 @dataclass(frozen=True)
 class TfliteTensor:
     """A tensor's name, shape and type; ``stored`` where its values lie in the file, ``open``
@@ -216,4 +220,7 @@ def _operator(table: _Table, codes: tuple[str, ...]) -> TfliteOperator:
         name: options.number(field, kind, 1 if "dilation" in name else 0)  # type: ignore[union-attr]
         for name, (field, kind) in read.items()
     }
+    for name, value in found.items():
+        if name in _POSITIVE and value < 1:
+            raise ValueError(f"{op} has {name} {value}")
     return TfliteOperator(op, table.numbers(1), table.numbers(2), found)
