@@ -140,8 +140,11 @@ def _axis(quantity: str) -> AxisKind:
 
 
 def _shapes(entry: StoredResult) -> str | None:
-    shapes = entry.settings.get("input") or entry.settings.get("input_shapes") or []
-    return " ".join("x".join(map(str, shape)) for shape in shapes) or None
+    shapes = entry.settings.get("input") or entry.settings.get("input_shapes")
+    if not isinstance(shapes, (list, tuple)):  # somebody else wrote it
+        return None
+    told = ("x".join(map(str, shape)) for shape in shapes if isinstance(shape, (list, tuple)))
+    return " ".join(told) or None
 
 
 def _setting(entry: StoredResult) -> str:
