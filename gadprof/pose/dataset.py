@@ -143,12 +143,15 @@ class EvaluationSet(Dataset[tuple[torch.Tensor, int]]):
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
         """Image 3 x H x W of one person, and the person's number. Raises DataError."""
-        person = self.people[number]
-        picture = self._cache.read(str(person.path))
-        crop = crops.crop_of_box(person.box, self.settings.aspect)
-        matrix = crops.affine(crop, self.settings.size)
-        warped = crops.warp(picture, matrix, self.settings.size)
-        return torch.from_numpy(crops.normalise(warped)), number
+        cut = plain_crop(self.people[number], self.settings, self._cache)
+        return torch.from_numpy(crops.normalise(cut)), number
+
+
+def plain_crop(person: Person, settings: SampleSettings, cache: PictureCache) -> Picture:
+    """A person's box at the input's size, nothing changed at random. Raises DataError."""
+    picture = cache.read(str(person.path))
+    crop = crops.crop_of_box(person.box, settings.aspect)
+    return crops.warp(picture, crops.affine(crop, settings.size), settings.size)
 
 
 def write_crops(people: Sequence[Person], settings: SampleSettings, folder: str, most: int) -> None:
@@ -158,9 +161,7 @@ def write_crops(people: Sequence[Person], settings: SampleSettings, folder: str,
     """
     cache = PictureCache()
     for number, person in enumerate(people[:most]):
-        matrix = crops.affine(crops.crop_of_box(person.box, settings.aspect), settings.size)
-        warped = crops.warp(cache.read(str(person.path)), matrix, settings.size)
-        cv2.imwrite(f"{folder}/{number:03d}.png", warped)
+        cv2.imwrite(f"{folder}/{number:03d}.png", plain_crop(person, settings, cache))
 
 
 class EpochSampler(Sampler[int]):
