@@ -16,9 +16,7 @@ from typing import Any
 
 import torch
 
-from gadprof.measuring.export import told_by_kind
-from gadprof.measuring.kept import kept
-from gadprof.measuring.launcher import convert, default_memory_limit, load, measuring_worker
+from gadprof.measuring.export import make_file
 from gadprof.measuring.runtimes.converted import (
     CONVERTERS,
     Names,
@@ -76,12 +74,7 @@ def deploy(
     os.makedirs(folder)
     weights = os.path.join(folder, "weights.pt")
     torch.save(module.state_dict(), weights)
-    limit = default_memory_limit()
-    with told_by_kind():
-        with measuring_worker(memory_limit_bytes=limit) as worker:
-            convert(worker, model, setting, folder=folder, timeout_s=timeout_s, weights=weights)
-        with measuring_worker(memory_limit_bytes=limit) as worker:
-            load(worker, model, setting, timeout_s=timeout_s, converted=kept(folder))
+    make_file(model, setting, folder, weights=weights, timeout_s=timeout_s)
     manifest = read_manifest(folder)
     names = Names(tuple(manifest["inputs"]), tuple(manifest["outputs"]))
     with _no_chatter():

@@ -125,8 +125,6 @@ def export_model(
 
     Raises GadprofError: ModelFailedError where the converter or the file fails.
     """
-    from gadprof.measuring.kept import kept
-    from gadprof.measuring.launcher import convert, default_memory_limit, load, measuring_worker
     from gadprof.measuring.runtimes.converted import read_manifest
 
     target = TARGETS[to]
@@ -140,16 +138,19 @@ def export_model(
     )
     if target.runs:
         check_setting(setting)
-    limit = memory_limit_bytes or default_memory_limit()
-    with private_folder("gadprof-export-") as folder, told_by_kind():
-        with measuring_worker(memory_limit_bytes=limit) as worker:
-            convert(worker, model, setting, folder=folder, timeout_s=timeout_s, weights=weights)
-        loaded: dict[str, Any] = {"notes": [], "runtime_version": ""}
-        if target.runs:
-            with measuring_worker(memory_limit_bytes=limit) as worker:
-                loaded = load(worker, model, setting, timeout_s=timeout_s, converted=kept(folder))
-        else:
-            loaded["notes"] = [f"{to} has not been run yet, here or anywhere: check its outputs"]
+    with private_folder("gadprof-export-") as folder:
+        loaded = make_file(
+            model,
+            setting,
+            folder,
+            weights=weights,
+            timeout_s=timeout_s,
+            memory_limit_bytes=memory_limit_bytes,
+            runs=target.runs,
+        ) or {
+            "notes": [f"{to} has not been run yet, here or anywhere: check its outputs"],
+            "runtime_version": "",
+        }
         manifest = read_manifest(folder)
         path = manifest["path"]
         content = {target.suffix: _bytes(path)}
@@ -173,6 +174,34 @@ def export_model(
         notes=tuple(loaded["notes"]),
         content=content,
     )
+
+
+def make_file(
+    model: str,
+    setting: Setting,
+    folder: str,
+    *,
+    weights: str,
+    timeout_s: float,
+    memory_limit_bytes: int | None = None,
+    runs: bool = True,
+) -> dict[str, Any] | None:
+    """Make a model's file in a folder in one process, and load and check it in another.
+
+    Returns what the load told, None where the file is not to be run. Raises SettingError,
+    WorkerFailedError.
+    """
+    from gadprof.measuring.kept import kept
+    from gadprof.measuring.launcher import convert, default_memory_limit, load, measuring_worker
+
+    limit = memory_limit_bytes or default_memory_limit()
+    with told_by_kind():
+        with measuring_worker(memory_limit_bytes=limit) as worker:
+            convert(worker, model, setting, folder=folder, timeout_s=timeout_s, weights=weights)
+        if not runs:
+            return None
+        with measuring_worker(memory_limit_bytes=limit) as worker:
+            return load(worker, model, setting, timeout_s=timeout_s, converted=kept(folder))
 
 
 @contextlib.contextmanager
