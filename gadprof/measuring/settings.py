@@ -9,6 +9,7 @@ combination that cannot exist (a CUDA graph on the CPU, training in ONNX Runtime
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import re
 from collections.abc import Sequence
@@ -53,12 +54,15 @@ def installed_runtimes() -> tuple[str, ...]:
 
     ``torch.compile`` and TorchScript are left out: they are ways to run torch, not to deploy.
     """
-    from importlib.util import find_spec
+    return ("eager", *(name for name, parts in PACKAGES.items() if all(map(is_there, parts))))
 
-    return (
-        "eager",
-        *(name for name, parts in PACKAGES.items() if all(find_spec(part) for part in parts)),
-    )
+
+def is_there(package: str) -> bool:
+    """Whether a package can be imported, without doing so."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):  # half installed, or blocked
+        return False
 
 
 @dataclass(frozen=True)

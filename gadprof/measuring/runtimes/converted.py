@@ -11,7 +11,6 @@ outputs that differ from eager's by more than a rounding.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import math
 import os
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from gadprof.errors import MissingExtraError, ModelFailedError
 from gadprof.measuring.runtimes.onnx_graph import OnnxGraph
+from gadprof.measuring.settings import is_there
 
 if TYPE_CHECKING:
     from gadprof.measuring.runtimes.prepared import Prepared
@@ -139,14 +139,6 @@ def check_installed(runtime: str) -> None:
     package, distribution, extra = RUN_BY[runtime]
     if not is_there(package):
         raise MissingExtraError(distribution, extra, f"the runtime {runtime}")
-
-
-def is_there(package: str) -> bool:
-    """Whether a package can be imported, without doing so."""
-    try:
-        return importlib.util.find_spec(package) is not None
-    except (ImportError, ValueError):  # half installed, or blocked
-        return False
 
 
 def convert_model(
