@@ -55,15 +55,31 @@ def network() -> nn.Module:
     return Small().eval()
 
 
-@pytest.mark.parametrize(
-    ("runtime", "dtype"), [*FILES, *(pytest.param(*item, marks=pytest.mark.slow) for item in SLOW)]
-)
-def test_a_file_computes_what_eager_computes(runtime: str, dtype: str) -> None:
+def skip_unless_installed(runtime: str, dtype: str) -> None:
+    """Skip where the runtime, or its quantiser, is missing."""
     for package in PACKAGES[runtime]:
         if find_spec(package) is None:
             pytest.skip(f"the runtime {runtime} is not installed: no {package}")
     if (runtime, dtype) == ("openvino", "int8") and find_spec("nncf") is None:
         pytest.skip("integers for OpenVINO are not installed: no nncf")
+
+
+def snr_db(module: nn.Module, x: Any, setting: Setting) -> float:
+    """The signal-to-noise ratio of a module's file (dB)."""
+    prepared = prepare(module, (x,), {}, setting)
+    try:
+        assert prepared.deployed is not None
+        return float(prepared.deployed["snr_db"])
+    finally:
+        for close in prepared.closers:
+            close()
+
+
+@pytest.mark.parametrize(
+    ("runtime", "dtype"), [*FILES, *(pytest.param(*item, marks=pytest.mark.slow) for item in SLOW)]
+)
+def test_a_file_computes_what_eager_computes(runtime: str, dtype: str) -> None:
+    skip_unless_installed(runtime, dtype)
     x = torch.randn(1, 3, 32, 24)
     prepared = prepare(network(), (x,), {}, Setting(runtime=runtime, dtype=dtype))  # type: ignore[arg-type]
     try:
@@ -95,9 +111,7 @@ def test_a_file_computes_what_eager_computes(runtime: str, dtype: str) -> None:
 def test_the_range_of_integers_holds_a_value_that_one_sample_alone_has(
     runtime: str, tmp_path: Path
 ) -> None:
-    for package in (*PACKAGES[runtime], *(["nncf"] if runtime == "openvino" else [])):
-        if find_spec(package) is None:
-            pytest.skip(f"integers of {runtime} are not installed: no {package}")
+    skip_unless_installed(runtime, "int8")
     from PIL import Image
 
     # one picture is white, seven are as dark as the network knows a mean
@@ -108,14 +122,8 @@ def test_the_range_of_integers_holds_a_value_that_one_sample_alone_has(
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReLU(), nn.Conv2d(8, 8, 1)).eval()
     setting = Setting(runtime=runtime, dtype="int8", calibration=str(tmp_path))
-    prepared = prepare(net, (torch.zeros(1, 3, 32, 24),), {}, setting)
-    try:
-        # cut off at a mean over the pictures, the white one would lose most of its signal
-        assert prepared.deployed is not None
-        assert prepared.deployed["snr_db"] > 25
-    finally:
-        for close in prepared.closers:
-            close()
+    # cut off at a mean over the pictures, the white one would lose most of its signal
+    assert snr_db(net, torch.zeros(1, 3, 32, 24), setting) > 25
 
 
 @pytest.mark.slow
@@ -180,13 +188,7 @@ def test_litert_runs_integers_of_a_gate_that_is_always_half_open(tmp_path: Path)
 
     torch.manual_seed(0)
     setting = Setting(runtime="litert", dtype="int8")
-    prepared = prepare(Gated().eval(), (torch.randn(1, 3, 16, 16),), {}, setting)
-    try:
-        assert prepared.deployed is not None
-        assert prepared.deployed["snr_db"] > 25
-    finally:
-        for close in prepared.closers:
-            close()
+    assert snr_db(Gated().eval(), torch.randn(1, 3, 16, 16), setting) > 25
 
 
 def test_asking_whether_a_runtime_is_there_imports_nothing_of_it() -> None:
